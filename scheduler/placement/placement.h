@@ -1,5 +1,5 @@
-// Placement: a snapshot of the cluster in, a plan out. Pure: no clock, no thread, no I/O; equal snapshots give equal
-// plans. The scheduler checks every item of a plan again when it applies it.
+// Placement: a snapshot of the cluster in, a plan out. Pure: no clock, no thread, no I/O; equal
+// snapshots give equal plans. The scheduler checks every item of a plan again when it applies it.
 #ifndef TRAINYARD_SCHEDULER_PLACEMENT_PLACEMENT_H_
 #define TRAINYARD_SCHEDULER_PLACEMENT_PLACEMENT_H_
 
@@ -60,7 +60,7 @@ struct RunningRun {
   int64_t started_us = 0;
   int64_t last_checkpoint_us = 0;  // 0: none
   int64_t attained_device_us = 0;
-  int64_t deadline_us = 0;         // by its time limit; 0: none
+  int64_t deadline_us = 0;  // by its time limit; 0: none
   bool preemptible = false;
   struct Slice {
     std::string node_id;
@@ -91,12 +91,13 @@ struct Preemption {
   uint64_t run_uid = 0;
   std::string reason;
 };
-// Why a run waits. Reasons: NO_CAPACITY, WAITING_FOR_NODES, WAITING_FOR_RESOURCES, WAITING_BEHIND (common/reasons.cc).
+// Why a run waits. Reasons: NO_CAPACITY, WAITING_FOR_NODES, WAITING_FOR_RESOURCES, WAITING_BEHIND
+// (common/reasons.cc).
 struct Explanation {
   uint64_t run_uid = 0;
   std::string reason;
-  std::string message;   // "needs 8 GPUs on one node, largest free is 4"
-  int32_t position = 0;  // from 1
+  std::string message;             // "needs 8 GPUs on one node, largest free is 4"
+  int32_t position = 0;            // from 1
   std::vector<uint64_t> blockers;  // runs ahead, at most 10
   std::vector<std::string> counterfactuals;
   int64_t estimated_start_us = 0;  // 0: unknown

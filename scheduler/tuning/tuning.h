@@ -1,6 +1,6 @@
-// The optimiser's interface: history in, suggestions and stops out. Pure and seeded: no clock, no thread, no I/O. The
-// same spec, seed and sequence of calls give byte-identical answers on every machine, also when an optimiser is
-// rebuilt by feeding it the stored trials again in order of id.
+// The optimiser's interface: history in, suggestions and stops out. Pure and seeded: no clock, no
+// thread, no I/O. The same spec, seed and sequence of calls give byte-identical answers on every
+// machine, also when an optimiser is rebuilt by feeding it the stored trials again in order of id.
 #ifndef TRAINYARD_SCHEDULER_TUNING_TUNING_H_
 #define TRAINYARD_SCHEDULER_TUNING_TUNING_H_
 
@@ -21,14 +21,15 @@ struct TrialRecord {
   int32_t id = 0;  // from 1
   v1::TrialState state = v1::REQUESTED;
   std::vector<v1::ParameterValue> parameters;
-  std::vector<v1::Measurement> measurements;     // rising steps; may be thinned
+  std::vector<v1::Measurement> measurements;         // rising steps; may be thinned
   std::optional<v1::Measurement> final_measurement;  // succeeded trials
   bool stopped_early = false;
 };
 
 struct Suggestion {
-  std::vector<v1::ParameterValue> parameters;  // active parameters only, in spec order (parents first)
-  uint64_t seed = 0;                           // of the random numbers it was drawn with
+  std::vector<v1::ParameterValue>
+      parameters;     // active parameters only, in spec order (parents first)
+  uint64_t seed = 0;  // of the random numbers it was drawn with
 };
 struct SuggestResult {
   std::vector<Suggestion> suggestions;  // at most `count`
@@ -58,8 +59,8 @@ class Optimizer {
   virtual std::vector<int32_t> Best(int count) const = 0;
 };
 
-// Faults (INVALID_ARGUMENT, all at once, reasons BAD_SEARCH_SPACE and others with field paths "parameters[2].max")
-// when the spec is impossible or asks for an algorithm that is not built in.
+// Faults (INVALID_ARGUMENT, all at once, reasons BAD_SEARCH_SPACE and others with field paths
+// "parameters[2].max") when the spec is impossible or asks for an algorithm that is not built in.
 absl::Status CheckStudySpec(const v1::StudySpec& spec);
 
 // `seed`: of the study, used where spec.seed is 0. The spec must pass CheckStudySpec.

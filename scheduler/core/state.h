@@ -1,0 +1,72 @@
+// The state of the cluster: entities as immutable rows, indexes over them. One thread owns it (the
+// owner thread); rows are shared with readers by pointer, so Apply replaces a row (copy, change,
+// put back) and never edits one in place. Containers whose order can reach a decision are ordered.
+#ifndef TRAINYARD_SCHEDULER_CORE_STATE_H_
+#define TRAINYARD_SCHEDULER_CORE_STATE_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
+#include "trainyard/journal/v1/journal.pb.h"
+
+namespace trainyard::core {
+
+using JobPtr = std::shared_ptr<const journal::v1::JobRow>;
+using SpecPtr = std::shared_ptr<const trainyard::v1::JobSpec>;
+using RunPtr = std::shared_ptr<const journal::v1::RunRow>;
+using StudyPtr = std::shared_ptr<const journal::v1::StudyRow>;
+using TrialPtr = std::shared_ptr<const journal::v1::TrialRow>;
+using AgentPtr = std::shared_ptr<const journal::v1::AgentRow>;
+using TokenPtr = std::shared_ptr<const journal::v1::TokenRow>;
+using TrialKey = std::pair<uint64_t, int32_t>;  // study uid, trial id
+
+struct State {
+  journal::v1::ServerRow server;
+  uint64_t sequence = 0;  // of the last event applied
+
+  absl::flat_hash_map<uint64_t, JobPtr> jobs;
+  absl::flat_hash_map<uint64_t, SpecPtr> specs;  // by job uid
+  absl::flat_hash_map<uint64_t, RunPtr> runs;
+  absl::flat_hash_map<uint64_t, StudyPtr> studies;
+  std::map<TrialKey, TrialPtr> trials;
+  std::map<std::string, AgentPtr> agents;  // by node id
+  std::map<std::string, TokenPtr> tokens;  // by token id
+  std::map<std::string, trainyard::v1::ScaleTier> tiers;
+  std::map<std::string, journal::v1::ProjectRow> projects;
+  absl::flat_hash_map<std::string, journal::v1::RequestRow> requests;
+
+  // Indexes, kept by Apply alone.
+  absl::flat_hash_map<std::string, uint64_t> job_by_name;    // "project/job"
+  absl::flat_hash_map<std::string, uint64_t> study_by_name;  // "project/study"
+  absl::flat_hash_map<std::string, std::string> token_by_hash;
+  absl::btree_set<uint64_t> waiting_runs;  // WAITING and BACKING_OFF, by uid (submit order)
+  absl::btree_set<uint64_t> active_runs;   // an attempt holds or may hold devices
+  absl::btree_set<uint64_t> live_studies;  // active
+  std::map<std::string, std::set<uint64_t>> runs_by_node;  // runs with an unreleased member there
+  std::set<std::pair<int64_t, uint64_t>> request_times;    // for pruning: (time, hash of key)
+};
+
+// What one Apply changed: for entity rows, the read view and Demand.
+struct Touched {
+  std::set<uint64_t> jobs;
+  std::set<uint64_t> runs;
+  std::set<uint64_t> studies;
+  std::set<TrialKey> trials;
+  std::set<std::string> agents;
+  std::set<std::string> tokens;
+  std::set<std::string> requests;
+  bool settings = false;  // tiers, projects
+  bool server = false;
+  void Clear() { *this = Touched(); }
+  void Merge(const Touched& other);
+};
+
+}  // namespace trainyard::core
+
+#endif  // TRAINYARD_SCHEDULER_CORE_STATE_H_

@@ -1,0 +1,69 @@
+// The runtime: owner thread (Decide -> append -> Apply), commit thread (group commit), planner
+// threads, timers, the published read view and the link to agents. Replies, effects and view
+// publication of a command wait until its events are durable; the owner thread goes on meanwhile. A
+// failed sync ends the process.
+#ifndef TRAINYARD_SCHEDULER_RUNTIME_RUNTIME_H_
+#define TRAINYARD_SCHEDULER_RUNTIME_RUNTIME_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "scheduler/core/command.h"
+#include "scheduler/journal/journal.h"
+#include "scheduler/runtime/view.h"
+
+namespace trainyard::runtime {
+
+// To one agent, made by the transport (gRPC, simulator). Calls come from the commit thread, in
+// order.
+class AgentLink {
+ public:
+  virtual ~AgentLink() = default;
+  // False when the agent is not connected; it gets the whole desired state when it connects.
+  virtual bool Send(const std::string& node_id, const agent::v1::SchedulerMessage& message) = 0;
+};
+
+struct Options {
+  const Clock* clock = &RealClock();
+  std::string version;
+  std::string token_secret;   // signs attempt tokens
+  std::string store_address;  // set before agents connect
+  absl::Duration lease = absl::Seconds(15);
+  absl::Duration heartbeat = absl::Seconds(1);
+  int planner_threads = 1;
+  int batch_max = 512;        // commands in one commit
+  size_t queue_max = 100000;  // commands waiting; RESOURCE_EXHAUSTED beyond
+};
+
+class Runtime {
+ public:
+  // Recovers from `journal`, starts the threads. DATA_LOSS and other errors of Recover as they are.
+  static absl::StatusOr<std::unique_ptr<Runtime>> Start(journal::Journal* journal, AgentLink* link,
+                                                        Options options);
+  virtual ~Runtime() = default;  // drains, commits, joins
+
+  using Callback = std::function<void(absl::StatusOr<core::Reply>)>;
+  // Queues a command; now_us and random are filled in. `done` runs on the commit thread after the
+  // events are durable and the view shows them; it must not block. Admission order: facts, cancels,
+  // submits.
+  virtual void Post(core::Command command, Callback done) = 0;
+
+  virtual const View& view() const = 0;
+
+  // Agent sessions. Connected: the reply is the whole desired state. Heartbeats renew the lease.
+  virtual void AgentConnected(const std::string& node_id, const agent::v1::Hello& hello,
+                              std::function<void(absl::StatusOr<agent::v1::Welcome>)> done) = 0;
+  virtual void AgentHeartbeat(const std::string& node_id) = 0;
+  virtual void AgentDisconnected(const std::string& node_id) = 0;
+
+  // Makes sure the study has suggestions for `count` more trials, then calls `done` (any thread).
+  virtual void EnsureSuggestions(uint64_t study_uid, int count,
+                                 std::function<void(absl::Status)> done) = 0;
+};
+
+}  // namespace trainyard::runtime
+
+#endif  // TRAINYARD_SCHEDULER_RUNTIME_RUNTIME_H_
