@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds everything, passes every test.
+#   bash tests/run.sh              the plain suite
+#   bash tests/run.sh --long       ten to a thousand times more repetitions of the fault and property tests
+#   bash tests/run.sh --sanitize   everything under ASan and UBSan, what has no gRPC under TSan as well
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+long=0
+sanitize=0
+for argument in "$@"; do
+  case "$argument" in
+    --long) long=1 ;;
+    --sanitize) sanitize=1 ;;
+    *) echo "usage: bash tests/run.sh [--long] [--sanitize]" >&2; exit 2 ;;
+  esac
+done
+
+bash deploy/install-deps.sh
+export TRAINYARD_TEST_LONG=$long
+# Tests must not see a cluster or settings of whoever runs them.
+unset TRAINYARD_ENDPOINT TRAINYARD_TOKEN TRAINYARD_STATE TRAINYARD_SOCKET TRAINYARD_FAULTS
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+
+run_preset() { # preset, further ctest arguments...
+  local preset=$1
+  shift
+  [[ -f build/$preset/build.ninja ]] || cmake --preset "$preset" >/dev/null
+  if [[ $preset == release ]]; then bash deploy/build.sh all; else ninja -C "build/$preset" >/dev/null; fi
+  ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j 2 "$@"
+}
+
+if [[ $sanitize -eq 1 ]]; then
+  export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+  run_preset tsan -L pure
+  run_preset asan-ubsan
+fi
+run_preset release
