@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Submit to the program's first instruction, single rank, idle cluster, random arrivals; peer: sbatch of tuned Slurm."""
+import pathlib
+import random
+import subprocess
+import tempfile
+import time
+
+import benchlib
+
+
+def ours(count, folder):
+    latencies = []
+    stamp = benchlib.BENCH_BIN / "stamp"
+    with benchlib.Cluster() as cluster:
+        cluster.run("run", "-d", "/bin/true", check=True)
+        for i in range(count):
+            time.sleep(random.uniform(0.05, 0.4))
+            begin = time.time()
+            cluster.run("run", "-d", str(stamp), folder, f"t{i}", check=True)
+            latencies.append((float(benchlib.wait_for(f"{folder}/t{i}.stamp")) - begin) * 1e3)
+    return latencies
+
+
+def inside(count, folder):
+    """The same without a client process: the submit call begins inside a running client."""
+    with benchlib.Cluster() as cluster:
+        out = subprocess.run([str(benchlib.BENCH_BIN / "submit_to_start"), f"--state={cluster.state}",
+                              f"--stamp={benchlib.BENCH_BIN / 'stamp'}", f"--folder={folder}", f"--count={count}"],
+                             capture_output=True, text=True, check=True).stdout
+    return [float(line) for line in out.split()]
+
+
+def slurm(mode, count, folder):
+    script = pathlib.Path(folder) / "job.sh"
+    stamp = benchlib.BENCH_BIN / "stamp"
+    script.write_text(f"#!{stamp} {folder}\n")
+    script.chmod(0o755)
+    latencies = []
+    with benchlib.Slurm(mode) as peer:
+        for _ in range(count):
+            time.sleep(random.uniform(0.1, 1.5))
+            begin = time.time()
+            job = peer.run("sbatch", "--parsable", "-n1", "-t", "10", "-o", "/dev/null", str(script)).stdout.strip()
+            latencies.append((float(benchlib.wait_for(f"{folder}/{job}.stamp")) - begin) * 1e3)
+    return latencies
+
+
+def main():
+    args = benchlib.arguments(__doc__, count=(60, "our jobs"), peer_count=(12, "Slurm's jobs"))
+    report = benchlib.Report("submit to first instruction", args.json)
+    with tempfile.TemporaryDirectory() as folder:
+        call = inside(args.count, folder)
+    report.row("trainyard, submit call (durable) to first instruction", call)
+    with tempfile.TemporaryDirectory() as folder:
+        mine = ours(args.count, folder)
+    report.row("trainyard run -d as a process, to first instruction", mine)
+    reason = benchlib.Slurm.why_not()
+    for mode in ("default", "tuned"):
+        if reason:
+            report.skip(f"sbatch, {mode}", reason)
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            theirs = slurm(mode, args.peer_count, folder)
+        report.row(f"sbatch, {mode} (not durable)", theirs)
+        report.figure(f"ratio sbatch {mode} / trainyard, process to process",
+                      benchlib.percentile(theirs, 0.5) / benchlib.percentile(mine, 0.5), "times faster")
+    report.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""1,000 jobs that run /bin/true, each a process with a durable exit status; peer: Slurm's best path, an array, tuned."""
+import subprocess
+import time
+
+import benchlib
+
+
+def ours(count, repeats):
+    rates = []
+    for _ in range(repeats):
+        with benchlib.Cluster() as cluster:
+            out = subprocess.run([str(benchlib.BENCH_BIN / "run_many"), f"--state={cluster.state}", f"--count={count}"],
+                                 capture_output=True, text=True, check=True).stdout
+            rates.append(float(out.split()[0]))
+    return rates
+
+
+def slurm(count, repeats):
+    rates = []
+    with benchlib.Slurm("tuned") as peer:
+        for _ in range(repeats):
+            begin = time.monotonic()
+            peer.run("sbatch", "--parsable", "-n1", "-t", "10", "-o", "/dev/null", f"--array=1-{count}",
+                     "--wrap", "exec /bin/true")
+            while peer.run("squeue", "-h").stdout.strip():
+                time.sleep(0.1)
+            rates.append(count / (time.monotonic() - begin))
+    return rates
+
+
+def spawn_floor(count=500):
+    begin = time.monotonic()
+    for _ in range(count):
+        subprocess.run(["/bin/true"], check=True)
+    return count / (time.monotonic() - begin)
+
+
+def main():
+    args = benchlib.arguments(__doc__, count=(1000, "jobs"), repeats=(3, "repeats"), peer_count=(300, "Slurm's jobs"))
+    report = benchlib.Report("jobs that run /bin/true", args.json)
+    mine = ours(args.count, args.repeats)
+    report.row("trainyard, exit status durable", mine, "jobs/s")
+    reason = benchlib.Slurm.why_not()
+    if reason:
+        report.skip("Slurm array, tuned", reason)
+    else:
+        theirs = slurm(args.peer_count, max(1, args.repeats - 1))
+        report.row("Slurm array, tuned", theirs, "jobs/s")
+        report.figure("ratio trainyard / Slurm", benchlib.percentile(mine, 0.5) / benchlib.percentile(theirs, 0.5),
+                      "times")
+    report.figure("processes/s of one Python loop, for scale", spawn_floor(), "processes/s")
+    report.close()
+
+
+if __name__ == "__main__":
+    main()
