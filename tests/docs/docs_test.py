@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Runs every command that the docs show, file by file, on an embedded cluster of its own.
+
+A fenced block says in its info string how it is checked:
+  console            lines that begin with "$ " are run in order; others are sample output
+  console fails=N    the block's last command must end with exit status N
+  sh by=PATH         run by that test; the file must exist
+Blocks of any other language are data (yaml, json, text, python ...). A plain "sh" or "bash" block is a fault.
+Usage: docs_test.py BUILD_FOLDER [FILE...]
+"""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def documents(only):
+    files = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [f for f in files if f.exists() and (not only or str(f.relative_to(ROOT)) in only)]
+
+
+def blocks(path):
+    """(info string, first line number, lines) of each fenced block."""
+    info, start, body = None, 0, []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        fence = re.match(r"^\s*```(.*)$", line)
+        if fence and info is None:
+            info, start, body = fence.group(1).strip(), number, []
+        elif fence:
+            yield info, start, body
+            info = None
+        elif info is not None:
+            body.append(line)
+
+
+def commands(body):
+    """Commands of a console block; a line that ends with a backslash goes on."""
+    found, going_on = [], False
+    for line in body:
+        text = line.strip()
+        if going_on:
+            found[-1] += "\n" + text
+        elif text.startswith("$ "):
+            found.append(text[2:])
+        else:
+            continue
+        going_on = text.endswith("\\")
+    return found
+
+
+def workspace(folder):
+    """What a reader stands in: the repository's folder, but writable and thrown away."""
+    for name in ("docs", "deploy", "bench", "README.md"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copy(source, folder / name)
+
+
+def run_block(where, body, want, folder, env, faults):
+    for index, command in enumerate(commands(body)):
+        last = index == len(commands(body)) - 1
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=env, capture_output=True,
+                              text=True, timeout=300, stdin=subprocess.DEVNULL, check=False)
+        wanted = want if last else 0
+        if done.returncode != wanted:
+            faults.append(f"{where}: exit status {done.returncode}, expected {wanted}: {command}\n"
+                          f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            return
+
+
+def check_file(path, env, faults):
+    count = 0
+    with tempfile.TemporaryDirectory() as folder:
+        workspace(pathlib.Path(folder))
+        for info, line, body in blocks(path):
+            where = f"{path.relative_to(ROOT)}:{line}"
+            words = info.split()
+            language, options = (words[0] if words else ""), dict(w.split("=", 1) for w in words[1:] if "=" in w)
+            if language == "console":
+                run_block(where, body, int(options.get("fails", 0)), folder, env, faults)
+                count += len(commands(body))
+            elif language in ("sh", "bash"):
+                if "by" not in options:
+                    faults.append(f"{where}: a {language} block that no test runs")
+                elif not (ROOT / options["by"]).exists():
+                    faults.append(f"{where}: {options['by']} does not exist")
+    return count
+
+
+def main():
+    build = pathlib.Path(sys.argv[1])
+    state = tempfile.mkdtemp(prefix="trainyard-docs-")
+    env = {**os.environ, "TRAINYARD_STATE": state, "HOME": state, "PATH": f"{build}/bin:{os.environ['PATH']}",
+           "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "NO_COLOR": "1"}
+    env.pop("XDG_STATE_HOME", None)
+    faults, count = [], 0
+    try:
+        subprocess.run([str(build / "bin/trainyard"), "up"], env=env, check=True, stdin=subprocess.DEVNULL)
+        for path in documents(sys.argv[2:]):
+            count += check_file(path, env, faults)
+    finally:
+        subprocess.run([str(build / "bin/trainyard"), "down", "--kill"], env=env, check=False)
+        shutil.rmtree(state, ignore_errors=True)
+    for fault in faults:
+        print(fault)
+    print(f"{count} commands run, {len(faults)} faults")
+    return 1 if faults or count == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
