@@ -1,0 +1,236 @@
+// See diagnosis.h.
+#include "worker/supervisor/diagnosis.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <optional>
+
+namespace trainyard::worker {
+namespace {
+
+bool Has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+// The last line that says something, at most 300 bytes of it.
+std::string LastLine(const std::string& text) {
+  size_t end = text.size();
+  while (end > 0) {
+    size_t start = text.rfind('\n', end - 1);
+    start = start == std::string::npos ? 0 : start + 1;
+    const std::string line = text.substr(start, end - start);
+    if (line.find_first_not_of(" \t\r\n") != std::string::npos) return line.substr(0, 300);
+    if (start == 0) break;
+    end = start - 1;
+  }
+  return "";
+}
+
+// What follows `marker` up to one of `ends` or the line's end.
+std::optional<std::string> After(const std::string& text, const std::string& marker,
+                                 const char* ends) {
+  const size_t at = text.rfind(marker);
+  if (at == std::string::npos) return std::nullopt;
+  const size_t start = at + marker.size();
+  const size_t end = text.find_first_of(std::string(ends) + "\r\n", start);
+  const std::string found =
+      text.substr(start, end == std::string::npos ? std::string::npos : end - start);
+  if (found.empty()) return std::nullopt;
+  return found;
+}
+
+// How common argument parsers say that they do not know an argument: argparse, absl and gflags,
+// click, getopt, CLI11, optparse.
+std::optional<std::string> RefusedArgument(const std::string& text) {
+  struct Form {
+    const char* marker;
+    const char* ends;
+    const char* prefix;
+  };
+  static constexpr Form kForms[] = {
+      {"unrecognized arguments: ", "", ""},
+      {"Unknown command line flag '", "'", "--"},
+      {"unknown command line flag '", "'", "--"},
+      {"No such option: ", " ", ""},
+      {"no such option: ", " ", ""},
+      {"unrecognized option '", "'", ""},
+      {"The following argument was not expected: ", "", ""},
+      {"The following arguments were not expected: ", "", ""},
+      {"unknown flag: ", " ", ""},
+      {"unknown argument: ", " ", ""},
+  };
+  for (const Form& form : kForms) {
+    if (auto found = After(text, form.marker, form.ends)) return form.prefix + *found;
+  }
+  return std::nullopt;
+}
+
+bool Names(const std::string& arguments, const std::string& option) {
+  const std::string padded = " " + arguments + " ";
+  for (const char* end : {" ", "="}) {
+    if (Has(padded, (" --" + option + end).c_str())) return true;
+  }
+  return false;
+}
+
+std::string HowToLeaveOut(const LaunchSpec& spec, const std::string& arguments) {
+  if (!spec.job_dir_argument.empty() && Names(arguments, "job-dir")) {
+    return "Leave --job-dir (jobDir in a spec) out of the submission, or let the program accept "
+           "--job-dir; the folder is in TRAINYARD_JOB_DIR and AIP_MODEL_DIR either way.";
+  }
+  for (const std::string& name : spec.parameters) {
+    if (Names(arguments, name)) {
+      return "--" + name + " is a parameter of the study and is passed as --" + name +
+             "=VALUE: let the program accept it, or rename or remove the parameter in the "
+             "study's spec.";
+    }
+  }
+  return "Leave it out of the arguments after \"--\" (args in a spec), or let the program accept "
+         "it.";
+}
+
+std::optional<Diagnosis> DiagnoseText(const LaunchSpec& spec, const std::string& text) {
+  for (const char* sign : {"CUDA out of memory", "cudaErrorMemoryAllocation",
+                           "CUDA error: out of memory", "OutOfMemoryError: CUDA"}) {
+    if (!Has(text, sign)) continue;
+    return Diagnosis{"OOM_DEVICE", "PROGRAM_FAILED",
+                     "The GPU's memory was too small: " + LastLine(text) +
+                         ". Use a smaller batch or model, or ask for a GPU with more memory."};
+  }
+  for (const char* sign : {"uncorrectable ECC error", "GPU has fallen off the bus",
+                           "cudaErrorECCUncorrectable", "CUDA error: unknown error"}) {
+    if (!Has(text, sign)) continue;
+    return Diagnosis{"DEVICE_FAULT", "PROGRAM_FAILED",
+                     "The GPU failed: " + LastLine(text) +
+                         ". The attempt is repeated elsewhere; have the node looked at."};
+  }
+  for (const char* sign : {"\nMemoryError", "std::bad_alloc"}) {
+    if (!Has("\n" + text, sign)) continue;
+    return Diagnosis{"OOM_HOST", "PROGRAM_FAILED",
+                     "The program could not get memory: " + LastLine(text) +
+                         ". Ask for more memory per replica or load less at once."};
+  }
+  if (const auto refused = RefusedArgument(text)) {
+    return Diagnosis{"USER_ERROR", "ARGUMENT_REFUSED",
+                     "The program does not know the argument " + *refused + ". " +
+                         HowToLeaveOut(spec, *refused)};
+  }
+  for (const char* marker :
+       {"ModuleNotFoundError: No module named '", "No module named '", "No module named "}) {
+    const auto module = After(text, marker, "'; )");
+    if (!module) continue;
+    return Diagnosis{"USER_ERROR", "MODULE_NOT_FOUND",
+                     "Python finds no module named " + *module +
+                         ". If it is yours, check --package-path and --module-name; if it is a "
+                         "library, install it on the nodes or ship it with --packages."};
+  }
+  return std::nullopt;
+}
+
+std::string Seconds(int64_t millis) {
+  char text[32];
+  snprintf(text, sizeof text, "%g", static_cast<double>(millis) / 1000);
+  return text;
+}
+
+std::string SignalName(int signal) {
+  const char* const name = sigabbrev_np(signal);
+  return name == nullptr ? "signal " + std::to_string(signal) : "SIG" + std::string(name);
+}
+
+std::string How(int wait_status) {
+  if (WIFSIGNALED(wait_status)) return "was killed by " + SignalName(WTERMSIG(wait_status));
+  return "exited with code " + std::to_string(WEXITSTATUS(wait_status));
+}
+
+std::string StartHint(const std::string& path, int error) {
+  switch (error) {
+    case ENOENT:
+      return "There is no such file, or the interpreter that its first line names is missing. "
+             "Check the name, or give an absolute path that exists on the node.";
+    case EACCES:
+      return "It is not executable for the user that runs jobs: chmod +x " + path +
+             ", or start it through its interpreter (python3 " + path + ").";
+    case ENOEXEC:
+      return "It is no program and has no \"#!\" line: start it through its interpreter "
+             "(python3 " +
+             path + ") or add one.";
+    default:
+      return "The node could not start it; the node's log may have more.";
+  }
+}
+
+}  // namespace
+
+Diagnosis DiagnoseStart(const LaunchSpec& spec, const std::string& step, const std::string& path,
+                        int error) {
+  const std::string where = spec.node.empty() ? "" : " on node " + spec.node;
+  if (step == "find") {
+    const auto found = spec.env.find("PATH");
+    return {"LAUNCH", "PROGRAM_FAILED",
+            "Program \"" + path + "\" is in no folder of PATH" + where + " (" +
+                (found == spec.env.end() ? "unset" : found->second) +
+                "). Install it there, give its absolute path, or set PATH in the spec's env."};
+  }
+  if (step == "exec") {
+    return {"LAUNCH", "PROGRAM_FAILED",
+            "Program \"" + path + "\" cannot be started" + where + ": " + strerror(error) + ". " +
+                StartHint(path, error)};
+  }
+  return {"INTERNAL", "INTERNAL",
+          "The launch of \"" + path + "\" failed" + where + " at " + step + ": " + strerror(error) +
+              "."};
+}
+
+Diagnosis DiagnoseEnd(const LaunchSpec& spec, const RankEnd& end, const std::string& stderr_tail) {
+  const std::string who = "Rank " + std::to_string(end.rank) + " " + How(end.wait_status);
+  if (end.killed_by_host) {
+    return {"OOM_HOST", "PROGRAM_FAILED",
+            who +
+                ": the node ran out of memory. Ask for more memory per replica or load less at "
+                "once."};
+  }
+  // Only the very end counts: what a program printed and survived is no cause.
+  const size_t from = stderr_tail.size() > 2048 ? stderr_tail.size() - 2048 : 0;
+  if (auto known = DiagnoseText(spec, stderr_tail.substr(from))) {
+    known->message = who + ". " + known->message;
+    return *known;
+  }
+  const std::string last = LastLine(stderr_tail);
+  return {"USER_ERROR", "PROGRAM_FAILED",
+          last.empty() ? who +
+                             " and wrote nothing to standard error. Its standard output may say "
+                             "more: trainyard jobs logs."
+                       : who + ": " + last};
+}
+
+Diagnosis DiagnoseStop(const LaunchSpec& spec, const std::string& stop) {
+  if (stop == "STOP_TIMEOUT") {
+    return {"TIMED_OUT", "TIMED_OUT",
+            "The program ran longer than its time limit of " + Seconds(spec.timeout_ms) +
+                " s. Raise scheduling.timeout in the spec, or let it do less."};
+  }
+  if (stop == "STOP_EARLY") return {"STOPPED_EARLY", "", "Stopped early by the study's rule."};
+  if (stop == "STOP_PREEMPT" || stop == "STOP_PAUSE") {
+    return {"PREEMPTED_CAUSE", "", "Stopped to make room; it goes on from its checkpoint."};
+  }
+  if (stop == "STOP_STALE") {
+    return {"NODE_LOST", "SCHEDULER_UNREACHABLE",
+            "Stopped because the node had no word from the scheduler for too long."};
+  }
+  if (stop == "STOP_PEER_FAILED") {
+    return {"CANCELLED_CAUSE", "", "Stopped because another member of the gang failed."};
+  }
+  return {"CANCELLED_CAUSE", "", "Cancelled on request."};
+}
+
+Diagnosis DiagnoseLauncher(const LaunchSpec& spec, int wait_status,
+                           const std::string& stderr_tail) {
+  const std::string last = LastLine(stderr_tail);
+  return {"LAUNCH", "PROGRAM_FAILED",
+          spec.mpirun + " " + How(wait_status) + " although no rank failed" +
+              (last.empty() ? "." : ": " + last)};
+}
+
+}  // namespace trainyard::worker

@@ -1,0 +1,56 @@
+// How the ranks of a member come to life: `direct` starts each itself, `mpirun` starts Open MPI's
+// launcher with trainyard-rank in front of the program. Behind one interface; single-threaded, in
+// the attempt folder.
+#ifndef TRAINYARD_WORKER_SUPERVISOR_LAUNCHER_H_
+#define TRAINYARD_WORKER_SUPERVISOR_LAUNCHER_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "worker/core/launch_spec.h"
+
+namespace trainyard::worker {
+
+struct RankState {
+  int32_t rank = 0;
+  pid_t pid = -1;  // -1: not known yet
+  bool ended = false;
+  int wait_status = 0;      // when ended
+  int64_t end_time_ns = 0;  // CLOCK_MONOTONIC
+};
+
+struct LaunchFailure {
+  int32_t rank = -1;
+  std::string step;  // as DiagnoseStart wants it
+  std::string path;
+  int error = 0;
+};
+
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+  // Starts the program. `ranks` are those of the spec; pids that are known at once are filled in.
+  // `folder` is the absolute attempt folder, also the current one. False with `failure` when
+  // nothing runs or not all of it; ranks that run already have their pid.
+  virtual bool Start(const LaunchSpec& spec, const std::string& folder,
+                     std::vector<RankState>* ranks, LaunchFailure* failure) = 0;
+  // The launcher's own process, -1 when it has none.
+  virtual pid_t pid() const { return -1; }
+  // Cleans what the launcher left; everything it started is gone.
+  virtual void Finish() {}
+};
+
+std::unique_ptr<Launcher> MakeLauncher(const std::string& name);
+
+// The arguments of mpirun, argv[0] included; `program` is the resolved path of spec.argv[0].
+// Apart for tests.
+std::vector<std::string> MpirunArguments(const LaunchSpec& spec, const std::string& program,
+                                         const std::string& session_folder, bool as_root);
+
+}  // namespace trainyard::worker
+
+#endif  // TRAINYARD_WORKER_SUPERVISOR_LAUNCHER_H_

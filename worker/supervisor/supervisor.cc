@@ -1,0 +1,231 @@
+// The supervisor's life and poll loop; see supervisor.h. Requests are in supervisor_requests.cc,
+// stops and the verdict in supervisor_end.cc.
+#include "worker/supervisor/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "worker/supervisor/process.h"
+
+namespace trainyard::worker {
+namespace {
+
+constexpr size_t kLaunchBytesMax = 16 << 20;
+constexpr int kMetricPollMillis = 200;  // where inotify is not to be had
+
+int64_t MonotonicNanos() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1000000000 + now.tv_nsec;
+}
+
+}  // namespace
+
+// Out-of-memory kills since boot, of the whole machine; -1 when unknown.
+long OutOfMemoryKills() {
+  std::string text;
+  if (!ReadWhole("/proc/vmstat", 65536, &text)) return -1;
+  const size_t at = text.find("\noom_kill ");
+  return at == std::string::npos ? -1 : atol(text.c_str() + at + strlen("\noom_kill "));
+}
+
+Supervisor::~Supervisor() {
+  for (int fd : {lock_, signals_, inotify_}) {
+    if (fd >= 0) close(fd);
+  }
+}
+
+int Supervisor::Run() {
+  if (!Enter()) return 75;
+  start_us_ = WallMicros();
+  if (!LoadSpec()) return WriteExit(Verdict()) ? 0 : 1;
+  Launch();
+  Loop();
+  reporter_.Drain();
+  if (!spec_.metric_file.empty()) ReadMetricFile(true);
+  if (launcher_ != nullptr) launcher_->Finish();
+  return WriteExit(Verdict()) ? 0 : 1;
+}
+
+bool Supervisor::Enter() {
+  umask(077);
+  if (chdir(folder_.c_str()) != 0) {
+    fprintf(stderr, "trainyard-supervisor: cannot enter %s: %s\n", folder_.c_str(),
+            strerror(errno));
+    return false;
+  }
+  lock_ = open(layout::kLock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_ < 0 || flock(lock_, LOCK_EX | LOCK_NB) != 0 || access(layout::kExit, F_OK) == 0) {
+    fprintf(stderr, "trainyard-supervisor: %s is in use or has run already\n", folder_.c_str());
+    return false;
+  }
+  setsid();  // fails when we lead one already, which is as good
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  const std::string identity = ProcessIdentity(getpid()) + "\n";
+  if (ftruncate(lock_, 0) != 0 || !WriteFully(lock_, identity)) return false;
+  sigset_t handled;
+  sigemptyset(&handled);
+  for (int number : {SIGCHLD, SIGTERM, SIGINT, SIGHUP}) sigaddset(&handled, number);
+  sigprocmask(SIG_BLOCK, &handled, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  signals_ = signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
+  return signals_ >= 0;
+}
+
+bool Supervisor::LoadSpec() {
+  std::string text;
+  launch_failed_ = true;
+  if (!ReadWhole(layout::kLaunch, kLaunchBytesMax, &text)) {
+    failure_ = {-1, "open", layout::kLaunch, errno};
+    return false;
+  }
+  std::string error;
+  if (!LaunchSpecFromJson(text, &spec_, &error)) {
+    failure_ = {-1, error, layout::kLaunch, EINVAL};
+    return false;
+  }
+  const bool open = recorder_.Open() &&
+                    reporter_.Listen(layout::kReporterSocket, spec_.user_id,
+                                     [this](const Connection& from, const std::string& line) {
+                                       return OnReporter(from, line);
+                                     }) &&
+                    control_.Listen(layout::kControlSocket, -1,
+                                    [this](const Connection&, const std::string& line) {
+                                      return OnControl(line);
+                                    });
+  if (!open) {
+    failure_ = {-1, "open", "the attempt folder's sockets", errno};
+    return false;
+  }
+  launch_failed_ = false;
+  return true;
+}
+
+void Supervisor::Launch() {
+  for (const RankLaunch& rank : spec_.ranks) ranks_.push_back({rank.rank});
+  // A path too long for a socket address is reached through our own current folder.
+  const std::string socket = folder_ + "/" + layout::kReporterSocket;
+  spec_.env[kSocketVariable] =
+      socket.size() < 100 ? socket
+                          : "/proc/" + std::to_string(getpid()) + "/cwd/" + layout::kReporterSocket;
+  oom_kills_before_ = OutOfMemoryKills();
+  WatchMetricFile();
+  launcher_ = MakeLauncher(spec_.launcher);
+  launched_ = launcher_->Start(spec_, folder_, &ranks_, &failure_);
+  launch_failed_ = !launched_;
+  const int64_t now = MonotonicMillis();
+  if (spec_.timeout_ms > 0) timeout_deadline_ms_ = now + spec_.timeout_ms;
+  if (spec_.lease_ms > 0) lease_deadline_ms_ = now + spec_.lease_ms;
+  for (const RankState& rank : ranks_) {
+    if (rank.pid > 0) recorder_.Rank(rank.rank, rank.pid);
+  }
+  if (launch_failed_) {
+    KillAll();
+  } else if (launcher_->pid() < 0) {
+    running_told_ = true;
+    recorder_.Running(ranks_[0].pid);
+  }
+}
+
+bool Supervisor::Over() const {
+  if (launch_failed_ && launcher_->pid() < 0) return true;
+  if (launcher_->pid() >= 0) return launcher_ended_;
+  return std::all_of(ranks_.begin(), ranks_.end(), [](const RankState& r) { return r.ended; });
+}
+
+void Supervisor::Loop() {
+  while (!Over()) {
+    std::vector<pollfd> fds = {{signals_, POLLIN, 0}};
+    if (inotify_ >= 0) fds.push_back({inotify_, POLLIN, 0});
+    reporter_.AddTo(&fds);
+    control_.AddTo(&fds);
+    const int ready = poll(fds.data(), fds.size(), PollTimeout());
+    if (ready < 0 && errno != EINTR) break;
+    if (ready > 0) {
+      // Requests first: what a rank said before it ended counts.
+      reporter_.Serve(fds);
+      control_.Serve(fds);
+      if (inotify_ < 0 || (fds[1].fd == inotify_ && fds[1].revents != 0)) ReadMetricFile(false);
+      ReadSignals();
+    } else if (inotify_ < 0) {
+      ReadMetricFile(false);
+    }
+    CheckDeadlines();
+  }
+  KillAll();
+}
+
+int Supervisor::PollTimeout() const {
+  int64_t next = inotify_ < 0 && !spec_.metric_file.empty() ? MonotonicMillis() + kMetricPollMillis
+                                                            : INT64_MAX;
+  for (int64_t deadline : {term_deadline_ms_, kill_deadline_ms_, timeout_deadline_ms_,
+                           lease_deadline_ms_, linger_deadline_ms_}) {
+    if (deadline > 0) next = std::min(next, deadline);
+  }
+  if (next == INT64_MAX) return -1;
+  return static_cast<int>(std::clamp<int64_t>(next - MonotonicMillis(), 0, 60000));
+}
+
+void Supervisor::ReadSignals() {
+  signalfd_siginfo info{};
+  bool child = false;
+  while (read(signals_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    if (info.ssi_signo == SIGCHLD) {
+      child = true;
+    } else if (info.ssi_signo != SIGHUP) {
+      Stop("STOP_CANCEL", spec_.grace_ms);
+    }
+  }
+  if (child) Reap();
+}
+
+void Supervisor::Reap() {
+  int status = 0;
+  pid_t pid = 0;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    const int64_t now = MonotonicNanos();
+    if (pid == launcher_->pid()) {
+      launcher_ended_ = true;
+      launcher_status_ = status;
+      continue;
+    }
+    if (launcher_->pid() >= 0) continue;  // the shims tell how ranks under mpirun end
+    for (RankState& rank : ranks_) {
+      if (rank.pid == pid && !rank.ended) OnRankEnded(&rank, status, now);
+    }
+  }
+}
+
+void Supervisor::WatchMetricFile() {
+  if (spec_.metric_file.empty()) return;
+  const std::string folder = spec_.metric_file.substr(0, spec_.metric_file.rfind('/') + 1);
+  inotify_ = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+  if (inotify_ >= 0 &&
+      inotify_add_watch(inotify_, folder.c_str(), IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO) < 0) {
+    close(inotify_);
+    inotify_ = -1;
+  }
+}
+
+void Supervisor::ReadMetricFile(bool complete) {
+  char buffer[4096];
+  while (inotify_ >= 0 && read(inotify_, buffer, sizeof buffer) > 0) {
+  }
+  recorder_.Metrics(metric_file_.Read(spec_.metric_file, complete));
+}
+
+}  // namespace trainyard::worker

@@ -1,0 +1,172 @@
+// How a member ends: stops, deadlines, the verdict and the exit record; see supervisor.h.
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "worker/supervisor/process.h"
+#include "worker/supervisor/supervisor.h"
+
+namespace trainyard::worker {
+
+long OutOfMemoryKills();
+
+namespace {
+
+constexpr int64_t kLingerMillis = 5000;  // mpirun after its last rank
+constexpr int kKillMillis = 10000;       // until every descendant is reaped
+constexpr size_t kTailBytes = 8192;
+constexpr char kLauncherErr[] = "log/launcher.err";
+
+int64_t MonotonicNanos() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1000000000 + now.tv_nsec;
+}
+
+}  // namespace
+
+void Supervisor::OnRankEnded(RankState* rank, int wait_status, int64_t time_ns) {
+  rank->ended = true;
+  rank->wait_status = wait_status;
+  rank->end_time_ns = time_ns;
+  bool all = true;
+  for (const RankState& state : ranks_) all = all && state.ended;
+  if (all) linger_deadline_ms_ = MonotonicMillis() + kLingerMillis;
+  // mpirun ends the others by itself; without it that is ours to do.
+  if (wait_status != 0 && !all && launcher_->pid() < 0) Stop("", spec_.grace_ms);
+}
+
+void Supervisor::Stop(const std::string& reason, int64_t grace_ms) {
+  const int64_t now = MonotonicMillis();
+  if (stopping_) {
+    // A second stop may only hurry.
+    if (kill_deadline_ms_ > 0 && now + grace_ms < kill_deadline_ms_) {
+      kill_deadline_ms_ = now + grace_ms;
+    }
+    if (reason != "STOP_EARLY" && term_deadline_ms_ > 0) term_deadline_ms_ = now;
+    return;
+  }
+  stopping_ = true;
+  should_stop_ = true;
+  stop_reason_ = reason;
+  stop_time_ns_ = MonotonicNanos();
+  stop_grace_ms_ = grace_ms;
+  if (!reason.empty()) recorder_.Stopping(reason);
+  // A program that asks should_stop() ends by itself after the tuner's stop, with its last save.
+  if (reason == "STOP_EARLY" && program_asks_) {
+    term_deadline_ms_ = now + grace_ms;
+    return;
+  }
+  SignalRanks(SIGTERM);
+  kill_deadline_ms_ = now + grace_ms;
+}
+
+void Supervisor::SignalRanks(int signal) {
+  for (const RankState& rank : ranks_) {
+    if (rank.pid > 0 && !rank.ended) kill(rank.pid, signal);
+  }
+}
+
+void Supervisor::CheckDeadlines() {
+  const int64_t now = MonotonicMillis();
+  if (timeout_deadline_ms_ > 0 && now >= timeout_deadline_ms_) {
+    timeout_deadline_ms_ = 0;
+    Stop("STOP_TIMEOUT", spec_.grace_ms);
+  }
+  if (lease_deadline_ms_ > 0 && now >= lease_deadline_ms_) {
+    lease_deadline_ms_ = 0;
+    Stop("STOP_STALE", spec_.grace_ms);
+  }
+  if (term_deadline_ms_ > 0 && now >= term_deadline_ms_) {
+    term_deadline_ms_ = 0;
+    SignalRanks(SIGTERM);
+    kill_deadline_ms_ = now + stop_grace_ms_;
+  }
+  if (kill_deadline_ms_ > 0 && now >= kill_deadline_ms_) {
+    kill_deadline_ms_ = 0;
+    if (!killed_) {
+      killed_ = true;
+      SignalRanks(SIGKILL);
+      // Whatever else the ranks left goes with the launcher, shortly after.
+      linger_deadline_ms_ = now + 1000;
+    }
+  }
+  if (linger_deadline_ms_ > 0 && now >= linger_deadline_ms_) {
+    linger_deadline_ms_ = 0;
+    for (pid_t pid : Descendants()) kill(pid, SIGKILL);
+  }
+}
+
+// After the last rank: background processes of the program, and the launcher if it hangs.
+void Supervisor::KillAll() { KillDescendants(kKillMillis); }
+
+const RankState* Supervisor::FirstFailure() const {
+  const RankState* first = nullptr;
+  for (const RankState& rank : ranks_) {
+    if (!rank.ended || rank.wait_status == 0) continue;
+    if (first == nullptr || rank.end_time_ns < first->end_time_ns) first = &rank;
+  }
+  return first;
+}
+
+// The kernel names its victims in its log; where that may not be read, a SIGKILL that nobody of
+// ours sent while the machine's counter rose is taken as one.
+bool Supervisor::KilledByHost(const RankState& rank) const {
+  if (!WIFSIGNALED(rank.wait_status) || WTERMSIG(rank.wait_status) != SIGKILL || killed_) {
+    return false;
+  }
+  const long now = OutOfMemoryKills();
+  return oom_kills_before_ >= 0 && now > oom_kills_before_;
+}
+
+ExitReport Supervisor::Verdict() const {
+  ExitReport report;
+  report.node = spec_.node;
+  report.start_us = start_us_;
+  report.end_us = WallMicros();
+  report.last_step = recorder_.last_step();
+  report.metrics_seen = recorder_.names();
+  Diagnosis diagnosis;
+  const RankState* const first = FirstFailure();
+  const bool by_itself = first != nullptr && (!stopping_ || first->end_time_ns < stop_time_ns_);
+  bool all_done = !ranks_.empty();
+  for (const RankState& rank : ranks_) {
+    all_done = all_done && rank.ended && rank.wait_status == 0 &&
+               (!stopping_ || rank.end_time_ns < stop_time_ns_);
+  }
+  if (launch_failed_) {
+    diagnosis = DiagnoseStart(spec_, failure_.step, failure_.path, failure_.error);
+    report.rank = failure_.rank;
+  } else if (by_itself || (first != nullptr && stop_reason_.empty())) {
+    report.rank = first->rank;
+    report.stderr_tail = ReadTail(layout::RankLog(first->rank, true), kTailBytes);
+    diagnosis = DiagnoseEnd(spec_, {first->rank, first->wait_status, KilledByHost(*first)},
+                            report.stderr_tail);
+    if (WIFEXITED(first->wait_status)) report.exit_code = WEXITSTATUS(first->wait_status);
+    if (WIFSIGNALED(first->wait_status)) report.signal = WTERMSIG(first->wait_status);
+  } else if (stopping_ && !stop_reason_.empty() && !all_done) {
+    diagnosis = DiagnoseStop(spec_, stop_reason_);
+    report.stop = stop_reason_;
+  } else if (launcher_ != nullptr && launcher_->pid() >= 0 && launcher_status_ != 0) {
+    report.stderr_tail = ReadTail(kLauncherErr, kTailBytes);
+    diagnosis = DiagnoseLauncher(spec_, launcher_status_, report.stderr_tail);
+  }
+  report.cause = diagnosis.cause;
+  report.reason = diagnosis.reason;
+  report.message = diagnosis.message;
+  return report;
+}
+
+bool Supervisor::WriteExit(const ExitReport& report) {
+  if (WriteDurably(layout::kExit, ExitReportToJson(report))) return true;
+  fprintf(stderr, "trainyard-supervisor: cannot write %s/%s: %s\n", folder_.c_str(), layout::kExit,
+          strerror(errno));
+  return false;
+}
+
+}  // namespace trainyard::worker
