@@ -1,0 +1,184 @@
+// See checkpoint.h.
+#include "worker/training/checkpoint.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/fault_point.h"
+#include "common/file.h"
+#include "common/sha256.h"
+
+namespace trainyard::training {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr absl::string_view kFormat = "trainyard-checkpoint-1";
+constexpr absl::string_view kManifest = "manifest.json";
+
+std::string HiddenFolder(const std::string& folder, int64_t step) {
+  return JoinPath(folder, absl::StrCat(".", CheckpointName(step), ".partial"));
+}
+
+std::string ShardName(int shard) { return absl::StrCat("shard-", shard, ".safetensors"); }
+
+absl::Status Lost(const std::string& path, absl::string_view what) {
+  return absl::DataLossError(absl::StrCat(path, ": ", what));
+}
+
+// Renames the complete hidden folder to its name; a broken folder of that name gives way.
+absl::Status Publish(const std::string& hidden, const std::string& visible,
+                     const std::string& folder) {
+  TRAINYARD_FAULT_POINT("checkpoint.before_commit");
+  if (rename(hidden.c_str(), visible.c_str()) != 0) {
+    if (errno != ENOTEMPTY && errno != EEXIST) {
+      return ErrnoError(errno, "cannot commit checkpoint", visible);
+    }
+    if (absl::Status status = RemoveTree(visible); !status.ok()) return status;
+    if (rename(hidden.c_str(), visible.c_str()) != 0) {
+      return ErrnoError(errno, "cannot commit checkpoint", visible);
+    }
+  }
+  return FsyncFolder(folder);
+}
+
+// Entry of one shard in the manifest, from the bytes on disk.
+absl::StatusOr<Json> DescribeShard(const std::string& hidden, int shard) {
+  auto bytes = ReadFile(JoinPath(hidden, ShardName(shard)));
+  if (!bytes.ok()) return bytes.status();
+  return Json{
+      {"file", ShardName(shard)}, {"bytes", bytes->size()}, {"sha256", HexOf(Sha256Of(*bytes))}};
+}
+
+absl::StatusOr<TensorFile> ReadShard(const std::string& path, const Json& entry) {
+  const std::string manifest = JoinPath(path, kManifest);
+  if (!entry.is_object() || !entry.contains("file") || !entry["file"].is_string() ||
+      !entry.contains("sha256") || !entry["sha256"].is_string()) {
+    return Lost(manifest, "a shard without file or sha256");
+  }
+  const std::string name = entry["file"].get<std::string>();
+  if (!CheckRelativePath(name).ok()) return Lost(manifest, "a shard outside its folder");
+  const std::string file = JoinPath(path, name);
+  auto bytes = ReadFile(file);
+  if (!bytes.ok()) return Lost(file, bytes.status().message());
+  if (HexOf(Sha256Of(*bytes)) != entry["sha256"].get<std::string>()) {
+    return Lost(file, "its bytes do not match the manifest's sha256");
+  }
+  auto tensors = DecodeSafetensors(*bytes);
+  if (!tensors.ok()) return Lost(file, tensors.status().message());
+  return tensors;
+}
+
+absl::Status ReadState(const std::string& file, const Json& manifest, Checkpoint* checkpoint) {
+  const auto state = manifest.find("state");
+  if (state == manifest.end()) return absl::OkStatus();
+  if (!state->is_object()) return Lost(file, "its state is no map");
+  for (const auto& [key, value] : state->items()) {
+    if (!value.is_string()) return Lost(file, absl::StrCat("state ", key, " is no text"));
+    checkpoint->state[key] = value.get<std::string>();
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Checkpoint> ReadFolder(const std::string& path) {
+  const std::string file = JoinPath(path, kManifest);
+  auto text = ReadFile(file);
+  if (!text.ok()) return text.status();
+  const Json manifest = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (!manifest.is_object() || manifest.value("format", Json()) != std::string(kFormat)) {
+    return Lost(file, absl::StrCat("not a manifest of format ", kFormat));
+  }
+  const Json step = manifest.value("step", Json()), shards = manifest.value("shards", Json());
+  const Json world_size = manifest.value("world_size", Json());
+  if (!step.is_number_integer() || !world_size.is_number_integer() || !shards.is_array()) {
+    return Lost(file, "step, world_size or shards is missing");
+  }
+  Checkpoint checkpoint;
+  checkpoint.step = step.get<int64_t>();
+  checkpoint.world_size = world_size.get<int>();
+  if (absl::Status status = ReadState(file, manifest, &checkpoint); !status.ok()) return status;
+  for (const Json& entry : shards) {
+    auto shard = ReadShard(path, entry);
+    if (!shard.ok()) return shard.status();
+    checkpoint.shards.push_back(*std::move(shard));
+  }
+  return checkpoint;
+}
+
+}  // namespace
+
+std::string CheckpointName(int64_t step) { return absl::StrCat("step_", step); }
+
+absl::Status WriteCheckpointShard(const std::string& folder, int64_t step, int shard,
+                                  const std::vector<TensorView>& tensors) {
+  const std::string hidden = HiddenFolder(folder, step);
+  if (absl::Status status = MakeFolders(hidden); !status.ok()) return status;
+  return WriteFileDurably(JoinPath(hidden, ShardName(shard)), EncodeSafetensors(tensors, {}));
+}
+
+absl::Status CommitCheckpoint(const std::string& folder, int64_t step, int shard_count,
+                              int world_size, const CheckpointState& state) {
+  const std::string hidden = HiddenFolder(folder, step);
+  Json manifest = {{"format", std::string(kFormat)},
+                   {"step", step},
+                   {"world_size", world_size},
+                   {"state", state},
+                   {"shards", Json::array()}};
+  for (int shard = 0; shard < shard_count; ++shard) {
+    auto entry = DescribeShard(hidden, shard);
+    if (!entry.ok()) return entry.status();
+    manifest["shards"].push_back(*std::move(entry));
+  }
+  const std::string text = manifest.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  if (absl::Status status = WriteFileDurably(JoinPath(hidden, kManifest), text); !status.ok()) {
+    return status;
+  }
+  return Publish(hidden, JoinPath(folder, CheckpointName(step)), folder);
+}
+
+absl::Status WriteCheckpoint(const std::string& folder, int64_t step, int world_size,
+                             const std::vector<TensorView>& tensors, const CheckpointState& state) {
+  // Leftovers of a writer that was killed would be files without an entry.
+  if (absl::Status status = RemoveTree(HiddenFolder(folder, step)); !status.ok()) return status;
+  if (absl::Status status = WriteCheckpointShard(folder, step, 0, tensors); !status.ok()) {
+    return status;
+  }
+  return CommitCheckpoint(folder, step, 1, world_size, state);
+}
+
+absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& folder, int64_t step) {
+  return ReadFolder(JoinPath(folder, CheckpointName(step)));
+}
+
+absl::StatusOr<Checkpoint> ReadNewestCheckpoint(const std::string& folder,
+                                                std::vector<std::string>* skipped) {
+  std::vector<int64_t> steps;
+  auto names = ListFolder(folder);
+  if (!names.ok()) return names.status();
+  for (const std::string& name : *names) {
+    int64_t step = 0;
+    absl::string_view number = name;
+    if (absl::ConsumePrefix(&number, "step_") && absl::SimpleAtoi(number, &step)) {
+      steps.push_back(step);
+    }
+  }
+  std::sort(steps.rbegin(), steps.rend());
+  for (const int64_t step : steps) {
+    auto checkpoint = ReadCheckpoint(folder, step);
+    if (checkpoint.ok()) return checkpoint;
+    if (skipped != nullptr) skipped->push_back(std::string(checkpoint.status().message()));
+  }
+  if (Exists(JoinPath(folder, kManifest))) return ReadFolder(folder);
+  return absl::NotFoundError(absl::StrCat("no checkpoint in ", folder));
+}
+
+}  // namespace trainyard::training

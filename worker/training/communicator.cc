@@ -1,0 +1,108 @@
+// See communicator.h: names, the single rank's communicator, the choice between implementations.
+#include "worker/training/communicator.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "common/errors.h"
+#include "worker/training/aligned_memory.h"
+#include "worker/training/mpi_communicator.h"
+
+namespace trainyard::training {
+namespace {
+
+class Done : public Pending {
+ public:
+  absl::Status Wait() override { return absl::OkStatus(); }
+};
+
+// One rank: every reduction is the identity.
+class SingleCommunicator : public Communicator {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  std::string name() const override { return "single"; }
+  absl::Status AllReduce(void*, size_t, DataType, ReduceOp) override { return absl::OkStatus(); }
+  absl::StatusOr<std::unique_ptr<Pending>> StartAllReduce(void*, size_t, DataType,
+                                                          ReduceOp) override {
+    return std::make_unique<Done>();
+  }
+  absl::Status ReduceScatter(const void* send, void* receive, size_t count, DataType type,
+                             ReduceOp) override {
+    std::memmove(receive, send, count * SizeOf(type));
+    return absl::OkStatus();
+  }
+  absl::Status AllGather(const void* send, void* receive, size_t count, DataType type) override {
+    std::memmove(receive, send, count * SizeOf(type));
+    return absl::OkStatus();
+  }
+  absl::Status Broadcast(void*, size_t, DataType, int) override { return absl::OkStatus(); }
+  absl::Status Barrier() override { return absl::OkStatus(); }
+  absl::StatusOr<void*> Allocate(size_t bytes) override { return memory_.Allocate(bytes); }
+
+ private:
+  AlignedMemory memory_;
+};
+
+}  // namespace
+
+size_t SizeOf(DataType type) {
+  switch (type) {
+    case DataType::kFloat16:
+    case DataType::kBFloat16:
+      return 2;
+    case DataType::kFloat32:
+    case DataType::kInt32:
+      return 4;
+    case DataType::kFloat64:
+    case DataType::kInt64:
+      return 8;
+  }
+  return 0;
+}
+
+const char* NameOf(DataType type) {
+  switch (type) {
+    case DataType::kFloat32:
+      return "float32";
+    case DataType::kFloat64:
+      return "float64";
+    case DataType::kFloat16:
+      return "float16";
+    case DataType::kBFloat16:
+      return "bfloat16";
+    case DataType::kInt32:
+      return "int32";
+    case DataType::kInt64:
+      return "int64";
+  }
+  return "";
+}
+
+const char* NameOf(ReduceOp op) {
+  switch (op) {
+    case ReduceOp::kSum:
+      return "sum";
+    case ReduceOp::kMean:
+      return "mean";
+    case ReduceOp::kMin:
+      return "min";
+    case ReduceOp::kMax:
+      return "max";
+  }
+  return "";
+}
+
+std::unique_ptr<Communicator> CreateSingleCommunicator() {
+  return std::make_unique<SingleCommunicator>();
+}
+
+absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const RankContext& context) {
+  if (context.world_size == 1) return CreateSingleCommunicator();
+  return CreateMpiCommunicator(context);
+}
+
+}  // namespace trainyard::training

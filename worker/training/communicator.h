@@ -1,0 +1,74 @@
+// Collectives between the ranks of one gang. All ranks call the same operations in the same order
+// with the same counts, types and operators; ranks and counts are the caller's duty, as in MPI.
+//  - One thread at a time uses a communicator; it need not be always the same thread.
+//  - Results are the same on every rank, bit for bit, and the same from run to run for the same
+//    world size and the same implementation.
+//  - float16 and bfloat16 are added in float32 and rounded once per addition. Mean is the sum
+//    divided by size(); integers truncate toward zero.
+//  - An error leaves the communicator unusable: end the process, the launcher ends the peers.
+#ifndef TRAINYARD_WORKER_TRAINING_COMMUNICATOR_H_
+#define TRAINYARD_WORKER_TRAINING_COMMUNICATOR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/training/rank_context.h"
+
+namespace trainyard::training {
+
+enum class DataType { kFloat32, kFloat64, kFloat16, kBFloat16, kInt32, kInt64 };
+enum class ReduceOp { kSum, kMean, kMin, kMax };
+
+size_t SizeOf(DataType type);
+const char* NameOf(DataType type);
+const char* NameOf(ReduceOp op);
+
+// A collective under way. The buffers belong to it until Wait() returned. Wait() once, in the
+// order of the starts, from the thread that uses the communicator.
+class Pending {
+ public:
+  virtual ~Pending() = default;
+  virtual absl::Status Wait() = 0;
+};
+
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  // "single", "mpi", "shared": for people.
+  virtual std::string name() const = 0;
+
+  // In place over `count` elements.
+  virtual absl::Status AllReduce(void* data, size_t count, DataType type, ReduceOp op) = 0;
+  // The same, begun now and finished by Wait().
+  virtual absl::StatusOr<std::unique_ptr<Pending>> StartAllReduce(void* data, size_t count,
+                                                                  DataType type, ReduceOp op) = 0;
+  // `send` holds size() * count elements; rank r receives the reduction of block r.
+  virtual absl::Status ReduceScatter(const void* send, void* receive, size_t count, DataType type,
+                                     ReduceOp op) = 0;
+  // `receive` holds size() * count elements, block r from rank r. Buffers must not overlap.
+  virtual absl::Status AllGather(const void* send, void* receive, size_t count, DataType type) = 0;
+  virtual absl::Status Broadcast(void* data, size_t count, DataType type, int root) = 0;
+  virtual absl::Status Barrier() = 0;
+
+  // Memory, 64-byte aligned and zeroed, in which this communicator reduces fastest; it lives as
+  // long as the communicator. All ranks call with the same size. RESOURCE_EXHAUSTED without memory.
+  virtual absl::StatusOr<void*> Allocate(size_t bytes) = 0;
+};
+
+// The communicator that fits `context`: single for one rank, shared memory when all ranks are on
+// one node, else MPI. FAILED_PRECONDITION when the ranks cannot find each other.
+// TRAINYARD_COMMUNICATOR=mpi|shared in the environment overrides the choice.
+absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const RankContext& context);
+
+std::unique_ptr<Communicator> CreateSingleCommunicator();
+
+}  // namespace trainyard::training
+
+#endif  // TRAINYARD_WORKER_TRAINING_COMMUNICATOR_H_

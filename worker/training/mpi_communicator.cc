@@ -1,0 +1,211 @@
+// See mpi_communicator.h.
+#include "worker/training/mpi_communicator.h"
+
+#include <mpi.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/errors.h"
+#include "worker/training/aligned_memory.h"
+#include "worker/training/reduce.h"
+
+namespace trainyard::training {
+namespace {
+
+constexpr size_t kCountMax = size_t{1} << 30;  // MPI counts are int
+
+absl::Status StatusOf(int code, absl::string_view what) {
+  if (code == MPI_SUCCESS) return absl::OkStatus();
+  char text[MPI_MAX_ERROR_STRING];
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  return absl::UnavailableError(absl::StrCat(what, " failed: ", absl::string_view(text, length)));
+}
+
+template <DataType type, ReduceOp op>
+void Reduce16(void* from, void* to, int* count, MPI_Datatype*) {
+  Accumulate(to, from, static_cast<size_t>(*count), type, op);
+}
+
+// The 16-bit floats, unknown to MPI: a 2-byte type and our own operators.
+struct Types16 {
+  MPI_Datatype type = MPI_DATATYPE_NULL;
+  MPI_Op half[3];
+  MPI_Op brain[3];
+
+  void Create() {
+    MPI_Type_contiguous(2, MPI_BYTE, &type);
+    MPI_Type_commit(&type);
+    MPI_Op_create(Reduce16<DataType::kFloat16, ReduceOp::kSum>, 1, &half[0]);
+    MPI_Op_create(Reduce16<DataType::kFloat16, ReduceOp::kMin>, 1, &half[1]);
+    MPI_Op_create(Reduce16<DataType::kFloat16, ReduceOp::kMax>, 1, &half[2]);
+    MPI_Op_create(Reduce16<DataType::kBFloat16, ReduceOp::kSum>, 1, &brain[0]);
+    MPI_Op_create(Reduce16<DataType::kBFloat16, ReduceOp::kMin>, 1, &brain[1]);
+    MPI_Op_create(Reduce16<DataType::kBFloat16, ReduceOp::kMax>, 1, &brain[2]);
+  }
+  void Free() {
+    for (MPI_Op& op : half) MPI_Op_free(&op);
+    for (MPI_Op& op : brain) MPI_Op_free(&op);
+    MPI_Type_free(&type);
+  }
+};
+
+class MpiPending : public Pending {
+ public:
+  MpiPending(void* data, size_t count, DataType type, ReduceOp op, int size)
+      : data_(data), count_(count), type_(type), op_(op), size_(size) {}
+  absl::Status Wait() override {
+    const int code =
+        MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE);
+    if (absl::Status status = StatusOf(code, "all-reduce"); !status.ok()) return status;
+    Finish(data_, count_, type_, op_, size_);
+    return absl::OkStatus();
+  }
+  std::vector<MPI_Request>& requests() { return requests_; }
+
+ private:
+  void* const data_;
+  const size_t count_;
+  const DataType type_;
+  const ReduceOp op_;
+  const int size_;
+  std::vector<MPI_Request> requests_;
+};
+
+class MpiCommunicator : public Communicator {
+ public:
+  MpiCommunicator(int rank, int size) : rank_(rank), size_(size) { types16_.Create(); }
+  ~MpiCommunicator() override {
+    types16_.Free();
+    MPI_Finalize();
+  }
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  std::string name() const override { return "mpi"; }
+
+  absl::Status AllReduce(void* data, size_t count, DataType type, ReduceOp op) override {
+    char* bytes = static_cast<char*>(data);
+    for (size_t done = 0; done < count; done += kCountMax) {
+      const size_t part = std::min(kCountMax, count - done);
+      const int code =
+          MPI_Allreduce(MPI_IN_PLACE, bytes + done * SizeOf(type), static_cast<int>(part),
+                        MpiType(type), MpiOp(type, op), MPI_COMM_WORLD);
+      if (code != MPI_SUCCESS) return StatusOf(code, "all-reduce");
+    }
+    Finish(data, count, type, op, size_);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::unique_ptr<Pending>> StartAllReduce(void* data, size_t count, DataType type,
+                                                          ReduceOp op) override {
+    auto pending = std::make_unique<MpiPending>(data, count, type, op, size_);
+    char* bytes = static_cast<char*>(data);
+    for (size_t done = 0; done < count; done += kCountMax) {
+      const size_t part = std::min(kCountMax, count - done);
+      const int code = MPI_Iallreduce(MPI_IN_PLACE, bytes + done * SizeOf(type),
+                                      static_cast<int>(part), MpiType(type), MpiOp(type, op),
+                                      MPI_COMM_WORLD, &pending->requests().emplace_back());
+      if (code != MPI_SUCCESS) return StatusOf(code, "all-reduce");
+    }
+    return pending;
+  }
+
+  absl::Status ReduceScatter(const void* send, void* receive, size_t count, DataType type,
+                             ReduceOp op) override {
+    if (count > kCountMax) return TooLarge(count);
+    const int code = MPI_Reduce_scatter_block(send, receive, static_cast<int>(count), MpiType(type),
+                                              MpiOp(type, op), MPI_COMM_WORLD);
+    if (code != MPI_SUCCESS) return StatusOf(code, "reduce-scatter");
+    Finish(receive, count, type, op, size_);
+    return absl::OkStatus();
+  }
+
+  absl::Status AllGather(const void* send, void* receive, size_t count, DataType type) override {
+    if (count > kCountMax) return TooLarge(count);
+    return StatusOf(MPI_Allgather(send, static_cast<int>(count), MpiType(type), receive,
+                                  static_cast<int>(count), MpiType(type), MPI_COMM_WORLD),
+                    "all-gather");
+  }
+
+  absl::Status Broadcast(void* data, size_t count, DataType type, int root) override {
+    char* bytes = static_cast<char*>(data);
+    for (size_t done = 0; done < count; done += kCountMax) {
+      const int code = MPI_Bcast(bytes + done * SizeOf(type),
+                                 static_cast<int>(std::min(kCountMax, count - done)), MpiType(type),
+                                 root, MPI_COMM_WORLD);
+      if (code != MPI_SUCCESS) return StatusOf(code, "broadcast");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Barrier() override { return StatusOf(MPI_Barrier(MPI_COMM_WORLD), "barrier"); }
+
+  absl::StatusOr<void*> Allocate(size_t bytes) override { return memory_.Allocate(bytes); }
+
+ private:
+  static absl::Status TooLarge(size_t count) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a block of ", count, " elements; MPI takes at most ", kCountMax));
+  }
+
+  MPI_Datatype MpiType(DataType type) const {
+    switch (type) {
+      case DataType::kFloat32:
+        return MPI_FLOAT;
+      case DataType::kFloat64:
+        return MPI_DOUBLE;
+      case DataType::kFloat16:
+      case DataType::kBFloat16:
+        return types16_.type;
+      case DataType::kInt32:
+        return MPI_INT32_T;
+      case DataType::kInt64:
+        return MPI_INT64_T;
+    }
+    return MPI_DATATYPE_NULL;
+  }
+
+  MPI_Op MpiOp(DataType type, ReduceOp op) const {
+    const int which = op == ReduceOp::kMin ? 1 : op == ReduceOp::kMax ? 2 : 0;
+    if (type == DataType::kFloat16) return types16_.half[which];
+    if (type == DataType::kBFloat16) return types16_.brain[which];
+    const MPI_Op plain[] = {MPI_SUM, MPI_MIN, MPI_MAX};
+    return plain[which];
+  }
+
+  const int rank_;
+  const int size_;
+  Types16 types16_;
+  AlignedMemory memory_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Communicator>> CreateMpiCommunicator(const RankContext& context) {
+  // mpirun counts only its own ranks, so it does not see that several gangs share the cores.
+  setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+  int provided = 0;
+  if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
+                     "MPI cannot start", "start the program with mpirun");
+  }
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  int rank = 0, size = 0;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  if (size != context.world_size || rank != context.rank) {
+    MPI_Finalize();
+    return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
+                     absl::StrCat("this process is rank ", context.rank, " of ", context.world_size,
+                                  " by its environment, but rank ", rank, " of ", size, " for MPI"),
+                     absl::StrCat("start the ranks with mpirun -np ", context.world_size));
+  }
+  return std::make_unique<MpiCommunicator>(rank, size);
+}
+
+}  // namespace trainyard::training
