@@ -27,6 +27,7 @@ struct Principal {
 
 struct StartServer {
   std::string version;
+  uint64_t incarnation = 0;  // of the journal's opening; becomes the server's
 };
 struct CreateProject {
   std::string project;

@@ -65,6 +65,10 @@ std::vector<std::string> CheckInvariants(const State& state);
 // Hash over all entities: equal states give equal hashes whatever the order of insertion.
 std::string StateHash(const State& state);
 
+// Fills every index of a state whose entities were loaded from rows (jobs, specs, runs, studies,
+// trials, agents, tokens, requests, server, sequence).
+void RebuildIndexes(State* state);
+
 // Whether a terminal job may leave memory (its rows stay in the journal's rows).
 bool MayForget(const State& state, uint64_t job_uid);
 void Forget(uint64_t job_uid, State* state);
