@@ -30,6 +30,9 @@ struct Suggestion {
   std::vector<v1::ParameterValue>
       parameters;     // active parameters only, in spec order (parents first)
   uint64_t seed = 0;  // of the random numbers it was drawn with
+  // With duplicates REUSE: a succeeded trial with the same parameters, whose measurement may stand
+  // for this one's; 0 when there is none.
+  int32_t same_as = 0;
 };
 struct SuggestResult {
   std::vector<Suggestion> suggestions;  // at most `count`

@@ -1,0 +1,216 @@
+// The Optimizer of tuning.h: a history, one sampler, the stopping rules. A suggestion is a function
+// of the set of records and the trial's id; what the samplers cache changes no answer.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/errors.h"
+#include "common/random.h"
+#include "scheduler/tuning/history.h"
+#include "scheduler/tuning/pareto.h"
+#include "scheduler/tuning/sampler.h"
+#include "scheduler/tuning/space.h"
+#include "scheduler/tuning/stopping.h"
+#include "scheduler/tuning/tuning.h"
+
+namespace trainyard::tuning {
+namespace {
+
+constexpr int kRetriesMax = 64;      // draws to get past a duplicate
+constexpr double kWalkMax = 200000;  // points of a finite space looked at for a free one
+
+class StudyOptimizer : public Optimizer {
+ public:
+  StudyOptimizer(const v1::StudySpec& spec, uint64_t seed)
+      : spec_(spec), seed_(spec.seed() != 0 ? spec.seed() : seed), space_(spec),
+        history_(spec_, space_), sampler_(MakeSampler(spec_, space_)) {
+    for (const auto& given : spec_.initial_trials()) {
+      given_.push_back(space_.FromParameters(
+          {given.parameters().begin(), given.parameters().end()}));
+    }
+    const auto& dims = space_.dimensions();
+    if (spec_.algorithm() != v1::StudySpec::GRID &&
+        std::any_of(dims.begin(), dims.end(),
+                    [](const Dimension& d) { return d.default_value.has_value(); })) {
+      given_.push_back(space_.FromParameters({}));
+    }
+  }
+
+  void Observe(TrialRecord trial) override { history_.Observe(trial); }
+
+  absl::StatusOr<SuggestResult> Suggest(int32_t first_id, int count) override {
+    if (first_id < 1 || count < 0) {
+      return MakeError(absl::StatusCode::kInvalidArgument, "OUT_OF_RANGE",
+                       absl::StrCat("asked for ", count, " trials from id ", first_id),
+                       "ids begin with 1 and the count is not negative");
+    }
+    SuggestResult result;
+    Batch batch;
+    for (int i = 0; i < count; ++i) {
+      const int32_t id = first_id + i;
+      const uint64_t trial_seed = MixSeed(seed_, static_cast<uint64_t>(id));
+      const std::optional<Point> point = NextPoint(id, trial_seed, batch);
+      if (!point.has_value()) {
+        result.exhausted = true;
+        break;
+      }
+      Suggestion suggestion{space_.ToParameters(*point), trial_seed, 0};
+      if (spec_.duplicates() == v1::StudySpec::REUSE) suggestion.same_as = SameAs(*point);
+      result.suggestions.push_back(std::move(suggestion));
+      batch.keys.push_back(KeyOf(*point));
+      batch.points.push_back(*point);
+    }
+    return result;
+  }
+
+  std::vector<StopAdvice> AdviseStops() override {
+    switch (spec_.stopping().kind()) {
+      case v1::StudySpec::MEDIAN:
+        return MedianStops(spec_.stopping(), history_);
+      case v1::StudySpec::ASHA:
+        return HalvingStops(spec_.stopping(), history_, 1);
+      case v1::StudySpec::HYPERBAND:
+        return HalvingStops(spec_.stopping(), history_, 3);
+      default:
+        return {};
+    }
+  }
+
+  StudyStop AdviseStudy(double elapsed_seconds) override {
+    StudyStop stop = AdviseStudyStop(spec_.study_stopping(), history_, elapsed_seconds);
+    if (stop.stop || history_.succeeded() == 0) return stop;
+    const int32_t best = history_.ranking().begin()->second;
+    if (best != best_seen_) {
+      best_seen_ = best;
+      best_since_seconds_ = elapsed_seconds;
+    }
+    const auto& limit = spec_.study_stopping().max_duration_no_progress();
+    if (limit.seconds() > 0 &&
+        elapsed_seconds - best_since_seconds_ >= static_cast<double>(limit.seconds())) {
+      return {true, absl::StrCat("no progress for ", limit.seconds(), " s, since trial ", best)};
+    }
+    return stop;
+  }
+
+  std::vector<int32_t> Best(int count) const override {
+    std::vector<int32_t> ids;
+    if (history_.metrics() > 1) {
+      ids = ParetoFront(history_, spec_);
+      if (count >= 0 && static_cast<int>(ids.size()) > count) ids.resize(count);
+      return ids;
+    }
+    for (const bool early : {false, true}) {  // trials that ran to their end come first
+      for (const auto& [value, id] : history_.ranking()) {
+        if (static_cast<int>(ids.size()) >= count) break;
+        if (history_.Find(id)->stopped_early == early) ids.push_back(id);
+      }
+    }
+    return ids;
+  }
+
+ private:
+  struct Batch {
+    std::vector<Point> points;
+    std::vector<uint64_t> keys;
+  };
+
+  bool Taken(uint64_t key, const Batch& batch) const {
+    return history_.Contains(key) ||
+           std::find(batch.keys.begin(), batch.keys.end(), key) != batch.keys.end();
+  }
+
+  bool DuplicatesForbidden() const {
+    const auto policy = spec_.duplicates();
+    if (policy == v1::StudySpec::FORBID) return true;
+    return policy == v1::StudySpec::DUPLICATES_UNSPECIFIED &&
+           spec_.noise() != v1::StudySpec::NOISE_HIGH;
+  }
+
+  std::optional<Point> NextPoint(int32_t id, uint64_t trial_seed, const Batch& batch) {
+    int32_t first_of_repeat = id;
+    int32_t index = id - 1;
+    if (spec_.duplicates() == v1::StudySpec::REPEAT && spec_.repeats() > 1) {
+      index = (id - 1) / spec_.repeats();
+      first_of_repeat = index * spec_.repeats() + 1;
+      const int back = id - first_of_repeat;
+      if (back > 0 && back <= static_cast<int>(batch.points.size())) {
+        return batch.points[batch.points.size() - static_cast<size_t>(back)];
+      }
+      const Entry* const first = history_.Find(first_of_repeat);
+      if (back > 0 && first != nullptr) return first->point;
+    }
+    const auto given = static_cast<int32_t>(given_.size());
+    if (index < given) return given_[index];
+    Ask ask;
+    ask.id = id;
+    ask.index = index - given;
+    ask.study_seed = seed_;
+    ask.batch = &batch.points;
+    if (spec_.algorithm() == v1::StudySpec::GRID) return NextGridPoint(ask);
+    if (DuplicatesForbidden() && static_cast<double>(history_.distinct_points()) +
+                                         static_cast<double>(batch.keys.size()) >=
+                                     space_.Count()) {
+      if (std::isfinite(space_.Count()) && !AnyFree(trial_seed, batch).has_value()) {
+        return std::nullopt;
+      }
+    }
+    ask.seed = trial_seed;
+    Point point = sampler_->Propose(history_, ask);
+    if (!DuplicatesForbidden()) return point;
+    for (ask.attempt = 1; Taken(KeyOf(point), batch); ++ask.attempt) {
+      if (ask.attempt > kRetriesMax) return AnyFree(trial_seed, batch);
+      ask.seed = MixSeed(trial_seed, static_cast<uint64_t>(ask.attempt));
+      point = DrawUniform(space_, ask.seed);
+    }
+    return point;
+  }
+
+  std::optional<Point> NextGridPoint(const Ask& ask) {
+    if (DuplicatesForbidden() && static_cast<double>(ask.index) >= space_.Count()) {
+      return std::nullopt;
+    }
+    return sampler_->Propose(history_, ask);
+  }
+
+  // A point that nobody tried: a walk over a finite space from a random place.
+  std::optional<Point> AnyFree(uint64_t seed, const Batch& batch) const {
+    const double count = space_.Count();
+    if (!std::isfinite(count)) return DrawUniform(space_, MixSeed(seed, 0xf1ee));
+    Random random(MixSeed(seed, 0xf1ee));
+    const double start = std::floor(random.Uniform() * count);
+    for (double i = 0; i < std::min(count, kWalkMax); ++i) {
+      Point point = space_.GridPoint(std::fmod(start + i, count));
+      if (!Taken(KeyOf(point), batch)) return point;
+    }
+    return std::nullopt;
+  }
+
+  int32_t SameAs(const Point& point) const {
+    const uint64_t key = KeyOf(point);
+    if (!history_.Contains(key)) return 0;
+    for (const auto& [id, entry] : history_.entries()) {
+      if (entry.key == key && entry.status == Entry::kSucceeded && !entry.stopped_early) return id;
+    }
+    return 0;
+  }
+
+  const v1::StudySpec spec_;
+  const uint64_t seed_;
+  const Space space_;
+  History history_;
+  std::unique_ptr<Sampler> sampler_;
+  std::vector<Point> given_;
+  int32_t best_seen_ = 0;
+  double best_since_seconds_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Optimizer>> MakeOptimizer(const v1::StudySpec& spec,
+                                                         uint64_t seed) {
+  if (absl::Status status = CheckStudySpec(spec); !status.ok()) return status;
+  return std::make_unique<StudyOptimizer>(spec, seed);
+}
+
+}  // namespace trainyard::tuning

@@ -1,0 +1,34 @@
+// When running trials, and whole studies, should end early. Pure functions of the history.
+#ifndef TRAINYARD_SCHEDULER_TUNING_STOPPING_H_
+#define TRAINYARD_SCHEDULER_TUNING_STOPPING_H_
+
+#include <vector>
+
+#include "scheduler/tuning/history.h"
+#include "scheduler/tuning/tuning.h"
+#include "trainyard/v1/spec.pb.h"
+
+namespace trainyard::tuning {
+
+// Median rule: a trial ends when its best value so far is strictly worse than the median, over
+// trials that ran to their end, of their mean value up to the same step. Source: Golovin and
+// others, "Google Vizier" (2017), section 3.2. Speaks after min_trials (5) such trials and
+// min_steps.
+std::vector<StopAdvice> MedianStops(const v1::StudySpec::StoppingSpec& spec,
+                                    const History& history);
+
+// Asynchronous successive halving, stopping type: at each rung min_steps * factor^k (factor 3, at
+// most max_steps) a trial goes on when it is in the best 1 / factor of all that reached the rung.
+// `brackets` above 1 makes it Hyperband: trial id decides the bracket, bracket b starts at rung b.
+// Sources: Li and others, "A system for massively parallel hyperparameter tuning" (2020);
+// "Hyperband" (2018).
+std::vector<StopAdvice> HalvingStops(const v1::StudySpec::StoppingSpec& spec,
+                                     const History& history, int brackets);
+
+// By the study's own limits: trials, time, progress. Times need `elapsed_seconds`.
+StudyStop AdviseStudyStop(const v1::StudySpec::StudyStopping& spec, const History& history,
+                          double elapsed_seconds);
+
+}  // namespace trainyard::tuning
+
+#endif  // TRAINYARD_SCHEDULER_TUNING_STOPPING_H_

@@ -1,0 +1,137 @@
+// The stopping rules on hand-made curves, and the study's own limits.
+#include <gtest/gtest.h>
+
+#include "scheduler/tuning/tuning.h"
+#include "tests/scheduler/tuning/builders.h"
+
+namespace trainyard::tuning {
+namespace {
+
+std::vector<int32_t> Stopped(Optimizer* optimizer) {
+  std::vector<int32_t> ids;
+  for (const StopAdvice& advice : optimizer->AdviseStops()) {
+    EXPECT_FALSE(advice.reason.empty());
+    ids.push_back(advice.trial);
+  }
+  return ids;
+}
+
+SpecBuilder MedianSpec(v1::StudySpec::Goal goal = v1::StudySpec::MINIMIZE) {
+  SpecBuilder builder(goal);
+  builder.Double("x", 0, 1);
+  builder->mutable_stopping()->set_kind(v1::StudySpec::MEDIAN);
+  return builder;
+}
+
+TEST(MedianStopTest, StopsWhatIsWorseThanTheMedianOfRunningAverages) {
+  auto optimizer = MedianSpec().Make();
+  // Running averages at step 2: 1.5, 2.5, 3.5, 4.5, 5.5: median 3.5.
+  for (int i = 1; i <= 5; ++i) optimizer->Observe(Curve(i, {i + 1.0, i + 0.0, 0.0}, false));
+  optimizer->Observe(Curve(6, {9, 3.6}, true));
+  optimizer->Observe(Curve(7, {9, 3.5}, true));       // equal: goes on
+  optimizer->Observe(Curve(8, {3.0, 9}, true));       // its best so far counts
+  optimizer->Observe(Pending(9, {}));                 // nothing measured
+  EXPECT_EQ(Stopped(optimizer.get()), std::vector<int32_t>{6});
+  EXPECT_NE(optimizer->AdviseStops()[0].reason.find("3.6 is above the median 3.5 of 5 trials"),
+            std::string::npos)
+      << optimizer->AdviseStops()[0].reason;
+}
+
+TEST(MedianStopTest, MaximizingTurnsTheRule) {
+  auto optimizer = MedianSpec(v1::StudySpec::MAXIMIZE).Make();
+  for (int i = 1; i <= 5; ++i) optimizer->Observe(Curve(i, {i * 0.1}, false));
+  optimizer->Observe(Curve(6, {0.29}, true));
+  optimizer->Observe(Curve(7, {0.31}, true));
+  EXPECT_EQ(Stopped(optimizer.get()), std::vector<int32_t>{6});
+}
+
+TEST(MedianStopTest, WaitsForTrialsAndSteps) {
+  SpecBuilder builder = MedianSpec();
+  builder->mutable_stopping()->set_min_steps(2);
+  builder->mutable_stopping()->set_min_trials(3);
+  auto optimizer = builder.Make();
+  optimizer->Observe(Curve(1, {1, 1}, false));
+  optimizer->Observe(Curve(2, {1, 1}, false));
+  optimizer->Observe(Curve(4, {5, 5}, true));
+  optimizer->Observe(Curve(5, {5}, true));
+  EXPECT_TRUE(Stopped(optimizer.get()).empty());
+  TrialRecord early = Curve(3, {1, 1}, false);
+  early.stopped_early = true;
+  optimizer->Observe(early);
+  EXPECT_TRUE(Stopped(optimizer.get()).empty()) << "a stopped trial is no completed one";
+  early.stopped_early = false;
+  optimizer->Observe(early);
+  EXPECT_EQ(Stopped(optimizer.get()), std::vector<int32_t>{4});
+}
+
+TEST(MedianStopTest, NumbersThatAreNoneDoNotCount) {
+  auto optimizer = MedianSpec().Make();
+  for (int i = 1; i <= 5; ++i) optimizer->Observe(Curve(i, {1, 1}, false));
+  optimizer->Observe(Curve(6, {std::nan(""), std::nan("")}, true));
+  EXPECT_TRUE(Stopped(optimizer.get()).empty());
+}
+
+TEST(HalvingStopTest, OnlyTheBestThirdPassesARung) {
+  SpecBuilder builder;
+  builder.Double("x", 0, 1);
+  builder->mutable_stopping()->set_kind(v1::StudySpec::ASHA);
+  builder->mutable_stopping()->set_min_steps(2);
+  builder->mutable_stopping()->set_max_steps(20);
+  auto optimizer = builder.Make();
+  for (int i = 1; i <= 6; ++i) optimizer->Observe(Curve(i, {9, i * 1.0}, true));
+  EXPECT_EQ(Stopped(optimizer.get()), (std::vector<int32_t>{3, 4, 5, 6}));
+  optimizer->Observe(Curve(7, {9}, true));  // has not come to the rung
+  EXPECT_EQ(Stopped(optimizer.get()).size(), 4u);
+}
+
+TEST(HalvingStopTest, TheFirstToComeGoOn) {
+  SpecBuilder builder;
+  builder.Double("x", 0, 1);
+  builder->mutable_stopping()->set_kind(v1::StudySpec::ASHA);
+  builder->mutable_stopping()->set_max_steps(81);
+  auto optimizer = builder.Make();
+  optimizer->Observe(Curve(1, {5}, true));
+  optimizer->Observe(Curve(2, {6}, true));
+  EXPECT_TRUE(Stopped(optimizer.get()).empty());
+}
+
+TEST(StudyStopTest, LimitsAreKept) {
+  SpecBuilder builder;
+  builder.Double("x", 0, 1);
+  auto* stopping = builder->mutable_study_stopping();
+  stopping->set_max_trials(6);
+  stopping->set_max_trials_no_progress(3);
+  stopping->mutable_maximum_runtime()->set_seconds(100);
+  auto optimizer = builder.Make();
+  EXPECT_FALSE(optimizer->AdviseStudy(0).stop);
+  EXPECT_TRUE(optimizer->AdviseStudy(100).stop);
+  optimizer->Observe(Succeeded(1, {}, 1));
+  optimizer->Observe(Succeeded(2, {}, 2));
+  optimizer->Observe(Succeeded(3, {}, 2));
+  EXPECT_FALSE(optimizer->AdviseStudy(1).stop);
+  optimizer->Observe(Failed(4, {}));
+  const StudyStop stop = optimizer->AdviseStudy(1);
+  EXPECT_TRUE(stop.stop);
+  EXPECT_EQ(stop.reason, "no progress in the last 3 trials, since trial 1");
+  optimizer->Observe(Succeeded(5, {}, 0.5));
+  EXPECT_FALSE(optimizer->AdviseStudy(1).stop);
+  optimizer->Observe(Succeeded(6, {}, 0.4));
+  EXPECT_TRUE(optimizer->AdviseStudy(1).stop);
+}
+
+TEST(StudyStopTest, TimeWithoutProgressCounts) {
+  SpecBuilder builder;
+  builder.Double("x", 0, 1);
+  builder->mutable_study_stopping()->mutable_max_duration_no_progress()->set_seconds(50);
+  auto optimizer = builder.Make();
+  EXPECT_FALSE(optimizer->AdviseStudy(1000).stop);
+  optimizer->Observe(Succeeded(1, {}, 1));
+  EXPECT_FALSE(optimizer->AdviseStudy(1000).stop);
+  EXPECT_FALSE(optimizer->AdviseStudy(1049).stop);
+  EXPECT_TRUE(optimizer->AdviseStudy(1050).stop);
+  optimizer->Observe(Succeeded(2, {}, 0.5));
+  EXPECT_FALSE(optimizer->AdviseStudy(1051).stop);
+}
+
+}  // namespace
+}  // namespace trainyard::tuning
