@@ -181,8 +181,12 @@ TEST_P(PublishedRowTest, EqualInEveryColumn) {
   EXPECT_EQ(std::llround(s.p99), row.p99);
   EXPECT_EQ(s.makespan, row.makespan);
   EXPECT_EQ(std::llround(s.average_wait), row.wait);
-  if (row.multi_wait >= 0) EXPECT_EQ(std::llround(s.multi_node_wait), row.multi_wait);
-  if (row.worst >= 0) EXPECT_EQ(s.worst_wait, row.worst);
+  if (row.multi_wait >= 0) {
+    EXPECT_EQ(std::llround(s.multi_node_wait), row.multi_wait);
+  }
+  if (row.worst >= 0) {
+    EXPECT_EQ(s.worst_wait, row.worst);
+  }
   char utilisation[16];
   snprintf(utilisation, sizeof utilisation, "%.3f", s.utilisation);
   EXPECT_STREQ(utilisation, row.utilisation);
