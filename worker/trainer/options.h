@@ -1,0 +1,49 @@
+// The command line of trainyard-train. Every flag is written --name=value or --name value. Pure.
+#ifndef TRAINYARD_WORKER_TRAINER_OPTIONS_H_
+#define TRAINYARD_WORKER_TRAINER_OPTIONS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace trainyard::trainer {
+
+struct Options {
+  std::string data;
+  std::string evaluate;  // a saved model's folder: only evaluate it
+  std::string model = "mlp";
+  std::vector<int64_t> hidden = {64};
+  int64_t channels = 16;
+  std::string normalize;  // empty: by the model
+  std::string label_column = "last";
+  double learning_rate = 0.05;
+  std::string schedule = "constant";
+  double momentum = 0.9;
+  double weight_decay = 0.0;
+  std::string optimizer = "sgd";
+  int64_t batch_size = 64;
+  int64_t epochs = 30;
+  int64_t seed = 1;
+  int64_t split_seed = 1;
+  double validation_fraction = 0.2;
+  double test_fraction = 0.2;
+  std::string accuracy = "accuracy";  // name of the metric
+  int64_t checkpoint_every = 5;
+  std::string job_dir;
+  bool help = false;
+  // Names given on the command line, for --evaluate: the rest comes from the saved model.
+  std::vector<std::string> given;
+};
+
+// INVALID_ARGUMENT with one fault a wrong argument, all at once: reason ARGUMENT_REFUSED for an
+// unknown flag, with the nearest name; BAD_VALUE or OUT_OF_RANGE for a value.
+absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments);
+
+// Help text, under 60 lines, examples first.
+std::string HelpText();
+
+}  // namespace trainyard::trainer
+
+#endif  // TRAINYARD_WORKER_TRAINER_OPTIONS_H_

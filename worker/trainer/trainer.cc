@@ -1,0 +1,252 @@
+// See trainer.h: the training loop. Checkpoints and resuming are in trainer_state.cc.
+#include "worker/trainer/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <numbers>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/errors.h"
+#include "common/file.h"
+
+namespace trainyard::trainer {
+namespace {
+
+using training::DataType;
+using training::Range;
+using training::ReduceOp;
+
+constexpr size_t kEvaluationBatch = 256;
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+training::OptimizerOptions OptimizerOptionsOf(const Options& options) {
+  training::OptimizerOptions result;
+  if (options.optimizer == "adam") result.kind = training::OptimizerKind::kAdam;
+  if (options.optimizer == "adamw") result.kind = training::OptimizerKind::kAdamW;
+  result.momentum = options.momentum;
+  result.weight_decay = options.weight_decay;
+  return result;
+}
+
+// Copies rows of the data behind each other.
+void GatherRows(const Dataset& data, const std::vector<size_t>& rows, Range range,
+                std::vector<float>* inputs, std::vector<int64_t>* labels) {
+  inputs->resize(range.size() * data.features);
+  labels->resize(range.size());
+  for (size_t i = 0; i < range.size(); ++i) {
+    const size_t row = rows[range.begin + i];
+    std::memcpy(inputs->data() + i * data.features, data.Row(row), data.features * sizeof(float));
+    (*labels)[i] = data.labels[row];
+  }
+}
+
+Outcome EvaluateRows(const Dataset& data, const std::vector<size_t>& rows, Range range,
+                     Network* network) {
+  std::vector<float> inputs;
+  std::vector<int64_t> labels;
+  Outcome total;
+  for (size_t begin = range.begin; begin < range.end; begin += kEvaluationBatch) {
+    const Range part = {begin, std::min(begin + kEvaluationBatch, range.end)};
+    GatherRows(data, rows, part, &inputs, &labels);
+    const Outcome outcome = network->Evaluate(inputs.data(), labels.data(), part.size());
+    total.loss_sum += outcome.loss_sum;
+    total.correct += outcome.correct;
+  }
+  return total;
+}
+
+}  // namespace
+
+Trainer::Trainer(const Options& options, const Folders& folders,
+                 training::Communicator* communicator, training::Reporter* reporter,
+                 const volatile std::sig_atomic_t* stop)
+    : options_(options),
+      folders_(folders),
+      communicator_(communicator),
+      reporter_(reporter),
+      stop_(stop) {}
+
+absl::Status Trainer::Prepare(const Dataset& data, const Split& split,
+                              const Normalisation& normalisation) {
+  data_ = &data;
+  split_ = split;
+  best_.architecture = {options_.model, static_cast<int64_t>(data.features),
+                        static_cast<int64_t>(data.classes.size()),
+                        options_.model == "logistic" ? std::vector<int64_t>() : options_.hidden,
+                        options_.model == "cnn" ? options_.channels : 0};
+  best_.normalisation = normalisation;
+  best_.classes = data.classes;
+  best_.label_column = options_.label_column;
+  best_.split_seed = options_.split_seed;
+  best_.validation_fraction = options_.validation_fraction;
+  best_.test_fraction = options_.test_fraction;
+  if (absl::Status status = CheckArchitecture(best_.architecture); !status.ok()) return status;
+  const uint64_t seed = static_cast<uint64_t>(options_.seed);
+  parameters_ = FirstParameters(best_.architecture, seed);
+  auto gradients = communicator_->Allocate((parameters_.size() + 1) * sizeof(float));
+  if (!gradients.ok()) return gradients.status();
+  gradients_ = static_cast<float*>(*gradients);
+  sampler_ = std::make_unique<training::Sampler>(split_.train.size(),
+                                                 static_cast<size_t>(options_.batch_size), seed);
+  optimizer_ =
+      std::make_unique<training::Optimizer>(OptimizerOptionsOf(options_), parameters_.size());
+  network_ = MakeNetwork(best_.architecture, parameters_.data(), gradients_);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Trainer::Run() {
+  while (epoch_ < options_.epochs && !stopping_) {
+    const auto start = std::chrono::steady_clock::now();
+    auto whole = TrainEpoch();
+    if (!whole.ok()) return whole.status();
+    if (!*whole) break;
+    if (absl::Status status = EndEpoch(SecondsSince(start)); !status.ok()) return status;
+    auto stop = AgreeToStop();
+    if (!stop.ok()) return stop.status();
+    stopping_ = *stop;
+    const bool due = options_.checkpoint_every > 0 && epoch_ % options_.checkpoint_every == 0;
+    if (due || stopping_) {
+      if (absl::Status status = Save(); !status.ok()) return status;
+    }
+  }
+  return WriteBest();
+}
+
+absl::StatusOr<bool> Trainer::TrainEpoch() {
+  std::vector<size_t> order = sampler_->Order(static_cast<uint64_t>(epoch_));
+  for (size_t& position : order) position = split_.train[position];  // now rows of the data
+  for (; step_ < sampler_->steps_per_epoch(); ++step_) {
+    if (stopping_) {
+      absl::Status status = Save();
+      if (!status.ok()) return status;
+      return false;
+    }
+    if (absl::Status status = TrainStep(step_, order); !status.ok()) return status;
+  }
+  return true;
+}
+
+absl::Status Trainer::TrainStep(size_t step, const std::vector<size_t>& order) {
+  const Range range = sampler_->Shard(step, communicator_->rank(), communicator_->size());
+  GatherRows(*data_, order, range, &inputs_, &labels_);
+  const size_t count = parameters_.size();
+  std::fill(gradients_, gradients_ + count, 0.0F);
+  gradients_[count] = *stop_ != 0 ? 1.0F : 0.0F;
+  const double scale = 1.0 / static_cast<double>(sampler_->BatchSize(step));
+  train_loss_ += network_->Train(inputs_.data(), labels_.data(), range.size(), scale).loss_sum;
+  absl::Status status =
+      communicator_->AllReduce(gradients_, count + 1, DataType::kFloat32, ReduceOp::kSum);
+  if (!status.ok()) return status;
+  optimizer_->Step(LearningRate(), gradients_, parameters_.data());
+  stopping_ = gradients_[count] > 0;
+  return absl::OkStatus();
+}
+
+double Trainer::LearningRate() const {
+  if (options_.schedule == "constant") return options_.learning_rate;
+  const double steps = static_cast<double>(sampler_->steps_per_epoch());
+  const double done = (static_cast<double>(epoch_) + static_cast<double>(step_) / steps) /
+                      static_cast<double>(options_.epochs);
+  return options_.learning_rate * 0.5 * (1 + std::cos(std::numbers::pi * done));
+}
+
+absl::Status Trainer::EndEpoch(double seconds) {
+  const Range mine =
+      training::ShardOf(split_.validation.size(), communicator_->rank(), communicator_->size());
+  const Outcome outcome = EvaluateRows(*data_, split_.validation, mine, network_.get());
+  double sums[] = {train_loss_, outcome.loss_sum, static_cast<double>(outcome.correct)};
+  absl::Status status = communicator_->AllReduce(sums, 3, DataType::kFloat64, ReduceOp::kSum);
+  if (!status.ok()) return status;
+  ++epoch_;
+  step_ = 0;
+  train_loss_ = 0;
+  const double rows = static_cast<double>(split_.validation.size());
+  const double loss = sums[1] / rows, accuracy = sums[2] / rows;
+  KeepBest(accuracy, loss);
+  if (head()) {
+    Report(sums[0] / static_cast<double>(split_.train.size()), loss, accuracy, seconds);
+  }
+  return absl::OkStatus();
+}
+
+void Trainer::KeepBest(double accuracy, double loss) {
+  const bool better = best_.epoch == 0 || accuracy > best_.validation_accuracy ||
+                      (accuracy == best_.validation_accuracy && loss < best_.validation_loss);
+  if (!better) return;
+  best_.epoch = epoch_;
+  best_.validation_accuracy = accuracy;
+  best_.validation_loss = loss;
+  best_.parameters = parameters_;
+}
+
+void Trainer::Report(double train_loss, double loss, double accuracy, double seconds) {
+  absl::PrintF("epoch %d/%d  train_loss %.4f  loss %.4f  accuracy %.4f  %.2f s\n", epoch_,
+               options_.epochs, train_loss, loss, accuracy, seconds);
+  std::fflush(stdout);
+  Warn(reporter_->Report(
+      epoch_, {{options_.accuracy, accuracy}, {"loss", loss}, {"train_loss", train_loss}}));
+  if (folders_.history.empty()) return;
+  const std::string path = JoinPath(folders_.history, "history.jsonl");
+  std::FILE* file = std::fopen(path.c_str(), "ae");
+  if (file == nullptr) return Warn(ErrnoError(errno, "cannot write", path));
+  // 17 digits: whoever reads them has the same numbers. JSON knows no NaN.
+  const auto number = [](double value) {
+    return std::isfinite(value) ? absl::StrFormat("%.17g", value) : std::string("null");
+  };
+  absl::FPrintF(file, "{\"epoch\":%d,\"train_loss\":%s,\"loss\":%s,\"accuracy\":%s}\n", epoch_,
+                number(train_loss), number(loss), number(accuracy));
+  std::fclose(file);
+}
+
+absl::StatusOr<bool> Trainer::AgreeToStop() {
+  int32_t stop = *stop_ != 0 || (head() && reporter_->should_stop()) ? 1 : 0;
+  absl::Status status = communicator_->AllReduce(&stop, 1, DataType::kInt32, ReduceOp::kMax);
+  if (!status.ok()) return status;
+  return stop != 0;
+}
+
+void Trainer::Warn(const absl::Status& status) {
+  if (status.ok() || warned_) return;
+  warned_ = true;
+  absl::FPrintF(stderr, "warning: %s; the training goes on\n", status.message());
+}
+
+absl::StatusOr<bool> Trainer::WriteBest() {
+  if (!head() || folders_.model.empty() || best_.epoch == 0) return false;
+  if (absl::Status status = WriteModel(folders_.model, best_); !status.ok()) return status;
+  return true;
+}
+
+absl::StatusOr<double> TestAccuracy(const SavedModel& model, const Dataset& data) {
+  if (static_cast<int64_t>(data.features) != model.architecture.features ||
+      data.classes != model.classes) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "BAD_VALUE",
+        absl::StrCat("the data has ", data.features, " features and ", data.classes.size(),
+                     " classes; the model was trained on ", model.architecture.features, " and ",
+                     model.classes.size(), ", or on other classes"),
+        "give --data the file that the model was trained on");
+  }
+  auto split = SplitRows(data.count, static_cast<uint64_t>(model.split_seed),
+                         model.validation_fraction, model.test_fraction);
+  if (!split.ok()) return split.status();
+  Dataset normalised = data;
+  model.normalisation.Apply(&normalised);
+  std::vector<float> parameters = model.parameters;
+  const auto network = MakeNetwork(model.architecture, parameters.data(), nullptr);
+  const Outcome outcome =
+      EvaluateRows(normalised, split->test, {0, split->test.size()}, network.get());
+  const double share =
+      static_cast<double>(outcome.correct) / static_cast<double>(split->test.size());
+  return std::round(share * 1e4) / 1e4;
+}
+
+}  // namespace trainyard::trainer

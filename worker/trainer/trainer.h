@@ -1,0 +1,99 @@
+// One data-parallel training run: epochs over the training split with one gradient all-reduce a
+// step, validation after every epoch, checkpoints, and at the end the best model by validation.
+//  - Same seed and global batch: 1, 2 or more ranks do the same within float rounding; a run
+//    resumed from a checkpoint with as many ranks goes on bit for bit.
+//  - Ranks stop together: a wish to stop travels with the gradients.
+//  - Rank 0 alone writes, reports and prints.
+// One thread.
+#ifndef TRAINYARD_WORKER_TRAINER_TRAINER_H_
+#define TRAINYARD_WORKER_TRAINER_TRAINER_H_
+
+#include <csignal>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/trainer/dataset.h"
+#include "worker/trainer/network.h"
+#include "worker/trainer/options.h"
+#include "worker/trainer/saved_model.h"
+#include "worker/training/checkpoint.h"
+#include "worker/training/communicator.h"
+#include "worker/training/optimizer.h"
+#include "worker/training/reporter.h"
+#include "worker/training/sampler.h"
+
+namespace trainyard::trainer {
+
+// Where a run leaves what it makes; empty: nowhere.
+struct Folders {
+  std::string model;
+  std::string checkpoints;
+  std::string history;  // history.jsonl goes here
+};
+
+class Trainer {
+ public:
+  // All arguments outlive the trainer. `stop` is set by a signal handler.
+  Trainer(const Options& options, const Folders& folders, training::Communicator* communicator,
+          training::Reporter* reporter, const volatile std::sig_atomic_t* stop);
+
+  // Data already split and normalised; `data` outlives the trainer.
+  absl::Status Prepare(const Dataset& data, const Split& split, const Normalisation& normalisation);
+  // Goes on from the newest checkpoint in folders.checkpoints, if there is one.
+  absl::Status Resume();
+  // To the last epoch, or until told to stop; writes the model. Whether a model was written.
+  absl::StatusOr<bool> Run();
+  int64_t epoch() const { return epoch_; }  // epochs finished
+
+ private:
+  bool head() const { return communicator_->rank() == 0; }
+  absl::StatusOr<bool> TrainEpoch();  // false: stopped in the middle
+  absl::Status TrainStep(size_t step, const std::vector<size_t>& order);
+  absl::Status EndEpoch(double seconds);
+  double LearningRate() const;
+  void KeepBest(double accuracy, double loss);
+  void Report(double train_loss, double loss, double accuracy, double seconds);
+  absl::StatusOr<bool> AgreeToStop();
+  absl::Status Save();
+  absl::StatusOr<training::CheckpointState> State();
+  absl::Status Restore(const training::Checkpoint& checkpoint);
+  absl::Status RestoreLosses(const training::Checkpoint& checkpoint);
+  absl::Status ShareState();
+  absl::StatusOr<bool> WriteBest();
+  void Warn(const absl::Status& status);
+
+  const Options options_;
+  const Folders folders_;
+  training::Communicator* const communicator_;
+  training::Reporter* const reporter_;
+  const volatile std::sig_atomic_t* const stop_;
+
+  const Dataset* data_ = nullptr;
+  Split split_;
+  SavedModel best_;  // epoch 0: none yet
+  std::unique_ptr<training::Sampler> sampler_;
+  std::unique_ptr<training::Optimizer> optimizer_;
+  std::unique_ptr<Network> network_;
+  std::vector<float> parameters_;
+  float* gradients_ = nullptr;       // one more than parameters: the wish to stop
+  int64_t epoch_ = 0;                // epochs finished
+  size_t step_ = 0;                  // steps done in the epoch under way
+  double train_loss_ = 0;            // of this rank in the epoch under way
+  std::vector<double> rank_losses_;  // of all ranks, while resuming
+  int64_t saved_step_ = -1;
+  bool stopping_ = false;
+  bool warned_ = false;
+  std::vector<float> inputs_;  // of one batch
+  std::vector<int64_t> labels_;
+};
+
+// Accuracy of `model` on the test split of `data` (raw, as loaded): a share of 1, rounded to 4
+// decimals, so that all who print it print the same. INVALID_ARGUMENT when they do not fit.
+absl::StatusOr<double> TestAccuracy(const SavedModel& model, const Dataset& data);
+
+}  // namespace trainyard::trainer
+
+#endif  // TRAINYARD_WORKER_TRAINER_TRAINER_H_
