@@ -1,0 +1,274 @@
+// The session side of AgentCore: messages, wishes, lease; see agent_core.h. What happens to members
+// on this machine is in agent_members.cc.
+#include "worker/core/agent_core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace trainyard::worker {
+namespace {
+
+using agent::v1::DesiredMember;
+using agent::v1::SchedulerMessage;
+
+agent::v1::MemberPhase ReportedPhase(AgentCore::Phase phase) {
+  switch (phase) {
+    case AgentCore::Phase::kStaging:
+      return agent::v1::STAGING_PHASE;
+    case AgentCore::Phase::kPrepared:
+      return agent::v1::PREPARED_PHASE;
+    case AgentCore::Phase::kStarting:
+      return agent::v1::STARTING_PHASE;
+    case AgentCore::Phase::kRunning:
+      return agent::v1::RUNNING_PHASE;
+    case AgentCore::Phase::kStopping:
+      return agent::v1::STOPPING_PHASE;
+    case AgentCore::Phase::kPublishing:
+      return agent::v1::PUBLISHING_PHASE;
+    case AgentCore::Phase::kExited:
+    case AgentCore::Phase::kCleaning:
+      return agent::v1::EXITED_PHASE;
+  }
+  return agent::v1::MEMBER_PHASE_UNSPECIFIED;
+}
+
+}  // namespace
+
+void AgentCore::RestoreFacts(std::vector<agent::v1::Fact> facts, uint64_t next_sequence) {
+  outbox_.Restore(std::move(facts), next_sequence);
+  for (const agent::v1::Fact& fact : outbox_.facts()) {
+    if (fact.has_exited()) Remember(IdOf(fact.key()));
+  }
+}
+
+void AgentCore::Connected(const Now& now) {
+  connected_ = true;
+  welcomed_ = false;
+  hello_sent_ = now.monotonic;
+  agent::v1::AgentMessage message;
+  agent::v1::Hello* const hello = message.mutable_hello();
+  *hello->mutable_inventory() = inventory_;
+  hello->set_last_incarnation(incarnation_);
+  for (const auto& [id, member] : members_) {
+    if (member.phase == Phase::kCleaning) continue;
+    agent::v1::MemberReport* const report = hello->add_members();
+    *report->mutable_key() = KeyOf(id);
+    report->set_phase(ReportedPhase(member.phase));
+  }
+  hello->set_first_unacked_fact(outbox_.acknowledged() + 1);
+  *hello->mutable_capabilities() = inventory_.capabilities();
+  Send(std::move(message));
+}
+
+void AgentCore::Disconnected() {
+  connected_ = false;
+  welcomed_ = false;
+  lease_.EndSession();
+}
+
+void AgentCore::Receive(const SchedulerMessage& message, const Now& now) {
+  if (!connected_) return;
+  switch (message.body_case()) {
+    case SchedulerMessage::kWelcome:
+      return OnWelcome(message.welcome(), now);
+    case SchedulerMessage::kDelta:
+      return OnDelta(message.delta(), now);
+    case SchedulerMessage::kFactAck:
+      return OnFactAck(message.fact_ack().sequence());
+    case SchedulerMessage::kLeaseRenewed:
+      return OnRenewed(message.lease_renewed().sequence(), now);
+    case SchedulerMessage::BODY_NOT_SET:
+      return;  // of a newer version: nothing that we could act on
+  }
+}
+
+void AgentCore::OnWelcome(const agent::v1::Welcome& welcome, const Now& now) {
+  if (welcome.incarnation() < incarnation_) {
+    effects_.push_back(
+        Reconnect{absl::StrCat("the scheduler is incarnation ", welcome.incarnation(),
+                               ", older than ", incarnation_, " which this node has met")});
+    return;
+  }
+  if (welcome.incarnation() > incarnation_) {
+    incarnation_ = welcome.incarnation();
+    effects_.push_back(StoreIncarnation{incarnation_});
+  }
+  welcomed_ = true;
+  knows_wishes_ = true;
+  version_ = welcome.version();
+  store_address_ = welcome.store_address();
+  lease_.Begin(hello_sent_, absl::Milliseconds(welcome.lease_ms()),
+               absl::Milliseconds(welcome.heartbeat_ms()));
+  for (const agent::v1::Fact& fact : outbox_.facts()) {
+    agent::v1::AgentMessage message;
+    *message.mutable_fact() = fact;
+    Send(std::move(message));
+  }
+  wishes_.clear();
+  for (const DesiredMember& desired : welcome.desired()) TakeWish(desired, now);
+  ReconcileAll(now);
+  for (auto& [id, member] : members_) HandOnLease(id, &member, now);
+  agent::v1::AgentMessage ack;
+  ack.mutable_desired_ack()->set_version(version_);
+  Send(std::move(ack));
+}
+
+void AgentCore::OnDelta(const agent::v1::DesiredDelta& delta, const Now& now) {
+  if (!welcomed_) return;
+  if (delta.version() > version_ + 1) {
+    effects_.push_back(Reconnect{
+        absl::StrCat("desired state jumped from version ", version_, " to ", delta.version())});
+    return;
+  }
+  if (delta.version() == version_ + 1) {
+    version_ = delta.version();
+    for (const agent::v1::MemberKey& key : delta.remove()) wishes_.erase(IdOf(key));
+    for (const DesiredMember& desired : delta.set()) TakeWish(desired, now);
+    for (const agent::v1::MemberKey& key : delta.remove()) Reconcile(IdOf(key), now);
+    for (const DesiredMember& desired : delta.set()) Reconcile(IdOf(desired.key()), now);
+  }
+  agent::v1::AgentMessage ack;
+  ack.mutable_desired_ack()->set_version(version_);
+  Send(std::move(ack));
+}
+
+void AgentCore::OnFactAck(uint64_t sequence) {
+  if (outbox_.Acknowledge(sequence) == 0) return;
+  effects_.push_back(DropFacts{outbox_.acknowledged()});
+  for (auto& [id, member] : members_) {
+    if (member.phase != Phase::kExited || member.exited_fact > sequence) continue;
+    member.phase = Phase::kCleaning;
+    effects_.push_back(CleanMember{id});
+  }
+}
+
+void AgentCore::OnRenewed(uint64_t sequence, const Now& now) {
+  const bool was_valid = lease_.Valid(now.monotonic);
+  if (!lease_.Renew(sequence)) return;
+  for (auto& [id, member] : members_) HandOnLease(id, &member, now);
+  if (!was_valid) ReconcileAll(now);
+}
+
+void AgentCore::HandOnLease(const MemberId& id, Member* member, const Now& now) {
+  const bool lives = member->phase == Phase::kStarting || member->phase == Phase::kRunning;
+  if (!lives) return;
+  absl::Duration length;
+  if (member->assignment.strict_lease()) {
+    length = lease_.until() - now.monotonic;
+  } else {
+    const absl::Duration stop_after = absl::Milliseconds(member->assignment.stop_after_ms());
+    // Far from its end a lease need not be handed on with every heartbeat.
+    if (now.monotonic - member->renewed < stop_after / 20) return;
+    length = stop_after - (now.monotonic - lease_.last_word());
+  }
+  if (length <= absl::ZeroDuration()) return;
+  member->renewed = now.monotonic;
+  effects_.push_back(RenewLease{id, length});
+}
+
+bool AgentCore::IsStale(const MemberId& id) const {
+  const MemberId newer{id.run_uid, id.epoch + 1, 0};
+  const auto same_run = [&id](const MemberId& other) { return other.run_uid == id.run_uid; };
+  const auto member = members_.lower_bound(newer);
+  const auto ended = ended_.lower_bound(newer);
+  return (member != members_.end() && same_run(member->first)) ||
+         (ended != ended_.end() && same_run(*ended));
+}
+
+void AgentCore::TakeWish(const DesiredMember& desired, const Now& now) {
+  const MemberId id = IdOf(desired.key());
+  wishes_[id] = {desired.want(), desired.stop_reason()};
+  const bool wanted = desired.want() == agent::v1::PREPARED || desired.want() == agent::v1::RUN;
+  if (wanted && ended_.count(id) == 0) TakeAssignment(id, desired, now);
+}
+
+void AgentCore::TakeAssignment(const MemberId& id, const DesiredMember& desired, const Now& now) {
+  const auto found = members_.find(id);
+  if (found != members_.end()) {
+    // Before the start an assignment may be completed, with the ports of peers for example.
+    const bool open =
+        found->second.phase == Phase::kStaging || found->second.phase == Phase::kPrepared;
+    if (desired.has_assignment() && open) found->second.assignment = desired.assignment();
+    return;
+  }
+  if (IsStale(id)) return;
+  if (!desired.has_assignment()) {
+    agent::v1::Exited exited;
+    *exited.mutable_record() =
+        RefusedEnd(v1::INTERNAL, "The node was asked to run a member it knows nothing of.").record;
+    exited.set_refused(true);
+    SayEnd(id, std::move(exited), now);
+    return;
+  }
+  Member& member = members_[id];
+  member.assignment = desired.assignment();
+  *member.assignment.mutable_key() = desired.key();
+  const int64_t limit = member.assignment.staging_timeout_ms();
+  if (limit > 0) member.deadline = now.monotonic + absl::Milliseconds(limit);
+  effects_.push_back(StageMember{id});
+}
+
+void AgentCore::ReconcileAll(const Now& now) {
+  std::set<MemberId> ids;
+  for (const auto& [id, member] : members_) ids.insert(id);
+  for (const auto& [id, wish] : wishes_) ids.insert(id);
+  for (const MemberId& id : ids) Reconcile(id, now);
+}
+
+void AgentCore::Reconcile(const MemberId& id, const Now& now) {
+  const auto wish = wishes_.find(id);
+  const auto member = members_.find(id);
+  if (member == members_.end()) {
+    if (wish != wishes_.end()) ReconcileUnknown(id, wish->second, now);
+  } else if (wish != wishes_.end()) {
+    MoveOn(id, &member->second, wish->second, now);
+  } else if (knows_wishes_) {
+    StopKnown(id, &member->second, agent::v1::STOP_STALE, now);
+  }
+}
+
+// A stop may reach a node that the order to prepare never did: then there is nothing to wait for.
+void AgentCore::ReconcileUnknown(const MemberId& id, const Wish& wish, const Now& now) {
+  if (wish.want != agent::v1::STOPPED || ended_.count(id) != 0 || outbox_.HasEnd(id)) return;
+  agent::v1::Exited exited;
+  *exited.mutable_record() = StoppedEnd(wish.reason).record;
+  exited.set_refused(true);
+  exited.set_stopped_on_request(true);
+  SayEnd(id, std::move(exited), now);
+}
+
+void AgentCore::Tick(const Now& now) {
+  uint64_t sequence = 0;
+  if (welcomed_ && lease_.HeartbeatDue(now.monotonic, &sequence)) {
+    agent::v1::AgentMessage message;
+    message.mutable_heartbeat()->set_sequence(sequence);
+    Send(std::move(message));
+  }
+  if (welcomed_ && !lease_.Valid(now.monotonic)) {
+    welcomed_ = false;
+    lease_.EndSession();
+    effects_.push_back(Reconnect{"the scheduler has not answered for a whole lease"});
+  }
+  for (auto& [id, member] : members_) CheckDeadline(id, &member, now);
+}
+
+absl::Duration AgentCore::NextTick() const {
+  absl::Duration next = lease_.next_heartbeat();
+  if (welcomed_) next = std::min(next, lease_.until());
+  for (const auto& [id, member] : members_) {
+    if (member.phase == Phase::kStaging || member.phase == Phase::kPublishing) {
+      next = std::min(next, member.deadline);
+    }
+  }
+  return next;
+}
+
+void AgentCore::Send(agent::v1::AgentMessage message) {
+  effects_.push_back(SendToScheduler{std::move(message)});
+}
+
+std::vector<Effect> AgentCore::TakeEffects() { return std::exchange(effects_, {}); }
+
+}  // namespace trainyard::worker
