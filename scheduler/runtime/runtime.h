@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/clock.h"
@@ -36,6 +37,12 @@ struct Options {
   int planner_threads = 1;
   int batch_max = 512;        // commands in one commit
   size_t queue_max = 100000;  // commands waiting; RESOURCE_EXHAUSTED beyond
+  std::vector<std::string> capabilities = {"control.v1", "telemetry.v1"};  // told in handshakes
+  size_t recent_jobs_max = 1000;  // terminal jobs kept in memory; older ones are read from rows
+  // Kept free on the journal's disk for facts, cancels and leases; see disk_guard.h. "" : none.
+  std::string state_folder;
+  int64_t reserve_bytes = 16 << 20;
+  uint64_t seed = 0;  // of made-up names and study seeds; 0: from the kernel
 };
 
 class Runtime {
@@ -52,11 +59,14 @@ class Runtime {
   virtual void Post(core::Command command, Callback done) = 0;
 
   virtual const View& view() const = 0;
+  // Whether the node's agent has a session now.
+  virtual bool AgentLinked(const std::string& node_id) const = 0;
 
   // Agent sessions. Connected: the reply is the whole desired state. Heartbeats renew the lease.
   virtual void AgentConnected(const std::string& node_id, const agent::v1::Hello& hello,
                               std::function<void(absl::StatusOr<agent::v1::Welcome>)> done) = 0;
-  virtual void AgentHeartbeat(const std::string& node_id) = 0;
+  // False: the lease is over and lost; the session must end so that the agent connects anew.
+  virtual bool AgentHeartbeat(const std::string& node_id) = 0;
   virtual void AgentDisconnected(const std::string& node_id) = 0;
 
   // Makes sure the study has suggestions for `count` more trials, then calls `done` (any thread).

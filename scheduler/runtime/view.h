@@ -35,6 +35,8 @@ class View {
   virtual std::vector<core::TrialPtr> Trials(uint64_t study_uid, int32_t after,
                                              int limit) const = 0;
   virtual std::vector<core::AgentPtr> Agents() const = 0;
+  virtual core::AgentPtr Agent(absl::string_view node_id) const = 0;
+  virtual core::AgentPtr AgentByTokenHash(absl::string_view hash) const = 0;
   virtual core::TokenPtr TokenByHash(absl::string_view hash) const = 0;
   virtual std::vector<core::TokenPtr> Tokens() const = 0;
   virtual std::vector<trainyard::v1::ScaleTier> Tiers() const = 0;

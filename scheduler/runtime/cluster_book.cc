@@ -1,0 +1,214 @@
+// See cluster_book.h.
+#include "scheduler/runtime/cluster_book.h"
+
+#include <algorithm>
+
+namespace trainyard::runtime {
+namespace {
+
+constexpr int32_t kWhole = 1000;
+
+std::string WhyNot(const journal::v1::AgentRow& agent, bool linked) {
+  if (agent.quarantined()) return agent.reason().empty() ? "quarantined" : agent.reason();
+  if (agent.draining()) return "draining";
+  if (!agent.connected() || !linked) return "not connected";
+  return "";
+}
+
+placement::NodeView ViewOf(const journal::v1::AgentRow& agent) {
+  placement::NodeView view;
+  view.node_id = agent.node_id();
+  view.cpu_milli_total = view.cpu_milli_free = int64_t{1000} * agent.inventory().cores();
+  view.memory_total = view.memory_free = agent.inventory().memory_bytes();
+  for (const trainyard::v1::Device& device : agent.inventory().devices()) {
+    view.devices.push_back({device.uuid(), device.model(), device.index(), device.memory_bytes(),
+                            device.numa_node(), device.link_island(), kWhole, device.healthy()});
+  }
+  return view;
+}
+
+}  // namespace
+
+std::vector<placement::RankNeeds> ClusterBook::NeedsOf(const trainyard::v1::JobSpec& spec) {
+  std::vector<placement::RankNeeds> ranks;
+  const int per_replica = std::max(1, spec.launch().processes_per_replica());
+  for (const trainyard::v1::WorkerPool& pool : spec.worker_pools()) {
+    if (pool.role() == "evaluator") continue;
+    const trainyard::v1::Resources& resources = pool.resources();
+    placement::RankNeeds needs;
+    needs.cpu_milli = resources.cpu_milli() / per_replica;
+    needs.memory_bytes = resources.memory_bytes() / per_replica;
+    needs.gpu_count = (resources.gpu_count() + per_replica - 1) / per_replica;
+    needs.gpu_milli = resources.gpu_milli();
+    needs.gpu_models.assign(resources.gpu_models().begin(), resources.gpu_models().end());
+    ranks.insert(ranks.end(), static_cast<size_t>(pool.replica_count()) * per_replica, needs);
+  }
+  return ranks;
+}
+
+void ClusterBook::Take(const Held& held, int sign) {
+  placement::NodeView& view = nodes_[held.node_id].view;
+  view.cpu_milli_free -= sign * held.cpu_milli;
+  view.memory_free -= sign * held.memory_bytes;
+  for (const std::string& uuid : held.device_uuids) {
+    for (placement::DeviceView& device : view.devices) {
+      if (device.uuid == uuid) device.milli_free -= sign * held.gpu_milli;
+    }
+  }
+}
+
+void ClusterBook::UpdateRun(const core::State& state, uint64_t run_uid) {
+  if (const auto held = held_.find(run_uid); held != held_.end()) {
+    for (const Held& slice : held->second) Take(slice, -1);
+    held_.erase(held);
+  }
+  const auto order = orders_.find(run_uid);
+  const auto found = state.runs.find(run_uid);
+  const bool waits = found != state.runs.end() && found->second->state() == journal::v1::R_WAITING;
+  if (order != orders_.end()) {
+    order_.erase(order->second);
+    if (!waits) orders_.erase(order);
+  }
+  if (found == state.runs.end()) return;
+  const journal::v1::RunRow& run = *found->second;
+  std::vector<Held> slices;
+  for (const journal::v1::MemberRow& member : run.attempt().members()) {
+    if (member.released()) continue;
+    Held held{member.node_id(),
+              member.cpu_milli(),
+              member.memory_bytes(),
+              {member.device_uuids().begin(), member.device_uuids().end()},
+              member.gpu_milli() > 0 ? static_cast<int32_t>(member.gpu_milli()) : kWhole};
+    Take(held, 1);
+    slices.push_back(std::move(held));
+  }
+  if (!slices.empty()) held_[run_uid] = std::move(slices);
+  if (waits) {
+    const auto spec = state.specs.find(run.job_uid());
+    const int64_t priority = spec == state.specs.end() ? 0 : spec->second->scheduling().priority();
+    const Order place{-priority, run.queued_us(), run_uid};
+    orders_[run_uid] = place;
+    order_.insert(place);
+  }
+}
+
+void ClusterBook::UpdateAgent(const core::State& state, const std::string& node_id) {
+  Node& node = nodes_[node_id];
+  const auto found = state.agents.find(node_id);
+  if (found == state.agents.end()) return;
+  // Most changes of an agent's row are facts that were counted: nothing of it matters here.
+  std::string inventory = found->second->inventory().SerializeAsString();
+  if (!node.known || inventory != node.inventory) {
+    node.known = true;
+    node.inventory = std::move(inventory);
+    node.view = ViewOf(*found->second);
+    for (const auto& [run_uid, slices] : held_) {
+      for (const Held& held : slices) {
+        if (held.node_id == node_id) Take(held, 1);
+      }
+    }
+    ++version_;
+  }
+  const std::string reason = WhyNot(*found->second, node.linked);
+  if (reason != node.view.unschedulable_reason || reason.empty() != node.view.schedulable)
+    ++version_;
+  node.view.unschedulable_reason = reason;
+  node.view.schedulable = reason.empty();
+}
+
+void ClusterBook::Update(const core::State& state, const core::Touched& touched) {
+  if (!touched.runs.empty()) ++version_;
+  for (const uint64_t run_uid : touched.runs) UpdateRun(state, run_uid);
+  for (const std::string& node_id : touched.agents) UpdateAgent(state, node_id);
+}
+
+void ClusterBook::SetLinked(const std::string& node_id, bool linked) {
+  Node& node = nodes_[node_id];
+  if (node.linked == linked) return;
+  node.linked = linked;
+  ++version_;
+  if (!linked && node.view.schedulable) {
+    node.view.schedulable = false;
+    node.view.unschedulable_reason = "not connected";
+  } else if (linked && node.view.unschedulable_reason == "not connected") {
+    node.view.schedulable = true;
+    node.view.unschedulable_reason.clear();
+  }
+}
+
+placement::Snapshot ClusterBook::Snapshot(const core::State& state, size_t most, int64_t now_us,
+                                          bool* truncated) const {
+  placement::Snapshot snapshot;
+  snapshot.now_us = now_us;
+  for (const auto& [id, node] : nodes_) {
+    if (node.known) snapshot.nodes.push_back(node.view);
+  }
+  for (const Order& order : order_) {
+    if (snapshot.waiting.size() == most) break;
+    const auto found = state.runs.find(std::get<2>(order));
+    if (found == state.runs.end()) continue;
+    const journal::v1::RunRow& run = *found->second;
+    const auto job = state.jobs.find(run.job_uid());
+    const auto spec = state.specs.find(run.job_uid());
+    if (job == state.jobs.end() || spec == state.specs.end()) continue;
+    placement::WaitingRun waiting;
+    waiting.run_uid = run.uid();
+    waiting.owner_uid = run.job_uid();
+    waiting.project = job->second->project();
+    waiting.principal = job->second->principal();
+    waiting.ranks = NeedsOf(*spec->second);
+    waiting.spread = spec->second->launch().placement() == trainyard::v1::SPREAD;
+    waiting.priority = spec->second->scheduling().priority();
+    waiting.queued_us = run.queued_us();
+    waiting.avoid_nodes.assign(run.failed_nodes().begin(), run.failed_nodes().end());
+    waiting.hold = spec->second->scheduling().hold();
+    waiting.preemptible = spec->second->scheduling().preemptible();
+    snapshot.waiting.push_back(std::move(waiting));
+  }
+  *truncated = snapshot.waiting.size() < order_.size();
+  return snapshot;
+}
+
+core::ApplyPlan ClusterBook::PlanCommand(const core::State& state, const placement::Plan& plan) {
+  core::ApplyPlan command;
+  for (const placement::Placement& placement : plan.placements) {
+    const auto run = state.runs.find(placement.run_uid);
+    if (run == state.runs.end()) continue;
+    const auto spec = state.specs.find(run->second->job_uid());
+    if (spec == state.specs.end()) continue;
+    const std::vector<placement::RankNeeds> needs = NeedsOf(*spec->second);
+    core::PlacedRun placed;
+    placed.run_uid = placement.run_uid;
+    for (const placement::PlannedMember& planned : placement.members) {
+      journal::v1::MemberRow member;
+      member.set_member(static_cast<int32_t>(placed.members.size()));
+      member.set_node_id(planned.node_id);
+      const auto agent = state.agents.find(planned.node_id);
+      for (size_t i = 0; i < planned.ranks.size(); ++i) {
+        const size_t rank = static_cast<size_t>(planned.ranks[i]);
+        if (rank >= needs.size() || agent == state.agents.end()) continue;
+        agent::v1::RankSlot* slot = member.add_ranks();
+        slot->set_rank(planned.ranks[i]);
+        slot->set_local_rank(static_cast<int32_t>(i));
+        for (const std::string& uuid : planned.rank_devices[i]) {
+          slot->add_device_uuids(uuid);
+          member.add_device_uuids(uuid);
+          for (const trainyard::v1::Device& device : agent->second->inventory().devices()) {
+            if (device.uuid() == uuid) slot->add_device_indices(device.index());
+          }
+        }
+        member.set_cpu_milli(member.cpu_milli() + needs[rank].cpu_milli);
+        member.set_memory_bytes(member.memory_bytes() + needs[rank].memory_bytes);
+        if (needs[rank].gpu_milli > 0) member.set_gpu_milli(needs[rank].gpu_milli);
+      }
+      placed.members.push_back(std::move(member));
+    }
+    command.placements.push_back(std::move(placed));
+  }
+  for (const placement::Preemption& preemption : plan.preemptions) {
+    command.preemptions.emplace_back(preemption.run_uid, preemption.reason);
+  }
+  return command;
+}
+
+}  // namespace trainyard::runtime

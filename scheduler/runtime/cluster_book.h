@@ -1,0 +1,69 @@
+// Free room of every node and the queue in order, kept up to date from changed rows, so that a
+// snapshot for placement costs what is waiting in front and not what is in the whole state. Owner
+// thread.
+#ifndef TRAINYARD_SCHEDULER_RUNTIME_CLUSTER_BOOK_H_
+#define TRAINYARD_SCHEDULER_RUNTIME_CLUSTER_BOOK_H_
+
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "scheduler/core/command.h"
+#include "scheduler/core/state.h"
+#include "scheduler/placement/placement.h"
+
+namespace trainyard::runtime {
+
+class ClusterBook {
+ public:
+  // Brings the book up to date with the rows `touched` names.
+  void Update(const core::State& state, const core::Touched& touched);
+  // Whether the node's agent has a session now; a node without one takes no work.
+  void SetLinked(const std::string& node_id, bool linked);
+
+  // At most `most` waiting runs, in order. `truncated` when there are more.
+  placement::Snapshot Snapshot(const core::State& state, size_t most, int64_t now_us,
+                               bool* truncated) const;
+  size_t waiting() const { return order_.size(); }
+  size_t nodes() const { return nodes_.size(); }
+  // Rises when room was freed, a node came, or the queue changed: when a new plan may differ.
+  uint64_t version() const { return version_; }
+
+  // The command that carries a plan out.
+  static core::ApplyPlan PlanCommand(const core::State& state, const placement::Plan& plan);
+  // What the ranks of a job need, by rank; evaluator pools take no part.
+  static std::vector<placement::RankNeeds> NeedsOf(const trainyard::v1::JobSpec& spec);
+
+ private:
+  using Order = std::tuple<int64_t, int64_t, uint64_t>;  // -priority, queued_us, run uid
+  struct Held {
+    std::string node_id;
+    int64_t cpu_milli = 0;
+    int64_t memory_bytes = 0;
+    std::vector<std::string> device_uuids;
+    int32_t gpu_milli = 1000;
+  };
+  struct Node {
+    bool known = false;
+    bool linked = false;
+    std::string inventory;     // serialized
+    placement::NodeView view;  // totals and free
+  };
+
+  void UpdateRun(const core::State& state, uint64_t run_uid);
+  void UpdateAgent(const core::State& state, const std::string& node_id);
+  void Take(const Held& held, int sign);
+
+  std::map<std::string, Node> nodes_;
+  absl::flat_hash_map<uint64_t, std::vector<Held>> held_;
+  absl::flat_hash_map<uint64_t, Order> orders_;
+  std::set<Order> order_;
+  uint64_t version_ = 0;
+};
+
+}  // namespace trainyard::runtime
+
+#endif  // TRAINYARD_SCHEDULER_RUNTIME_CLUSTER_BOOK_H_

@@ -1,0 +1,171 @@
+// See engine.h. Commands, batches and delivery; recovery is in recovery.cc, what is due by the
+// clock and placement in engine_due.cc.
+#include "scheduler/runtime/engine.h"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+namespace trainyard::runtime {
+namespace {
+
+bool IsTerminal(trainyard::v1::JobState state) {
+  return state == trainyard::v1::SUCCEEDED || state == trainyard::v1::FAILED ||
+         state == trainyard::v1::CANCELLED || state == trainyard::v1::EXPIRED;
+}
+
+}  // namespace
+
+int64_t Engine::NowUs() const { return absl::ToUnixMicros(options_.clock->Now()); }
+
+absl::StatusOr<core::Reply> Engine::Decide(core::Command* command) {
+  command->now_us = NowUs();
+  command->random = random_.Next();
+  absl::StatusOr<core::Decision> decision = core::Decide(state_, *command);
+  if (!decision.ok()) return decision.status();
+  for (journal::v1::Event& event : decision->events) {
+    event.set_sequence(state_.sequence + 1);
+    core::Apply(event, &state_, &touched_);
+    batch_.records.push_back(journal::EncodeEvent(event));
+  }
+  return std::move(decision->reply);
+}
+
+// What the sessions must know of a command, whatever was decided.
+void Engine::NoteCommand(const core::Command& command) {
+  if (const auto* fact = std::get_if<core::AgentFact>(&command.body); fact != nullptr) {
+    sessions_.FactFolded(fact->node_id, fact->fact.sequence());
+  }
+}
+
+void Engine::Execute(core::Command command, Runtime::Callback done) {
+  absl::StatusOr<core::Reply> reply = Decide(&command);
+  NoteCommand(command);
+  if (done == nullptr) return;
+  batch_.answers.push_back([done = std::move(done), reply = std::move(reply)]() { done(reply); });
+}
+
+void Engine::Internal(core::CommandBody body) {
+  core::Command command;
+  command.principal.name = "system";
+  command.principal.role = trainyard::v1::ADMIN;
+  command.principal.is_system = true;
+  command.body = std::move(body);
+  Execute(std::move(command), nullptr);
+}
+
+void Engine::Connect(const std::string& node_id, const agent::v1::Hello& hello,
+                     std::function<void(absl::StatusOr<agent::v1::Welcome>)> done) {
+  core::Command command;
+  command.principal.name = node_id;
+  command.principal.role = trainyard::v1::AGENT;
+  core::AgentConnect connect;
+  connect.node_id = node_id;
+  connect.inventory = hello.inventory();
+  connect.inventory.set_node_id(node_id);
+  connect.members.assign(hello.members().begin(), hello.members().end());
+  command.body = std::move(connect);
+  const absl::StatusOr<core::Reply> reply = Decide(&command);
+  if (!reply.ok()) {
+    batch_.answers.push_back([done = std::move(done), status = reply.status()]() { done(status); });
+    return;
+  }
+  sessions_.Close(node_id);
+  leases_.Start(node_id, options_.clock->Monotonic(), options_.lease);
+  book_.SetLinked(node_id, true);
+  connecting_.emplace_back(node_id, std::move(done));
+}
+
+void Engine::Disconnect(const std::string& node_id) {
+  sessions_.Close(node_id);
+  book_.SetLinked(node_id, false);
+}
+
+void Engine::Ask(uint64_t study_uid, int count, std::function<void(absl::Status)> done) {
+  desk_.Ask(study_uid, count, std::move(done));
+}
+
+void Engine::Answer(StudyAnswer answer) {
+  for (core::CommandBody& body : answer.commands) Internal(std::move(body));
+  for (StudyDesk::Asked& asked : desk_.Finish(answer.study_uid)) {
+    batch_.answers.push_back(
+        [asked = std::move(asked), status = answer.status]() { asked(status); });
+  }
+}
+
+// Brings the derived books up to date with what was applied.
+void Engine::CatchUp() {
+  book_.Update(state_, touched_);
+  desk_.Update(state_, touched_);
+  unbooked_.Merge(touched_);
+  touched_.Clear();
+}
+
+void Engine::Close() {
+  CatchUp();
+  DoDue();
+  CatchUp();
+  PlaceNow();
+  for (auto& [node_id, done] : connecting_) {
+    batch_.answers.push_back(
+        [done = std::move(done), welcome = sessions_.Open(state_, node_id)]() { done(welcome); });
+  }
+  connecting_.clear();
+  sessions_.Collect(state_, unbooked_.runs, &batch_.messages);
+  for (StudyJob& job : desk_.Collect(state_, NowUs())) study_jobs_.push_back(std::move(job));
+}
+
+void Engine::NoteTerminal(uint64_t job_uid) {
+  const auto job = state_.jobs.find(job_uid);
+  if (job == state_.jobs.end() || !IsTerminal(job->second->state())) return;
+  if (terminal_set_.insert(job_uid).second) terminal_.push_back(job_uid);
+}
+
+void Engine::ForgetOld(const core::Touched& touched, Delta* delta) {
+  for (const uint64_t uid : touched.jobs) NoteTerminal(uid);
+  for (int looked = 0; terminal_.size() > options_.recent_jobs_max && looked < 16; ++looked) {
+    const uint64_t uid = terminal_.front();
+    terminal_.pop_front();
+    if (!core::MayForget(state_, uid)) {
+      terminal_.push_back(uid);
+      continue;
+    }
+    Archive archive = ArchiveOf(state_, uid);
+    if (archive.job != nullptr) delta->archives.push_back(std::move(archive));
+    core::Forget(uid, &state_);
+    specs_known_.erase(uid);
+    terminal_set_.erase(uid);
+  }
+}
+
+Delta Engine::TakeDelta() {
+  const core::Touched touched = std::exchange(unbooked_, {});
+  Delta delta = DeltaOf(state_, touched);
+  // A spec never changes: it is published once.
+  delta.specs.erase(std::remove_if(delta.specs.begin(), delta.specs.end(),
+                                   [&](const auto& spec) {
+                                     return spec.second == nullptr ||
+                                            !specs_known_.insert(spec.first).second;
+                                   }),
+                    delta.specs.end());
+  delta.explanations = std::exchange(explanations_, {});
+  ForgetOld(touched, &delta);
+  return delta;
+}
+
+Batch Engine::TakeBatch() {
+  Batch batch = std::exchange(batch_, {});
+  batch.delta = TakeDelta();
+  batch.before = state_.sequence - batch.records.size();
+  return batch;
+}
+
+std::vector<StudyJob> Engine::TakeStudyJobs() { return std::exchange(study_jobs_, {}); }
+
+void Engine::Deliver(Batch* batch, AgentLink* link) {
+  view_->Publish(batch->delta);
+  for (const auto& [node_id, message] : batch->messages) link->Send(node_id, message);
+  for (const std::function<void()>& answer : batch->answers) answer();
+}
+
+}  // namespace trainyard::runtime

@@ -1,0 +1,139 @@
+// One cycle of the scheduler's owner: commands are decided and applied, what is due is done (clock,
+// leases, placement), and what must be durable, published and sent is gathered in a batch. No
+// thread, no lock, no waiting: the threads around it are in threaded.cc, the simulator steps it.
+//  - Execute() any number of commands, then Close() the cycle, then TakeBatch().
+//  - A batch is appended to the journal first; only then Deliver() publishes it, sends to agents
+//  and answers callers, in that order.
+//  - Planner jobs run anywhere and come back through Answer().
+#ifndef TRAINYARD_SCHEDULER_RUNTIME_ENGINE_H_
+#define TRAINYARD_SCHEDULER_RUNTIME_ENGINE_H_
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "common/random.h"
+#include "scheduler/core/core.h"
+#include "scheduler/journal/journal.h"
+#include "scheduler/placement/placement.h"
+#include "scheduler/runtime/cluster_book.h"
+#include "scheduler/runtime/delta.h"
+#include "scheduler/runtime/leases.h"
+#include "scheduler/runtime/runtime.h"
+#include "scheduler/runtime/sessions.h"
+#include "scheduler/runtime/study_desk.h"
+#include "scheduler/runtime/view_table.h"
+
+namespace trainyard::runtime {
+
+struct Batch {
+  uint64_t before = 0;               // sequence before its first record
+  std::vector<std::string> records;  // encoded events
+  Delta delta;
+  AgentMessages messages;
+  std::vector<std::function<void()>> answers;  // replies and welcomes, in order
+  bool empty() const {
+    return records.empty() && messages.empty() && answers.empty() && delta.explanations.empty() &&
+           delta.archives.empty();
+  }
+};
+
+// A whole look at the queue, for a planner thread.
+struct PlanJob {
+  placement::Snapshot snapshot;
+  uint64_t version = 0;
+};
+struct PlanAnswer {
+  placement::Plan plan;
+  uint64_t version = 0;
+};
+
+class Engine {
+ public:
+  // Recovers from the journal and starts this server's incarnation; the first batch holds that.
+  static absl::StatusOr<std::unique_ptr<Engine>> Recover(journal::Journal* journal,
+                                                         const Options& options);
+
+  // Decides and applies; `done` is answered with the batch. now_us and random are filled in.
+  void Execute(core::Command command, Runtime::Callback done);
+  void Connect(const std::string& node_id, const agent::v1::Hello& hello,
+               std::function<void(absl::StatusOr<agent::v1::Welcome>)> done);
+  void Disconnect(const std::string& node_id);
+  void Ask(uint64_t study_uid, int count, std::function<void(absl::Status)> done);
+  void Answer(StudyAnswer answer);
+  void Answer(PlanAnswer answer);
+
+  // Ends the cycle: what is due by the clock, placement, desired states, rows.
+  void Close();
+  Batch TakeBatch();
+  std::vector<StudyJob> TakeStudyJobs();
+  // At most one plan job is out at a time.
+  bool TakePlanJob(PlanJob* job);
+
+  // How long nothing will be due. At most a second.
+  absl::Duration Idle() const;
+
+  // Publishes, sends, answers; any one thread, in order of batches, once the records are durable.
+  void Deliver(Batch* batch, AgentLink* link);
+
+  const core::State& state() const { return state_; }
+  ViewTable& view() { return *view_; }
+  Leases& leases() { return leases_; }
+  uint64_t incarnation() const { return incarnation_; }
+  const Options& options() const { return options_; }
+  bool linked(const std::string& node_id) const { return sessions_.IsOpen(node_id); }
+
+ private:
+  Engine(journal::Journal* journal, Options options);
+
+  absl::Status Load(journal::Journal* journal);
+  int64_t NowUs() const;
+  absl::StatusOr<core::Reply> Decide(core::Command* command);
+  void Internal(core::CommandBody body);
+  void NoteCommand(const core::Command& command);
+  void CatchUp();
+  void DoDue();
+  void PlaceNow();
+  bool UseQuickPlan() const;
+  void Explain(const placement::Plan& plan);
+  void NoteTerminal(uint64_t job_uid);
+  void ForgetOld(const core::Touched& touched, Delta* delta);
+  Delta TakeDelta();
+
+  const Options options_;
+  journal::Journal* const journal_;
+  uint64_t incarnation_ = 0;
+  core::State state_;
+  std::unique_ptr<ViewTable> view_;
+  Leases leases_;
+  Sessions sessions_;
+  ClusterBook book_;
+  StudyDesk desk_;
+
+  Batch batch_;
+  core::Touched touched_;   // since the last TakeBatch
+  core::Touched unbooked_;  // since the book and the desk last looked
+  std::vector<ExplanationPtr> explanations_;
+  std::vector<std::pair<std::string, std::function<void(absl::StatusOr<agent::v1::Welcome>)>>>
+      connecting_;
+  std::vector<StudyJob> study_jobs_;
+  absl::flat_hash_set<uint64_t> specs_known_;  // jobs whose spec was published
+  std::deque<uint64_t> terminal_;              // jobs that may leave memory, oldest first
+  absl::flat_hash_set<uint64_t> terminal_set_;
+  uint64_t planned_version_ = ~0ULL;  // of the book, at the last quick plan
+  uint64_t explained_version_ = 0;    // of the book, at the last whole plan
+  bool plan_out_ = false;
+  bool quick_truncated_ = false;
+  absl::Duration next_whole_plan_;  // monotonic
+  int64_t fruitless_tick_us_ = 0;   // a deadline at which Tick had nothing to say
+  absl::Duration last_tick_;        // monotonic
+  Random random_;
+};
+
+}  // namespace trainyard::runtime
+
+#endif  // TRAINYARD_SCHEDULER_RUNTIME_ENGINE_H_

@@ -1,0 +1,85 @@
+// See stepped.h.
+#include "scheduler/runtime/stepped.h"
+
+#include <utility>
+
+namespace trainyard::runtime {
+
+SteppedRuntime::SteppedRuntime(journal::Journal* journal, AgentLink* link,
+                               std::unique_ptr<Engine> engine)
+    : journal_(journal),
+      link_(link),
+      engine_(std::move(engine)),
+      keeper_(journal, engine_->incarnation(), &engine_->view()) {}
+
+absl::StatusOr<std::unique_ptr<SteppedRuntime>> SteppedRuntime::Start(journal::Journal* journal,
+                                                                      AgentLink* link,
+                                                                      Options options) {
+  auto engine = Engine::Recover(journal, options);
+  if (!engine.ok()) return engine.status();
+  std::unique_ptr<SteppedRuntime> runtime(new SteppedRuntime(journal, link, *std::move(engine)));
+  if (absl::Status status = runtime->Step(); !status.ok()) return status;
+  return runtime;
+}
+
+absl::Status SteppedRuntime::Cycle(bool* worked) {
+  std::deque<std::function<void(Engine*)>> tasks = std::exchange(tasks_, {});
+  for (const auto& task : tasks) task(engine_.get());
+  engine_->Close();
+  Batch batch = engine_->TakeBatch();
+  *worked = !tasks.empty() || !batch.empty();
+  if (!batch.records.empty()) {
+    const absl::Status status =
+        journal_->Append(engine_->incarnation(), batch.before, batch.records);
+    if (!status.ok()) return status;
+  }
+  engine_->Deliver(&batch, link_);
+  keeper_.Note(batch.delta);
+  for (const StudyJob& job : engine_->TakeStudyJobs()) {
+    *worked = true;
+    engine_->Answer(Think(job));
+  }
+  PlanJob job;
+  if (engine_->TakePlanJob(&job)) {
+    *worked = true;
+    engine_->Answer(PlanAnswer{placement::MakePlan(job.snapshot, {}), job.version});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SteppedRuntime::Step() {
+  bool worked = true;
+  while (worked) {
+    if (absl::Status status = Cycle(&worked); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+void SteppedRuntime::Post(core::Command command, Callback done) {
+  auto owned =
+      std::make_shared<std::pair<core::Command, Callback>>(std::move(command), std::move(done));
+  tasks_.push_back([owned](Engine* engine) {
+    engine->Execute(std::move(owned->first), std::move(owned->second));
+  });
+}
+
+void SteppedRuntime::AgentConnected(const std::string& node_id, const agent::v1::Hello& hello,
+                                    std::function<void(absl::StatusOr<agent::v1::Welcome>)> done) {
+  tasks_.push_back([=](Engine* engine) { engine->Connect(node_id, hello, done); });
+}
+
+bool SteppedRuntime::AgentHeartbeat(const std::string& node_id) {
+  return engine_->leases().Renew(node_id, engine_->options().clock->Monotonic(),
+                                 engine_->options().lease);
+}
+
+void SteppedRuntime::AgentDisconnected(const std::string& node_id) {
+  tasks_.push_back([node_id](Engine* engine) { engine->Disconnect(node_id); });
+}
+
+void SteppedRuntime::EnsureSuggestions(uint64_t study_uid, int count,
+                                       std::function<void(absl::Status)> done) {
+  tasks_.push_back([=](Engine* engine) { engine->Ask(study_uid, count, done); });
+}
+
+}  // namespace trainyard::runtime

@@ -1,0 +1,165 @@
+// See study_desk.h.
+#include "scheduler/runtime/study_desk.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "scheduler/core/core.h"
+
+namespace trainyard::runtime {
+namespace {
+
+constexpr int kSuggestionsMax = 256;  // in one job
+
+tuning::TrialRecord RecordOf(const journal::v1::TrialRow& row) {
+  tuning::TrialRecord record;
+  record.id = row.id();
+  record.state = row.state();
+  record.parameters.assign(row.parameters().begin(), row.parameters().end());
+  record.measurements.assign(row.measurements().begin(), row.measurements().end());
+  if (row.has_final_measurement()) record.final_measurement = row.final_measurement();
+  record.stopped_early = row.stopped_early();
+  return record;
+}
+
+core::ApplySuggestions SuggestionsOf(const StudyJob& job, tuning::SuggestResult result) {
+  core::ApplySuggestions command;
+  command.study_uid = job.study->uid();
+  command.first_trial = job.first_trial;
+  int32_t id = job.first_trial;
+  for (tuning::Suggestion& suggestion : result.suggestions) {
+    journal::v1::TrialsSuggested::Suggestion row;
+    row.set_trial(id++);
+    for (v1::ParameterValue& value : suggestion.parameters) {
+      *row.add_parameters() = std::move(value);
+    }
+    row.set_seed(suggestion.seed);
+    command.suggestions.push_back(std::move(row));
+  }
+  // An optimiser that offers nothing must not be asked for ever.
+  command.exhausted = result.exhausted || command.suggestions.empty();
+  return command;
+}
+
+}  // namespace
+
+StudyAnswer Think(const StudyJob& job) {
+  StudyAnswer answer;
+  answer.study_uid = job.study->uid();
+  if (job.brain->optimizer == nullptr) {
+    auto made = tuning::MakeOptimizer(job.study->spec(), job.study->seed());
+    if (!made.ok()) {
+      answer.status = made.status();
+      answer.commands.push_back(core::ApplyStudyStop{
+          answer.study_uid, absl::StrCat("no optimiser: ", made.status().message())});
+      return answer;
+    }
+    job.brain->optimizer = *std::move(made);
+  }
+  tuning::Optimizer& optimizer = *job.brain->optimizer;
+  for (const core::TrialPtr& trial : job.changed) optimizer.Observe(RecordOf(*trial));
+  if (job.count > 0) {
+    auto result = optimizer.Suggest(job.first_trial, job.count);
+    if (!result.ok()) {
+      answer.status = result.status();
+      answer.commands.push_back(core::ApplyStudyStop{
+          answer.study_uid, absl::StrCat("no suggestion: ", result.status().message())});
+      return answer;
+    }
+    answer.commands.push_back(SuggestionsOf(job, *std::move(result)));
+  }
+  core::ApplyStops stops;
+  stops.study_uid = answer.study_uid;
+  for (tuning::StopAdvice& advice : optimizer.AdviseStops()) {
+    stops.stops.emplace_back(advice.trial, std::move(advice.reason));
+  }
+  if (!stops.stops.empty()) answer.commands.push_back(std::move(stops));
+  tuning::StudyStop end = optimizer.AdviseStudy(job.elapsed_seconds);
+  if (end.stop) {
+    answer.commands.push_back(core::ApplyStudyStop{answer.study_uid, std::move(end.reason)});
+  }
+  return answer;
+}
+
+void StudyDesk::Update(const core::State& state, const core::Touched& touched) {
+  for (const uint64_t uid : touched.studies) {
+    stirred_ = true;
+    if (state.live_studies.contains(uid)) {
+      desks_.try_emplace(uid);
+    } else if (const auto desk = desks_.find(uid);
+               desk != desks_.end() && !desk->second.busy && desk->second.asked == 0) {
+      desks_.erase(desk);
+    }
+  }
+  for (const auto& [uid, id] : touched.trials) {
+    stirred_ = true;
+    if (state.live_studies.contains(uid)) desks_[uid].changed.insert(id);
+  }
+}
+
+void StudyDesk::Refill(const core::State& state) {
+  for (const uint64_t uid : state.live_studies) desks_.try_emplace(uid);
+  for (const auto& [key, trial] : state.trials) {
+    if (state.live_studies.contains(key.first)) desks_[key.first].changed.insert(key.second);
+  }
+  stirred_ = true;
+}
+
+void StudyDesk::Ask(uint64_t study_uid, int count, Asked done) {
+  Desk& desk = desks_[study_uid];
+  desk.asked += count;
+  desk.waiting.push_back(std::move(done));
+  stirred_ = true;
+}
+
+std::vector<StudyDesk::Asked> StudyDesk::Finish(uint64_t study_uid) {
+  stirred_ = true;
+  const auto desk = desks_.find(study_uid);
+  if (desk == desks_.end()) return {};
+  desk->second.busy = false;
+  return std::exchange(desk->second.served, {});
+}
+
+std::vector<StudyJob> StudyDesk::Collect(const core::State& state, int64_t now_us) {
+  std::vector<StudyJob> jobs;
+  if (!stirred_) return jobs;
+  stirred_ = false;
+  std::map<uint64_t, int> needs;
+  for (const core::SuggestionNeed& need : core::NeededSuggestions(state)) {
+    needs[need.study_uid] = need.count;
+    desks_.try_emplace(need.study_uid);
+  }
+  for (auto it = desks_.begin(); it != desks_.end();) {
+    auto& [uid, desk] = *it;
+    const auto study = state.studies.find(uid);
+    const bool live = state.live_studies.contains(uid) && study != state.studies.end();
+    if (!desk.busy && !live) {
+      // Nobody thinks for a study that has ended; those who asked look again and see it.
+      for (Asked& asked : desk.waiting) asked(absl::OkStatus());
+      it = desks_.erase(it);
+      continue;
+    }
+    const int count = std::min(kSuggestionsMax, needs[uid] + desk.asked);
+    if (!desk.busy && (count > 0 || !desk.changed.empty())) {
+      StudyJob job;
+      job.study = study->second;
+      job.brain = desk.brain;
+      for (const int32_t id : std::exchange(desk.changed, {})) {
+        const auto trial = state.trials.find({uid, id});
+        if (trial != state.trials.end()) job.changed.push_back(trial->second);
+      }
+      job.first_trial = study->second->next_trial();
+      job.count = count;
+      job.elapsed_seconds = static_cast<double>(now_us - study->second->create_us()) / 1e6;
+      desk.busy = true;
+      desk.asked = 0;
+      desk.served = std::exchange(desk.waiting, {});
+      jobs.push_back(std::move(job));
+    }
+    ++it;
+  }
+  return jobs;
+}
+
+}  // namespace trainyard::runtime

@@ -1,0 +1,72 @@
+// Which studies the optimisers must think about, and what they are told: one job per study at a
+// time, each carrying the trials that changed since the last one. The desk lives on the owner
+// thread; Think() runs on any one thread at a time per study and answers with commands.
+#ifndef TRAINYARD_SCHEDULER_RUNTIME_STUDY_DESK_H_
+#define TRAINYARD_SCHEDULER_RUNTIME_STUDY_DESK_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "scheduler/core/command.h"
+#include "scheduler/core/state.h"
+#include "scheduler/tuning/tuning.h"
+
+namespace trainyard::runtime {
+
+// The optimiser of one study, handed from job to job.
+struct StudyBrain {
+  std::unique_ptr<tuning::Optimizer> optimizer;
+};
+
+struct StudyJob {
+  core::StudyPtr study;
+  std::shared_ptr<StudyBrain> brain;
+  std::vector<core::TrialPtr> changed;  // in order of id
+  int32_t first_trial = 0;
+  int count = 0;  // suggestions wanted
+  double elapsed_seconds = 0;
+};
+struct StudyAnswer {
+  uint64_t study_uid = 0;
+  std::vector<core::CommandBody> commands;
+  absl::Status status;
+};
+// Pure but for the brain. Suggestions first, then stops, then the end of the study.
+StudyAnswer Think(const StudyJob& job);
+
+class StudyDesk {
+ public:
+  using Asked = std::function<void(absl::Status)>;
+
+  // Notes what changed.
+  void Update(const core::State& state, const core::Touched& touched);
+  // Every live study, with all its trials: after recovery.
+  void Refill(const core::State& state);
+  // Somebody wants `count` more suggestions; `done` is handed out by Finish().
+  void Ask(uint64_t study_uid, int count, Asked done);
+  // The job of a study has answered; returns those who asked before it began.
+  std::vector<Asked> Finish(uint64_t study_uid);
+  // Jobs that may begin now; their studies are busy until Finish.
+  std::vector<StudyJob> Collect(const core::State& state, int64_t now_us);
+  bool idle() const { return !stirred_; }
+
+ private:
+  struct Desk {
+    std::shared_ptr<StudyBrain> brain = std::make_shared<StudyBrain>();
+    std::set<int32_t> changed;
+    bool busy = false;
+    int asked = 0;
+    std::vector<Asked> waiting;  // asked since the running job began
+    std::vector<Asked> served;   // asked before it began
+  };
+  std::map<uint64_t, Desk> desks_;
+  bool stirred_ = false;  // something changed since the last Collect
+};
+
+}  // namespace trainyard::runtime
+
+#endif  // TRAINYARD_SCHEDULER_RUNTIME_STUDY_DESK_H_

@@ -1,0 +1,153 @@
+// See view_table.h. Publication and watching; the look-ups are in view_lookup.cc.
+#include "scheduler/runtime/view_table.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace trainyard::runtime {
+namespace {
+
+template <typename Map, typename Key, typename Row>
+void Put(const Key& key, const Row& row, Map* map) {
+  if (row == nullptr) {
+    map->erase(key);
+  } else {
+    (*map)[key] = row;
+  }
+}
+
+// Nodes that hold a member of the run which is not released.
+std::set<std::string> NodesOf(const core::RunPtr& run) {
+  std::set<std::string> nodes;
+  if (run == nullptr) return nodes;
+  for (const journal::v1::MemberRow& member : run->attempt().members()) {
+    if (!member.released()) nodes.insert(member.node_id());
+  }
+  return nodes;
+}
+
+}  // namespace
+
+void ViewTable::PublishJobs(const Delta& delta) {
+  for (const auto& [uid, job] : delta.jobs) {
+    Put(uid, job, &jobs_);
+    if (job != nullptr) job_names_[absl::StrCat(job->project(), "/", job->job_id())] = uid;
+  }
+  for (const auto& [uid, spec] : delta.specs) Put(uid, spec, &specs_);
+  for (const auto& [uid, run] : delta.runs) PutRun(uid, run);
+  for (const ExplanationPtr& explanation : delta.explanations) {
+    explanations_[explanation->run_uid] = explanation;
+  }
+}
+
+void ViewTable::PutRun(uint64_t uid, const core::RunPtr& run) {
+  const auto found = runs_.find(uid);
+  const std::set<std::string> before = NodesOf(found == runs_.end() ? nullptr : found->second);
+  const std::set<std::string> after = NodesOf(run);
+  for (const std::string& node : before) {
+    if (!after.contains(node)) runs_by_node_[node].erase(uid);
+  }
+  for (const std::string& node : after) runs_by_node_[node].insert(uid);
+  Put(uid, run, &runs_);
+  if (run == nullptr || run->state() != journal::v1::R_WAITING) explanations_.erase(uid);
+}
+
+void ViewTable::PublishStudies(const Delta& delta) {
+  for (const auto& [uid, study] : delta.studies) {
+    Put(uid, study, &studies_);
+    if (study != nullptr) {
+      study_names_[absl::StrCat(study->project(), "/", study->study_id())] = uid;
+    }
+  }
+  for (const auto& [key, trial] : delta.trials) Put(key, trial, &trials_);
+}
+
+void ViewTable::PublishNodes(const Delta& delta) {
+  for (const auto& [id, agent] : delta.agents) {
+    const auto found = agents_.find(id);
+    if (found != agents_.end()) agent_by_hash_.erase(found->second->token_hash());
+    Put(id, agent, &agents_);
+    if (agent != nullptr && !agent->token_hash().empty()) {
+      agent_by_hash_[agent->token_hash()] = id;
+    }
+  }
+  for (const auto& [id, token] : delta.tokens) {
+    const auto found = tokens_.find(id);
+    if (found != tokens_.end()) token_by_hash_.erase(found->second->hash());
+    Put(id, token, &tokens_);
+    if (token != nullptr) token_by_hash_[token->hash()] = id;
+  }
+  if (delta.settings != nullptr) settings_ = delta.settings;
+  if (delta.server != nullptr) incarnation_ = delta.server->incarnation();
+}
+
+std::set<uint64_t> ViewTable::JobsOf(const Delta& delta) const {
+  std::set<uint64_t> jobs;
+  for (const auto& [uid, job] : delta.jobs) jobs.insert(uid);
+  for (const auto& [uid, run] : delta.runs) {
+    if (run != nullptr) jobs.insert(run->job_uid());
+  }
+  for (const auto& [uid, study] : delta.studies) {
+    if (study != nullptr) jobs.insert(study->job_uid());
+  }
+  for (const auto& [key, trial] : delta.trials) {
+    const auto study = studies_.find(key.first);
+    if (study != studies_.end()) jobs.insert(study->second->job_uid());
+  }
+  for (const ExplanationPtr& explanation : delta.explanations) {
+    const auto run = runs_.find(explanation->run_uid);
+    if (run != runs_.end()) jobs.insert(run->second->job_uid());
+  }
+  return jobs;
+}
+
+void ViewTable::Publish(const Delta& delta) {
+  std::vector<std::shared_ptr<std::function<void(uint64_t)>>> calls;
+  uint64_t revision = 0;
+  {
+    MutexLock lock(&mutex_);
+    PublishJobs(delta);
+    PublishStudies(delta);
+    PublishNodes(delta);
+    if (delta.revision > revision_) revision_ = delta.revision;
+    revision = revision_;
+    if (!watchers_.empty()) {
+      const std::set<uint64_t> jobs = JobsOf(delta);
+      for (const auto& [id, watcher] : watchers_) {
+        if (watcher.job_uid == 0 || jobs.contains(watcher.job_uid)) {
+          calls.push_back(watcher.on_change);
+        }
+      }
+    }
+  }
+  for (const auto& call : calls) (*call)(revision);
+}
+
+void ViewTable::Drop(const Archive& archive) {
+  if (archive.job == nullptr) return;
+  MutexLock lock(&mutex_);
+  jobs_.erase(archive.job->uid());
+  specs_.erase(archive.job->uid());
+  job_names_.erase(absl::StrCat(archive.job->project(), "/", archive.job->job_id()));
+  for (const core::RunPtr& run : archive.runs) PutRun(run->uid(), nullptr);
+  for (const core::TrialPtr& trial : archive.trials) {
+    trials_.erase({trial->study_uid(), trial->id()});
+  }
+  if (archive.study != nullptr) {
+    studies_.erase(archive.study->uid());
+    study_names_.erase(absl::StrCat(archive.study->project(), "/", archive.study->study_id()));
+  }
+}
+
+uint64_t ViewTable::Watch(uint64_t job_uid, std::function<void(uint64_t)> on_change) const {
+  MutexLock lock(&mutex_);
+  const uint64_t id = next_watcher_++;
+  watchers_[id] = {job_uid, std::make_shared<std::function<void(uint64_t)>>(std::move(on_change))};
+  return id;
+}
+
+void ViewTable::Unwatch(uint64_t id) const {
+  MutexLock lock(&mutex_);
+  watchers_.erase(id);
+}
+
+}  // namespace trainyard::runtime
