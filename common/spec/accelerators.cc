@@ -1,0 +1,63 @@
+// See accelerators.h.
+#include "common/spec/accelerators.h"
+
+#include <map>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+
+namespace trainyard::spec {
+
+const std::vector<Accelerator>& Accelerators() {
+  static const std::vector<Accelerator>* const table = new std::vector<Accelerator>{
+      {"NVIDIA_TESLA_K80", "K80"},
+      {"NVIDIA_TESLA_P100", "P100"},
+      {"NVIDIA_TESLA_V100", "V100"},
+      {"NVIDIA_TESLA_P4", "P4"},
+      {"NVIDIA_TESLA_T4", "T4"},
+      {"NVIDIA_TESLA_A100", "A100"},
+      {"NVIDIA_A100_80GB", "A100"},
+      {"NVIDIA_L4", "L4"},
+      {"NVIDIA_H100_80GB", "H100"},
+      {"NVIDIA_H100_MEGA_80GB", "H100"},
+      {"NVIDIA_H200_141GB", "H200"},
+      {"NVIDIA_B200", "B200"},
+      {"NVIDIA_GB200", "GB200"},
+      {"NVIDIA_RTX_PRO_6000", "RTX PRO 6000"},
+      {"TPU_V2", ""},
+      {"TPU_V3", ""},
+      {"TPU_V2_POD", ""},
+      {"TPU_V3_POD", ""},
+      {"TPU_V4_POD", ""},
+      {"TPU_V5_LITEPOD", ""},
+  };
+  return *table;
+}
+
+int GpusOfMachine(absl::string_view machine_type) {
+  static const std::map<std::string, int>* const named = new std::map<std::string, int>{
+      {"standard_gpu", 1},     {"complex_model_m_gpu", 4},  {"complex_model_l_gpu", 8},
+      {"standard_p100", 1},    {"complex_model_m_p100", 4}, {"standard_v100", 1},
+      {"large_model_v100", 1}, {"complex_model_m_v100", 4}, {"complex_model_l_v100", 8},
+      {"g2-standard-4", 1},    {"g2-standard-8", 1},        {"g2-standard-12", 1},
+      {"g2-standard-16", 1},   {"g2-standard-32", 1},       {"g2-standard-24", 2},
+      {"g2-standard-48", 4},   {"g2-standard-96", 8},       {"cloud_tpu", -1},
+  };
+  const auto it = named->find(std::string(machine_type));
+  if (it != named->end()) return it->second;
+  if (absl::StartsWith(machine_type, "ct") && absl::StrContains(machine_type, "-hightpu-")) {
+    return -1;
+  }
+  // a2-highgpu-4g, a3-megagpu-8g: the number before the g.
+  const std::vector<absl::string_view> parts = absl::StrSplit(machine_type, '-');
+  int count = 0;
+  if (parts.size() == 3 && absl::EndsWith(parts[1], "gpu") && absl::EndsWith(parts[2], "g") &&
+      absl::SimpleAtoi(parts[2].substr(0, parts[2].size() - 1), &count) && count > 0 &&
+      count <= 16) {
+    return count;
+  }
+  return 0;
+}
+
+}  // namespace trainyard::spec

@@ -1,0 +1,23 @@
+// The peers' names of GPUs and machine types, as data. Pure and thread-safe.
+#ifndef TRAINYARD_COMMON_SPEC_ACCELERATORS_H_
+#define TRAINYARD_COMMON_SPEC_ACCELERATORS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace trainyard::spec {
+
+struct Accelerator {
+  std::string name;   // NVIDIA_TESLA_T4
+  std::string model;  // T4; empty: not supported
+};
+const std::vector<Accelerator>& Accelerators();
+
+// GPUs that a machine type brings, 0 for one without and for types of nobody. -1: a TPU machine.
+int GpusOfMachine(absl::string_view machine_type);
+
+}  // namespace trainyard::spec
+
+#endif  // TRAINYARD_COMMON_SPEC_ACCELERATORS_H_

@@ -1,0 +1,379 @@
+// See yaml_node.h. The tree is built from yaml-cpp's events; an alias shares its node, so that an
+// alias bomb costs no memory before its weight is counted.
+#include "common/spec/yaml_node.h"
+
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/mark.h>
+#include <yaml-cpp/parser.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <sstream>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "common/spec/spec.h"
+#include "common/spec/text.h"
+
+namespace trainyard::spec {
+namespace {
+
+v1::Fault* AddFault(absl::string_view file, absl::string_view reason, int line, int column,
+                    v1::Faults* faults) {
+  v1::Fault* fault = faults->add_faults();
+  fault->set_reason(std::string(reason));
+  fault->set_file(std::string(file));
+  fault->set_line(line);
+  fault->set_column(column);
+  return fault;
+}
+
+class Builder : public YAML::EventHandler {
+ public:
+  Builder(absl::string_view file, v1::Faults* faults) : file_(file), faults_(faults) {}
+
+  struct Open {
+    std::shared_ptr<Node> node;
+    bool flow = false;
+    bool key_next = true;  // maps: the next node is a key
+    Node::Entry entry;
+    std::set<std::string> keys;
+  };
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (++documents_ == 2) {
+      v1::Fault* fault = AddFault(file_, "SPEC_SYNTAX", mark.line + 1, mark.column + 1, faults_);
+      fault->set_message("a second document begins here");
+      fault->set_expected("one document a file");
+      fault->set_fix("put each spec in a file of its own");
+    }
+  }
+  void OnDocumentEnd() override {}
+
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    Leaf(mark, anchor, Node::Kind::kNull, "", false);
+  }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
+    const bool quoted = tag == "!" || absl::EndsWith(tag, ":str");
+    const bool null = !quoted && (value.empty() || value == "null" || value == "~");
+    Leaf(mark, anchor, null ? Node::Kind::kNull : Node::Kind::kScalar, value, quoted);
+  }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    const auto it = anchors_.find(anchor);
+    if (it != anchors_.end()) {
+      Add(it->second, mark);
+      return;
+    }
+    v1::Fault* fault = AddFault(file_, "SPEC_SYNTAX", mark.line + 1, mark.column + 1, faults_);
+    fault->set_message("an alias stands inside the value it names");
+    fault->set_expected("an alias of a value that is complete");
+    fault->set_fix("write the value out");
+    Add(std::make_shared<Node>(), mark);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value style) override {
+    Begin(mark, anchor, Node::Kind::kList, style);
+  }
+  void OnSequenceEnd() override { End(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value style) override {
+    Begin(mark, anchor, Node::Kind::kMap, style);
+  }
+  void OnMapEnd() override { End(); }
+
+  NodePtr root() const { return root_; }
+  const std::vector<Open>& open() const { return open_; }
+
+ private:
+  static std::shared_ptr<Node> Make(const YAML::Mark& mark, Node::Kind kind) {
+    auto node = std::make_shared<Node>();
+    node->kind = kind;
+    node->line = mark.line + 1;
+    node->column = mark.column + 1;
+    return node;
+  }
+
+  void Leaf(const YAML::Mark& mark, YAML::anchor_t anchor, Node::Kind kind, const std::string& text,
+            bool quoted) {
+    auto node = Make(mark, kind);
+    node->text = text;
+    node->quoted = quoted;
+    if (anchor != YAML::NullAnchor) anchors_[anchor] = node;
+    Add(std::move(node), mark);
+  }
+
+  void Begin(const YAML::Mark& mark, YAML::anchor_t anchor, Node::Kind kind,
+             YAML::EmitterStyle::value style) {
+    Open open;
+    open.node = Make(mark, kind);
+    open.flow = style == YAML::EmitterStyle::Flow;
+    open_.push_back(std::move(open));
+    open_anchors_.push_back(anchor);
+    if (static_cast<int>(open_.size()) <= kSpecDepthMax || too_deep_) return;
+    too_deep_ = true;
+    v1::Fault* fault = AddFault(file_, "SPEC_TOO_LARGE", mark.line + 1, mark.column + 1, faults_);
+    fault->set_message(absl::StrCat("values are nested more than ", kSpecDepthMax, " deep"));
+    fault->set_expected(absl::StrCat("at most ", kSpecDepthMax, " levels"));
+    fault->set_fix("flatten the spec");
+  }
+
+  void End() {
+    std::shared_ptr<Node> node = std::move(open_.back().node);
+    open_.pop_back();
+    const YAML::anchor_t anchor = open_anchors_.back();
+    open_anchors_.pop_back();
+    if (anchor != YAML::NullAnchor) anchors_[anchor] = node;
+    YAML::Mark mark;
+    mark.line = node->line - 1;
+    mark.column = node->column - 1;
+    Add(std::move(node), mark);
+  }
+
+  void Add(NodePtr node, const YAML::Mark& mark) {
+    if (documents_ > 1) return;
+    if (open_.empty()) {
+      root_ = std::move(node);
+      return;
+    }
+    Open& parent = open_.back();
+    if (too_deep_ && static_cast<int>(open_.size()) > kSpecDepthMax) return;
+    parent.node->weight = std::min(kNodesMax + 1, parent.node->weight + node->weight);
+    if (parent.node->kind == Node::Kind::kList) {
+      parent.node->items.push_back(std::move(node));
+    } else if (parent.key_next) {
+      parent.key_next = false;
+      TakeKey(*node, mark, &parent);
+    } else {
+      parent.key_next = true;
+      parent.entry.value = std::move(node);
+      TakeEntry(&parent);
+    }
+  }
+
+  void TakeKey(const Node& key, const YAML::Mark& mark, Open* parent) {
+    parent->entry = Node::Entry{key.text, mark.line + 1, mark.column + 1, nullptr};
+    if (key.kind == Node::Kind::kScalar) return;
+    v1::Fault* fault = AddFault(file_, "SPEC_SYNTAX", mark.line + 1, mark.column + 1, faults_);
+    fault->set_message(absl::StrCat("a key is ", Describe(key)));
+    fault->set_expected("a name before the ':'");
+    fault->set_fix("write the key as plain text");
+  }
+
+  // Path of the entry that is being read.
+  std::string PathHere() const {
+    std::string path;
+    for (const Open& open : open_) {
+      if (open.node->kind == Node::Kind::kList) {
+        absl::StrAppend(&path, "[", open.node->items.size(), "]");
+      } else {
+        absl::StrAppend(&path, path.empty() ? "" : ".", open.entry.key);
+      }
+    }
+    return path;
+  }
+
+  void TakeEntry(Open* parent) {
+    Node::Entry& entry = parent->entry;
+    if (entry.key == "<<" && entry.value->kind == Node::Kind::kMap) {
+      for (const Node::Entry& merged : entry.value->entries) {
+        if (parent->keys.insert(merged.key).second) parent->node->entries.push_back(merged);
+      }
+      return;
+    }
+    if (parent->keys.insert(entry.key).second) {
+      parent->node->entries.push_back(std::move(entry));
+      return;
+    }
+    const auto first =
+        std::find_if(parent->node->entries.begin(), parent->node->entries.end(),
+                     [&entry](const Node::Entry& other) { return other.key == entry.key; });
+    v1::Fault* fault = AddFault(file_, "DUPLICATE_KEY", entry.line, entry.column, faults_);
+    fault->set_field(PathHere());
+    fault->set_message(absl::StrCat("\"", Shorten(entry.key),
+                                    "\" stands twice in this map; first on line ", first->line));
+    fault->set_expected("each key once");
+    fault->set_fix("remove one of the two");
+  }
+
+  const std::string file_;
+  v1::Faults* const faults_;
+  int documents_ = 0;
+  bool too_deep_ = false;
+  NodePtr root_;
+  std::vector<Open> open_;
+  std::vector<YAML::anchor_t> open_anchors_;
+  std::map<YAML::anchor_t, NodePtr> anchors_;
+};
+
+// Line and column (from 1) of the byte at `offset`.
+std::pair<int, int> PositionOf(absl::string_view text, size_t offset) {
+  const absl::string_view before = text.substr(0, offset);
+  const size_t line_start = before.rfind('\n');
+  const auto line = static_cast<int>(std::count(before.begin(), before.end(), '\n')) + 1;
+  return {line, static_cast<int>(offset - (line_start == before.npos ? 0 : line_start + 1)) + 1};
+}
+
+// Whether the bytes are a text that a spec may be; adds the fault if not.
+bool CheckText(absl::string_view text, absl::string_view file, v1::Faults* faults) {
+  if (text.size() > kSpecBytesMax) {
+    v1::Fault* fault = AddFault(file, "SPEC_TOO_LARGE", 0, 0, faults);
+    fault->set_message(absl::StrCat("the file has ", text.size(), " bytes"));
+    fault->set_expected(absl::StrCat("at most ", kSpecBytesMax, " bytes"));
+    fault->set_fix("check that this is the spec and not its data");
+    return false;
+  }
+  const size_t bad = FirstNonText(text);
+  if (bad != absl::string_view::npos) {
+    const auto [line, column] = PositionOf(text, bad);
+    v1::Fault* fault = AddFault(file, "SPEC_NOT_TEXT", line, column, faults);
+    fault->set_message(
+        absl::StrCat("the file is no text: byte ", bad, " is 0x",
+                     absl::Hex(static_cast<unsigned char>(text[bad]), absl::kZeroPad2)));
+    fault->set_expected("a YAML or JSON file in UTF-8");
+    fault->set_fix("check the path; a spec is written in an editor");
+    return false;
+  }
+  return true;
+}
+
+// The first line before `line_max` whose indentation has a tab, 0 if none, and how many there are.
+std::pair<int, int> TabLines(absl::string_view text) {
+  int first = 0;
+  int count = 0;
+  int number = 0;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    ++number;
+    const size_t content = line.find_first_not_of(" \t\r");
+    if (content == line.npos || line[content] == '#') continue;
+    if (line.substr(0, content).find('\t') == line.npos) continue;
+    if (++count == 1) first = number;
+  }
+  return {first, count};
+}
+
+// yaml-cpp's words into ours.
+std::string Reword(const std::string& message) {
+  static const std::map<std::string, std::string>* const words =
+      new std::map<std::string, std::string>{
+          {"illegal map value", "a ':' stands where no value may begin"},
+          {"end of map not found", "this line belongs to no map around it"},
+          {"end of sequence not found", "this line belongs to no list around it"},
+          {"illegal block entry", "a '-' stands where no list may begin"},
+          {"unknown token", "a character stands where none may"},
+          {"illegal EOF in scalar", "a quoted text does not end"},
+          {"illegal document indicator in scalar", "a quoted text does not end"},
+          {"the referenced anchor is not defined", "an alias names no value"},
+      };
+  const auto it = words->find(message);
+  return it == words->end() ? message : it->second;
+}
+
+void SyntaxFault(absl::string_view text, const YAML::ParserException& error, const Builder& builder,
+                 absl::string_view file, v1::Faults* faults) {
+  const auto [tab_line, tabs] = TabLines(text);
+  const bool json = absl::StartsWith(absl::StripLeadingAsciiWhitespace(text), "{");
+  if (tab_line > 0 && !json) {
+    v1::Fault* fault = AddFault(file, "SPEC_SYNTAX", tab_line, 1, faults);
+    fault->set_message(
+        tabs == 1 ? "the line is indented with a tab"
+                  : absl::StrCat(tabs, " lines are indented with tabs; this is the first"));
+    fault->set_expected("spaces");
+    fault->set_fix("replace each tab with two spaces: sed -i 's/\\t/  /g' FILE");
+    return;
+  }
+  const Node* unclosed = nullptr;
+  for (const Builder::Open& open : builder.open()) {
+    if (open.flow) unclosed = open.node.get();
+  }
+  if (unclosed != nullptr) {
+    const char* bracket = unclosed->kind == Node::Kind::kList ? "[" : "{";
+    const char* closing = unclosed->kind == Node::Kind::kList ? "]" : "}";
+    v1::Fault* fault = AddFault(file, "SPEC_SYNTAX", unclosed->line, unclosed->column, faults);
+    fault->set_message(absl::StrCat("this \"", bracket, "\" is not closed"));
+    fault->set_expected(absl::StrCat("\"", closing, "\" before line ", error.mark.line + 1,
+                                     ", column ", error.mark.column + 1));
+    fault->set_fix(absl::StrCat("add \"", closing, "\", or a ',' between two values"));
+    return;
+  }
+  v1::Fault* fault = AddFault(file, "SPEC_SYNTAX", std::max(error.mark.line, 0) + 1,
+                              std::max(error.mark.column, 0) + 1, faults);
+  fault->set_message(Reword(error.msg));
+  fault->set_expected("valid YAML or JSON");
+  fault->set_fix("check the indentation, quotes and colons of this line and the one above");
+}
+
+bool WithinLimits(const NodePtr& root, absl::string_view file, v1::Faults* faults) {
+  if (root->weight <= kNodesMax) return true;
+  v1::Fault* fault = AddFault(file, "SPEC_TOO_LARGE", root->line, root->column, faults);
+  fault->set_message(
+      absl::StrCat("the spec has more than ", kNodesMax, " values once its aliases are followed"));
+  fault->set_expected(absl::StrCat("at most ", kNodesMax, " values"));
+  fault->set_fix("remove aliases (*name) that repeat other aliases");
+  return false;
+}
+
+}  // namespace
+
+NodePtr ParseYaml(absl::string_view text, absl::string_view file_name, v1::Faults* faults) {
+  absl::ConsumePrefix(&text, "\xef\xbb\xbf");
+  if (!CheckText(text, file_name, faults)) return nullptr;
+  const int before = faults->faults_size();
+  Builder builder(file_name, faults);
+  std::istringstream stream{std::string(text)};
+  try {
+    YAML::Parser parser(stream);
+    while (parser.HandleNextDocument(builder)) {
+    }
+  } catch (const YAML::ParserException& error) {
+    SyntaxFault(text, error, builder, file_name, faults);
+    return nullptr;
+  } catch (const std::exception& error) {
+    v1::Fault* fault = AddFault(file_name, "SPEC_SYNTAX", 1, 1, faults);
+    fault->set_message(absl::StrCat("the file cannot be read as YAML: ", error.what()));
+    fault->set_expected("valid YAML or JSON");
+    fault->set_fix("simplify the file");
+    return nullptr;
+  }
+  const NodePtr root = builder.root();
+  if (root == nullptr || root->kind == Node::Kind::kNull) {
+    if (faults->faults_size() > before) return nullptr;
+    v1::Fault* fault = AddFault(file_name, "SPEC_EMPTY", 1, 1, faults);
+    fault->set_message("the file holds no spec");
+    fault->set_expected("a job, for example one with the key workerPoolSpecs or trainingInput");
+    fault->set_fix("write one; docs/spec.md begins with a short example");
+    return nullptr;
+  }
+  return WithinLimits(root, file_name, faults) ? root : nullptr;
+}
+
+std::string Describe(const Node& node) {
+  switch (node.kind) {
+    case Node::Kind::kNull:
+      return "nothing";
+    case Node::Kind::kList:
+      return "a list";
+    case Node::Kind::kMap:
+      return "a map";
+    case Node::Kind::kScalar:
+      break;
+  }
+  const std::string shown = Shorten(node.text);
+  if (node.quoted) return absl::StrCat("the quoted text \"", shown, "\"");
+  double number = 0;
+  if (absl::SimpleAtod(node.text, &number)) {
+    const bool whole = node.text.find_first_not_of("+-0123456789") == std::string::npos;
+    return absl::StrCat(whole ? "the integer " : "the number ", shown);
+  }
+  const std::string lower = absl::AsciiStrToLower(node.text);
+  if (lower == "true" || lower == "false") return absl::StrCat("the boolean ", shown);
+  return absl::StrCat("the text \"", shown, "\"");
+}
+
+}  // namespace trainyard::spec
