@@ -24,11 +24,14 @@ struct FileDigest {
   int64_t size = 0;
 };
 FileDigest DigestOfBytes(absl::string_view bytes);
+// Digest of the blob that has these chunks (32 bytes each), in order.
+std::string DigestOfChunks(const std::vector<std::string>& chunks);
 absl::StatusOr<FileDigest> DigestOfFile(const std::string& path);
 
 struct TreeOptions {
   std::vector<std::string>
       exclude;  // names (not paths) that are left out, for example "__pycache__", ".git"
+  std::vector<std::string> only;  // not empty: the names of the top folder that are taken
   int64_t entries_max = 100000;
   int64_t bytes_max = int64_t{64} << 30;
 };
@@ -42,8 +45,10 @@ absl::Status CheckTree(const v1::Tree& tree);
 
 class Client {
  public:
-  // `address` host:port; `token` for Authorization: Bearer.
-  static std::unique_ptr<Client> Make(std::string address, std::string token);
+  // `address` host:port, or https://host:port (certificates checked against `ca_file`, or the
+  // system's when that is empty); `token` for Authorization: Bearer. Connects at the first call.
+  static std::unique_ptr<Client> Make(std::string address, std::string token,
+                                      std::string ca_file = "");
   virtual ~Client() = default;
   virtual absl::StatusOr<std::string> UploadBytes(absl::string_view bytes) = 0;  // digest
   virtual absl::StatusOr<std::string> UploadFile(const std::string& path) = 0;

@@ -54,6 +54,12 @@ class ObjectStore {
   virtual absl::Status Delete(absl::string_view bucket, absl::string_view name,
                               int64_t if_generation) = 0;
   virtual absl::StatusOr<v1::ListObjectsResponse> List(const v1::ListObjectsRequest& request) = 0;
+  // May `project` use the bucket? A bucket belongs to the project that wrote into it first; one
+  // first written without a project (by an administrator) is everybody's. PERMISSION_DENIED for
+  // another project's. With `claim`, a bucket that nobody wrote into becomes the project's
+  // (durable).
+  virtual absl::Status CheckBucket(absl::string_view bucket, absl::string_view project,
+                                   bool claim) = 0;
 };
 
 // Logs of attempts: live tail and sealed segments. A cursor names a place in a job's merged log and
@@ -76,7 +82,9 @@ class LogStore {
   // Lines after `cursor` ("": from the start), filtered; at most `lines_max`.
   virtual absl::StatusOr<Page> Read(uint64_t job_uid, const v1::TailLogsRequest& filter,
                                     absl::string_view cursor, int lines_max) = 0;
-  // `on_data` is called (any thread, no lock held) when the job has new lines, until Unsubscribe.
+  // `on_data` is called (any thread, no lock held) when the job has new lines. After Unsubscribe
+  // has returned no call runs any more (but the one it is called from): do not hold a lock there
+  // that `on_data` takes.
   virtual uint64_t Subscribe(uint64_t job_uid, std::function<void()> on_data) = 0;
   virtual void Unsubscribe(uint64_t subscription) = 0;
 };

@@ -1,0 +1,329 @@
+// See file_blob_store.h.
+//
+// A file that exists counts as durable: at opening, the file system is synced once (a crash may
+// have left renames that only memory knew), and while this process runs a name being written is
+// held in `busy_`, so that a second writer of the same bytes waits for the first one's sync.
+#include "scheduler/store/file_blob_store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/blob/blob.h"
+#include "common/errors.h"
+#include "common/fault_point.h"
+#include "common/file.h"
+#include "common/mutex.h"
+#include "common/sha256.h"
+
+namespace trainyard::store {
+namespace {
+
+constexpr absl::string_view kManifestHead = "trainyard blob 1\n";
+
+absl::Status Corrupt(absl::StatusCode code, absl::string_view message) {
+  return MakeError(code, "STORE_CORRUPT", message,
+                   code == absl::StatusCode::kInvalidArgument
+                       ? "send the bytes again"
+                       : "upload the content again; look after the disk");
+}
+
+absl::Status CheckDigest(absl::string_view digest) {
+  if (digest.size() == kDigestBytes) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT",
+                   absl::StrCat("a digest has ", kDigestBytes, " bytes, this one ", digest.size()),
+                   "send the SHA-256 of the content");
+}
+
+absl::Status Absent(absl::string_view what, absl::string_view digest) {
+  return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND",
+                   absl::StrCat("the store holds no ", what, " ", HexOf(digest)),
+                   "upload it first");
+}
+
+absl::Status DiskError(int error, absl::string_view what, const std::string& path) {
+  if (error != ENOSPC && error != EDQUOT) return ErrnoError(error, what, path);
+  return MakeError(absl::StatusCode::kResourceExhausted, "DISK_FULL", "the store's disk is full",
+                   "free space on the scheduler's disk");
+}
+
+// One of the two families of files.
+class Shelf {
+ public:
+  absl::Status Open(const std::string& folder) {
+    folder_ = folder;
+    for (int i = 0; i < 256; ++i) {
+      const std::string shard = absl::StrCat(folder, "/", absl::Hex(i, absl::kZeroPad2));
+      if (auto status = MakeFolders(shard, 0700); !status.ok()) return status;
+    }
+    const std::string incoming = absl::StrCat(folder, "/incoming");
+    if (auto status = MakeFolders(incoming, 0700); !status.ok()) return status;
+    auto left = ListFolder(incoming);
+    if (!left.ok()) return left.status();
+    for (const std::string& name : *left) unlink(absl::StrCat(incoming, "/", name).c_str());
+    for (int i = 0; i < 256; ++i) {
+      const std::string shard = absl::StrCat(folder, "/", absl::Hex(i, absl::kZeroPad2));
+      if (auto status = FsyncFolder(shard); !status.ok()) return status;
+    }
+    return FsyncFolder(folder);
+  }
+
+  std::string PathOf(absl::string_view digest) const {
+    const std::string hex = HexOf(digest);
+    return absl::StrCat(folder_, "/", hex.substr(0, 2), "/", hex);
+  }
+
+  // Size, or -1 when absent. Present means durable.
+  int64_t SizeOf(absl::string_view digest) {
+    struct stat info {};
+    if (stat(PathOf(digest).c_str(), &info) != 0) return -1;
+    MutexLock lock(&mutex_);
+    return busy_.contains(digest) ? -1 : info.st_size;
+  }
+
+  absl::Status Put(absl::string_view digest, absl::string_view bytes) {
+    {
+      MutexLock lock(&mutex_);
+      while (busy_.contains(digest)) done_.Wait(&mutex_);
+      const std::string path = PathOf(digest);
+      struct stat info {};
+      // A file of another length is a lie of the disk: write it anew.
+      if (stat(path.c_str(), &info) == 0 && info.st_size == static_cast<off_t>(bytes.size())) {
+        return absl::OkStatus();
+      }
+      busy_.insert(std::string(digest));
+    }
+    const absl::Status status = Write(PathOf(digest), bytes);
+    MutexLock lock(&mutex_);
+    busy_.erase(digest);
+    done_.NotifyAll();
+    return status;
+  }
+
+  absl::StatusOr<std::string> Get(absl::string_view what, absl::string_view digest,
+                                  size_t bytes_max) {
+    const std::string path = PathOf(digest);
+    FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file.valid()) {
+      return errno == ENOENT ? Absent(what, digest) : ErrnoError(errno, "cannot open", path);
+    }
+    struct stat info {};
+    if (fstat(file.get(), &info) != 0) return ErrnoError(errno, "cannot look at", path);
+    if (info.st_size > static_cast<off_t>(bytes_max)) {
+      return Corrupt(absl::StatusCode::kInternal, absl::StrCat(path, " is too long"));
+    }
+    std::string bytes(static_cast<size_t>(info.st_size), '\0');
+    for (size_t done = 0; done < bytes.size();) {
+      const ssize_t n = read(file.get(), bytes.data() + done, bytes.size() - done);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return ErrnoError(errno, "cannot read", path);
+      if (n == 0) return Corrupt(absl::StatusCode::kInternal, absl::StrCat(path, " is cut short"));
+      done += static_cast<size_t>(n);
+    }
+    return bytes;
+  }
+
+  // Moves a file whose content is wrong out of the way, so that it can be uploaded again.
+  void Condemn(absl::string_view digest) {
+    MutexLock lock(&mutex_);
+    if (busy_.contains(digest)) return;
+    const std::string path = PathOf(digest);
+    rename(path.c_str(), absl::StrCat(folder_, "/incoming/corrupt-", HexOf(digest)).c_str());
+  }
+
+ private:
+  absl::Status Write(const std::string& path, absl::string_view bytes) {
+    const std::string temporary = absl::StrCat(folder_, "/incoming/", next_.fetch_add(1));
+    FileDescriptor file(
+        open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file.valid()) return DiskError(errno, "cannot create", temporary);
+    absl::Status status;
+    if (auto written = WriteAll(file.get(), bytes); !written.ok()) {
+      status = absl::IsResourceExhausted(written) ? DiskError(ENOSPC, "", "") : written;
+    }
+    TRAINYARD_FAULT_POINT("store.before_sync");
+    if (status.ok() && fdatasync(file.get()) != 0) {
+      status = DiskError(errno, "cannot sync", temporary);
+    }
+    TRAINYARD_FAULT_POINT("store.before_rename");
+    if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) {
+      status = DiskError(errno, "cannot rename to", path);
+    }
+    if (!status.ok()) {
+      unlink(temporary.c_str());
+      return status;
+    }
+    TRAINYARD_FAULT_POINT("store.before_folder_sync");
+    status = FsyncFolder(path.substr(0, path.rfind('/')));
+    if (!status.ok()) unlink(path.c_str());
+    return status;
+  }
+
+  std::string folder_;
+  std::atomic<uint64_t> next_{0};
+  Mutex mutex_;
+  CondVar done_;
+  absl::flat_hash_set<std::string> busy_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Size a chunk must have by its place in the blob.
+int64_t ChunkSize(int64_t size, size_t chunks, size_t index) {
+  return index + 1 < chunks ? blob::kChunkBytes
+                            : size - static_cast<int64_t>(chunks - 1) * blob::kChunkBytes;
+}
+
+bool SizeFits(int64_t size, size_t chunks) {
+  const auto count = static_cast<int64_t>(chunks);
+  return chunks == 0 ? size == 0
+                     : size > (count - 1) * blob::kChunkBytes && size <= count * blob::kChunkBytes;
+}
+
+class FileBlobStore : public BlobStore {
+ public:
+  absl::Status Open(const std::string& folder) {
+    if (auto status = MakeFolders(folder, 0700); !status.ok()) return status;
+    if (auto status = chunks_.Open(JoinPath(folder, "chunks")); !status.ok()) return status;
+    if (auto status = blobs_.Open(JoinPath(folder, "blobs")); !status.ok()) return status;
+    return FsyncFolder(folder);
+  }
+
+  std::vector<std::string> Missing(const std::vector<std::string>& digests) override {
+    std::vector<std::string> missing;
+    for (const std::string& digest : digests) {
+      if (digest.size() != kDigestBytes || chunks_.SizeOf(digest) < 0) missing.push_back(digest);
+    }
+    return missing;
+  }
+
+  absl::Status PutChunk(absl::string_view digest, absl::string_view bytes) override {
+    if (auto status = CheckDigest(digest); !status.ok()) return status;
+    if (bytes.empty() || bytes.size() > blob::kChunkBytes) {
+      return MakeError(
+          absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT",
+          absl::StrCat("a chunk has 1 to ", blob::kChunkBytes, " bytes, this one ", bytes.size()),
+          "cut the content into chunks of 8 MiB");
+    }
+    if (Sha256Of(bytes) != digest) {
+      return Corrupt(absl::StatusCode::kInvalidArgument,
+                     absl::StrCat("the bytes do not hash to ", HexOf(digest)));
+    }
+    return chunks_.Put(digest, bytes);
+  }
+
+  absl::StatusOr<std::string> PutBlob(int64_t size,
+                                      const std::vector<std::string>& chunks) override {
+    for (const std::string& chunk : chunks) {
+      if (auto status = CheckDigest(chunk); !status.ok()) return status;
+    }
+    if (!SizeFits(size, chunks.size())) {
+      return MakeError(absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT",
+                       absl::StrCat(size, " bytes do not make ", chunks.size(),
+                                    " chunks of 8 MiB, the last one shorter"),
+                       "send the size of the whole content");
+    }
+    for (size_t i = 0; i < chunks.size(); ++i) {
+      const int64_t there = chunks_.SizeOf(chunks[i]);
+      if (there < 0) return MissingChunk(chunks[i]);
+      if (there != ChunkSize(size, chunks.size(), i)) {
+        return MakeError(
+            absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT",
+            absl::StrCat("chunk ", i, " has ", there, " bytes, its place in a blob of ", size,
+                         " wants ", ChunkSize(size, chunks.size(), i)),
+            "cut the content into chunks of 8 MiB");
+      }
+    }
+    const std::string digest = blob::DigestOfChunks(chunks);
+    std::string manifest = absl::StrCat(kManifestHead, size, "\n");
+    for (const std::string& chunk : chunks) manifest += chunk;
+    if (auto status = blobs_.Put(digest, manifest); !status.ok()) return status;
+    return digest;
+  }
+
+  absl::StatusOr<BlobInfo> Stat(absl::string_view digest) override {
+    if (auto status = CheckDigest(digest); !status.ok()) return status;
+    auto manifest = blobs_.Get("blob", digest, size_t{256} << 20);
+    if (!manifest.ok()) return manifest.status();
+    BlobInfo info;
+    if (Parse(*manifest, &info) && SizeFits(info.size, info.chunks.size()) &&
+        blob::DigestOfChunks(info.chunks) == digest) {
+      return info;
+    }
+    blobs_.Condemn(digest);
+    return Corrupt(absl::StatusCode::kInternal,
+                   absl::StrCat("the list of blob ", HexOf(digest), " is damaged"));
+  }
+
+  absl::StatusOr<std::string> GetChunk(absl::string_view digest) override {
+    if (auto status = CheckDigest(digest); !status.ok()) return status;
+    auto bytes = chunks_.Get("chunk", digest, blob::kChunkBytes);
+    if (!bytes.ok()) return bytes;
+    if (Sha256Of(*bytes) == digest) return bytes;
+    chunks_.Condemn(digest);
+    return Corrupt(absl::StatusCode::kInternal,
+                   absl::StrCat("chunk ", HexOf(digest), " is damaged on disk"));
+  }
+
+  absl::StatusOr<std::string> GetBlob(absl::string_view digest, int64_t bytes_max) override {
+    auto info = Stat(digest);
+    if (!info.ok()) return info.status();
+    if (info->size > bytes_max) {
+      return MakeError(absl::StatusCode::kResourceExhausted, "RESOURCE_EXHAUSTED",
+                       absl::StrCat("blob ", HexOf(digest), " has ", info->size,
+                                    " bytes, more than ", bytes_max),
+                       "");
+    }
+    std::string bytes;
+    bytes.reserve(static_cast<size_t>(info->size));
+    for (const std::string& chunk : info->chunks) {
+      auto piece = GetChunk(chunk);
+      if (!piece.ok()) return piece;
+      bytes += *piece;
+    }
+    if (static_cast<int64_t>(bytes.size()) == info->size) return bytes;
+    return Corrupt(absl::StatusCode::kInternal,
+                   absl::StrCat("blob ", HexOf(digest), " has another length than its list says"));
+  }
+
+ private:
+  static absl::Status MissingChunk(absl::string_view digest) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
+                     absl::StrCat("chunk ", HexOf(digest), " is not in the store"),
+                     "send the missing chunks first");
+  }
+
+  static bool Parse(absl::string_view manifest, BlobInfo* info) {
+    if (!absl::ConsumePrefix(&manifest, kManifestHead)) return false;
+    const size_t line = manifest.find('\n');
+    if (line == absl::string_view::npos ||
+        !absl::SimpleAtoi(manifest.substr(0, line), &info->size)) {
+      return false;
+    }
+    manifest.remove_prefix(line + 1);
+    if (manifest.size() % kDigestBytes != 0) return false;
+    for (; !manifest.empty(); manifest.remove_prefix(kDigestBytes)) {
+      info->chunks.emplace_back(manifest.substr(0, kDigestBytes));
+    }
+    return true;
+  }
+
+  Shelf chunks_;
+  Shelf blobs_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<BlobStore>> OpenFileBlobStore(const std::string& folder) {
+  auto store = std::make_unique<FileBlobStore>();
+  if (auto status = store->Open(folder); !status.ok()) return status;
+  return store;
+}
+
+}  // namespace trainyard::store
