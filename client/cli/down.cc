@@ -1,0 +1,119 @@
+// trainyard down: stops the daemons of the embedded cluster in order. Running programs go on under
+// their supervisors and are taken up again by the next `up`; --kill cancels them first.
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/cli/all_commands.h"
+#include "client/cli/arguments.h"
+#include "client/cli/context.h"
+#include "client/cli/daemon.h"
+#include "client/cli/embedded.h"
+#include "client/cli/job_view.h"
+#include "client/sdk/client.h"
+#include "client/sdk/follow.h"
+#include "common/errors.h"
+
+namespace trainyard::cli {
+namespace {
+
+constexpr int kPageSize = 1000;
+
+absl::StatusOr<std::vector<v1::Job>> LiveJobs(client::Client* client, const std::string& parent) {
+  std::vector<v1::Job> live;
+  v1::ListJobsRequest request;
+  request.set_parent(parent);
+  request.set_page_size(kPageSize);
+  do {
+    const absl::StatusOr<v1::ListJobsResponse> page = client->ListJobs(request);
+    if (!page.ok()) return page.status();
+    for (const v1::Job& job : page->jobs()) {
+      if (!client::IsTerminal(job.state())) live.push_back(job);
+    }
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  return live;
+}
+
+// Cancels every live job and waits for their ends.
+absl::Status CancelAll(Context* context, client::Client* client, const std::vector<v1::Job>& live,
+                       absl::Time deadline) {
+  for (const v1::Job& job : live) {
+    v1::CancelJobRequest request;
+    request.set_name(job.name());
+    request.set_reason("trainyard down --kill");
+    const absl::StatusOr<v1::Job> cancelled = client->CancelJob(request);
+    if (!cancelled.ok()) return cancelled.status();
+  }
+  for (const v1::Job& job : live) {
+    const absl::StatusOr<v1::Job> ended =
+        client::WaitForJob(client, job.name(), deadline,
+                           [](const v1::Job& seen) { return client::IsTerminal(seen.state()); });
+    if (!ended.ok()) return ended.status();
+    context->console().ErrLine(
+        absl::StrCat(ShortName(job.name()), ": ", v1::JobState_Name(ended->state())));
+  }
+  return absl::OkStatus();
+}
+
+// Says which programs go on, or ends them. A scheduler that does not answer is stopped all the
+// same.
+absl::Status SettleJobs(Context* context, bool kill, absl::Duration patience) {
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  const absl::StatusOr<std::string> parent = context->Parent();
+  if (!client.ok() || !parent.ok()) return absl::OkStatus();
+  const absl::StatusOr<std::vector<v1::Job>> live = LiveJobs(*client, *parent);
+  if (!live.ok()) return kill ? live.status() : absl::OkStatus();
+  if (live->empty()) return absl::OkStatus();
+  if (kill) return CancelAll(context, *client, *live, absl::Now() + patience);
+  std::string running;
+  for (const v1::Job& job : *live) {
+    if (job.state() == v1::RUNNING) absl::StrAppend(&running, " ", ShortName(job.name()));
+  }
+  if (!running.empty()) {
+    context->console().Note(absl::StrCat(
+        "running programs go on and are taken up by the next \"trainyard up\":", running,
+        "; to end them: trainyard down --kill"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Down(Context* context, const Arguments& arguments) {
+  const absl::StatusOr<absl::Duration> patience = arguments.Duration("timeout", absl::Seconds(30));
+  if (!patience.ok()) return patience.status();
+  const EmbeddedFolders folders = FoldersOf(client::StateFolder(context->environment()));
+  // The embedded cluster alone is meant, whatever endpoint is set.
+  context->endpoint_flags().endpoint.clear();
+  if (const auto endpoint = client::ReadEmbeddedEndpoint(folders.state); endpoint.ok()) {
+    context->endpoint_flags().endpoint = endpoint->grpc;
+    if (LivingPid(folders.scheduler_pid_file) != 0) {
+      const absl::Status status = SettleJobs(context, arguments.Has("kill"), *patience);
+      if (!status.ok()) return status;
+    }
+  }
+  const absl::StatusOr<bool> any = StopEmbedded(folders, *patience);
+  if (!any.ok()) {
+    return MakeError(absl::StatusCode::kDeadlineExceeded, "TIMED_OUT",
+                     std::string(any.status().message()),
+                     "wait longer: trainyard down --timeout 2m");
+  }
+  if (!context->quiet) {
+    context->console().ErrLine(*any ? "Stopped. Everything is kept; go on with: trainyard up"
+                                    : "Nothing was running.");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Command DownCommand() {
+  Command command;
+  command.words = "down";
+  command.summary = "Stop the cluster of this machine; everything is kept.";
+  command.examples = {"trainyard down", "trainyard down --kill"};
+  command.flags = {
+      {.name = "kill", .help = "cancel all jobs first; otherwise running programs go on"},
+      {.name = "timeout", .value = "D", .help = "how long to wait for each; default 30s"}};
+  command.run = Down;
+  return command;
+}
+
+}  // namespace trainyard::cli

@@ -1,0 +1,188 @@
+// See job_view.h.
+#include "client/cli/job_view.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "common/errors.h"
+
+namespace trainyard::cli {
+namespace {
+
+std::string AgeOf(const v1::Job& job, absl::Time now) {
+  if (!job.has_start_time()) return "";
+  const absl::Time end = job.has_end_time() ? TimeOf(job.end_time()) : now;
+  return ShortDuration(end - TimeOf(job.start_time()));
+}
+
+std::string TrialsOf(const v1::Job& job) {
+  if (!IsTuning(job)) return "";
+  const v1::TrialCounts& counts = job.trials();
+  const int total = counts.requested() + counts.active() + counts.stopping() + counts.succeeded() +
+                    counts.infeasible();
+  std::string out = absl::StrCat(counts.succeeded() + counts.infeasible());
+  absl::StrAppend(&out, "/",
+                  job.spec().max_trial_count() > 0 ? job.spec().max_trial_count() : total);
+  return out;
+}
+
+// What a person wants to know next to the state.
+std::string DetailOf(const v1::Job& job) {
+  if (job.state() == v1::QUEUED) {
+    return job.queue_position() > 0
+               ? absl::StrCat("#", job.queue_position(), " ", job.waiting_reason())
+               : job.waiting_reason();
+  }
+  const std::string& message = job.error().message();
+  return message.substr(0, message.find('\n'));
+}
+
+void AddLine(absl::string_view key, absl::string_view value, std::string* out) {
+  if (!value.empty()) absl::StrAppendFormat(out, "%-13s%s\n", absl::StrCat(key, ":"), value);
+}
+
+std::string Indent(absl::string_view text) {
+  std::string out;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    absl::StrAppend(&out, "    ", Printable(line), "\n");
+  }
+  return out;
+}
+
+std::string TailOf(const v1::ExitRecord& exit) {
+  std::string tail = exit.stderr_tail();
+  while (!tail.empty() && tail.back() == '\n') tail.pop_back();
+  return tail;
+}
+
+std::string ExitText(const v1::ExitRecord& exit) {
+  std::vector<std::string> parts;
+  if (exit.cause() != v1::EXIT_CAUSE_UNSPECIFIED) parts.push_back(v1::ExitCause_Name(exit.cause()));
+  if (exit.rank() >= 0) parts.push_back(absl::StrCat("rank ", exit.rank()));
+  if (!exit.node().empty()) parts.push_back(absl::StrCat("node ", exit.node()));
+  if (exit.signal() != 0) parts.push_back(absl::StrCat("signal ", exit.signal()));
+  if (exit.signal() == 0 && exit.exit_code() != 0) {
+    parts.push_back(absl::StrCat("exit code ", exit.exit_code()));
+  }
+  return absl::StrJoin(parts, ", ");
+}
+
+std::string AttemptLines(const v1::Job& job, absl::Time now) {
+  std::string out;
+  for (const v1::AttemptSummary& attempt : job.attempts()) {
+    absl::StrAppend(&out, "  ", attempt.state(), " on ", absl::StrJoin(attempt.nodes(), ","));
+    if (attempt.has_start_time()) {
+      const absl::Time end = attempt.has_end_time() ? TimeOf(attempt.end_time()) : now;
+      absl::StrAppend(&out, " for ", ShortDuration(end - TimeOf(attempt.start_time())));
+    }
+    if (attempt.checkpoint_step() > 0) {
+      absl::StrAppend(&out, ", checkpoint at step ", attempt.checkpoint_step());
+    }
+    if (attempt.exit().cause() != v1::EXIT_CAUSE_UNSPECIFIED) {
+      absl::StrAppend(&out, ": ", ExitText(attempt.exit()));
+    }
+    out += "\n";
+  }
+  return out;
+}
+
+std::string TimelineLines(const v1::Job& job) {
+  std::string out;
+  for (const v1::TimelineEvent& event : job.timeline()) {
+    absl::StrAppend(
+        &out, "  ", absl::FormatTime("%H:%M:%E3S", TimeOf(event.time()), absl::LocalTimeZone()),
+        "  ", event.what(), event.detail().empty() ? "" : "  ", Printable(event.detail()), "\n");
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string ShortName(absl::string_view name) {
+  return std::string(name.substr(name.rfind('/') + 1));  // npos + 1 is 0
+}
+
+absl::Time TimeOf(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+std::string ShortTime(const google::protobuf::Timestamp& time) {
+  if (time.seconds() == 0) return "";
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S", TimeOf(time), absl::LocalTimeZone());
+}
+
+std::string ShortDuration(absl::Duration duration) {
+  const int64_t seconds = std::max<int64_t>(0, absl::ToInt64Seconds(duration));
+  if (seconds < 60) return absl::StrCat(seconds, "s");
+  if (seconds < 3600) return absl::StrFormat("%dm%02ds", seconds / 60, seconds % 60);
+  if (seconds < 86400) return absl::StrFormat("%dh%02dm", seconds / 3600, seconds / 60 % 60);
+  return absl::StrFormat("%dd%02dh", seconds / 86400, seconds / 3600 % 24);
+}
+
+bool IsTuning(const v1::Job& job) { return job.spec().has_study_spec() || !job.study().empty(); }
+
+Table JobTable(const std::vector<const v1::Job*>& jobs, absl::Time now) {
+  Table table;
+  table.headers = {"JOB", "STATE", "CREATED", "TIME", "TRIALS", "DETAIL"};
+  table.right = {false, false, false, true, true, false};
+  for (const v1::Job* job : jobs) {
+    table.rows.push_back({ShortName(job->name()), v1::JobState_Name(job->state()),
+                          ShortTime(job->create_time()), AgeOf(*job, now), TrialsOf(*job),
+                          DetailOf(*job)});
+    table.names.push_back(job->name());
+  }
+  return table;
+}
+
+std::string JobPage(const v1::Job& job, absl::Time now) {
+  std::string out;
+  AddLine("jobId", ShortName(job.name()), &out);
+  AddLine("state", v1::JobState_Name(job.state()), &out);
+  if (job.state() == v1::QUEUED) AddLine("waiting", job.waiting_reason(), &out);
+  AddLine("created", ShortTime(job.create_time()), &out);
+  AddLine("started", ShortTime(job.start_time()), &out);
+  AddLine("ended", ShortTime(job.end_time()), &out);
+  AddLine("time", AgeOf(job, now), &out);
+  AddLine("by", job.principal(), &out);
+  AddLine("tier", job.spec().scale_tier(), &out);
+  AddLine("module", job.spec().program().python_module(), &out);
+  AddLine("command", absl::StrJoin(job.spec().program().command(), " "), &out);
+  AddLine("args", absl::StrJoin(job.spec().program().args(), " "), &out);
+  AddLine("trials", TrialsOf(job), &out);
+  AddLine("output", job.output_uri(), &out);
+  for (const auto& [key, value] : job.labels())
+    AddLine("label", absl::StrCat(key, "=", value), &out);
+  if (job.attempts_size() > 0) absl::StrAppend(&out, "attempts:\n", AttemptLines(job, now));
+  if (job.timeline_size() > 0) absl::StrAppend(&out, "timeline:\n", TimelineLines(job));
+  if (job.error().cause() != v1::EXIT_CAUSE_UNSPECIFIED || !job.error().message().empty()) {
+    absl::StrAppend(&out, "error:       ", job.error().message(), "\n");
+    AddLine("", ExitText(job.error()), &out);
+    if (const std::string tail = TailOf(job.error()); !tail.empty()) {
+      absl::StrAppend(&out, "  last of stderr:\n", Indent(tail));
+    }
+  }
+  return out;
+}
+
+absl::Status VerdictOf(const v1::Job& job) {
+  if (job.state() == v1::SUCCEEDED) return absl::OkStatus();
+  const std::string id = ShortName(job.name());
+  std::string message = absl::StrCat(id, " ended as ", v1::JobState_Name(job.state()));
+  if (!job.error().message().empty()) absl::StrAppend(&message, ": ", job.error().message());
+  if (const std::string where = ExitText(job.error()); !where.empty()) {
+    absl::StrAppend(&message, "\n  where: ", where);
+  }
+  if (const std::string tail = TailOf(job.error()); !tail.empty()) {
+    std::string indented = Indent(tail);
+    indented.pop_back();
+    absl::StrAppend(&message, "\n  last of stderr:\n", indented);
+  }
+  return MakeError(absl::StatusCode::kAborted, "JOB_FAILED", message,
+                   absl::StrCat("whole log: trainyard jobs logs ", id,
+                                "; history: trainyard jobs describe ", id));
+}
+
+}  // namespace trainyard::cli

@@ -1,0 +1,124 @@
+// trainyard jobs logs (also: logs, jobs stream-logs): what the ranks printed, and what they print
+// now. With -o json or jsonl a line each, the text as text.
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "client/cli/all_commands.h"
+#include "client/cli/arguments.h"
+#include "client/cli/context.h"
+#include "client/cli/follow_job.h"
+#include "client/cli/job_view.h"
+#include "client/sdk/client.h"
+#include "client/sdk/follow.h"
+
+namespace trainyard::cli {
+namespace {
+
+constexpr int64_t kRankMax = 1 << 20;
+
+// The message as JSON, but with the text as text: bytes that are no UTF-8 are replaced.
+std::string LineJson(const v1::LogLine& line) {
+  nlohmann::ordered_json json;
+  json["time"] = absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", TimeOf(line.time()), absl::UTCTimeZone());
+  if (line.trial() != 0) json["trial"] = line.trial();
+  json["rank"] = line.rank();
+  json["isStderr"] = line.is_stderr();
+  json["text"] = line.text();
+  json["node"] = line.node();
+  json["cursor"] = line.cursor();
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+absl::StatusOr<v1::TailLogsRequest> RequestOf(const Arguments& arguments) {
+  v1::TailLogsRequest request;
+  const absl::StatusOr<int64_t> trial = arguments.Int("trial", 0, 1, INT32_MAX);
+  const absl::StatusOr<int64_t> rank = arguments.Int("rank", -1, 0, kRankMax);
+  const absl::StatusOr<int64_t> tail = arguments.Int("tail", 0, 1, INT32_MAX);
+  for (const auto* number : {&trial, &rank, &tail}) {
+    if (!number->ok()) return number->status();
+  }
+  request.set_trial(static_cast<int32_t>(*trial));
+  request.set_rank(static_cast<int32_t>(*rank));
+  request.set_all_ranks(*rank < 0);
+  request.set_tail_lines(static_cast<int32_t>(*tail));
+  request.set_cursor(arguments.Get("cursor"));
+  request.set_follow(arguments.Has("follow"));
+  return request;
+}
+
+absl::Status Logs(Context* context, const Arguments& arguments, bool follow) {
+  absl::StatusOr<v1::TailLogsRequest> request = RequestOf(arguments);
+  if (!request.ok()) return request.status();
+  const absl::StatusOr<std::string> name = context->JobNameOf(arguments.Word(0));
+  if (!name.ok()) return name.status();
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  if (!client.ok()) return client.status();
+  request->set_name(*name);
+  request->set_follow(request->follow() || follow);
+  v1::GetJobRequest get;
+  get.set_name(*name);
+  const absl::StatusOr<v1::Job> job = (*client)->GetJob(get);
+  if (!job.ok()) return job.status();
+  const LineLabels labels = LabelsFor(*job);
+  const bool json = context->format == Format::kJson || context->format == Format::kJsonLines;
+  Console& console = context->console();
+  return client::FollowLogs(*client, *request, [&](const v1::LogLine& line) {
+    console.OutLine(json ? LineJson(line) : FormatLogLine(line, labels));
+    if (request->follow()) console.Flush();
+    return true;
+  });
+}
+
+Command Make(const char* words, absl::Status (*run)(Context*, const Arguments&)) {
+  Command command;
+  command.words = words;
+  command.summary = "Print a job's log; -f follows it until the job ends.";
+  command.examples = {"trainyard jobs logs -f iris_1",
+                      "trainyard jobs logs digits --trial 3 --rank 0",
+                      "trainyard jobs logs iris_1 --tail 20 -o jsonl"};
+  command.positionals = {{.name = "JOB", .complete = Complete::kJob}};
+  command.flags = {
+      {.name = "follow", .help = "go on until the job ends", .letter = 'f'},
+      {.name = "trial", .value = "N", .help = "of this trial alone"},
+      {.name = "rank", .value = "N", .help = "of this rank alone"},
+      {.name = "tail", .value = "N", .help = "begin so many lines before the end"},
+      {.name = "cursor", .value = "TEXT", .help = "go on after this line (-o jsonl shows cursors)"},
+      {.name = "task-name", .value = "T", .quiet = true},
+      {.name = "polling-interval", .value = "S", .quiet = true},
+      {.name = "allow-multiline-logs", .quiet = true},
+      {.name = "region", .value = "R", .quiet = true}};
+  command.run = run;
+  command.prints = true;
+  return command;
+}
+
+}  // namespace
+
+Command JobsLogsCommand() {
+  return Make("jobs logs", [](Context* context, const Arguments& arguments) {
+    return Logs(context, arguments, /*follow=*/false);
+  });
+}
+
+Command LogsCommand() {
+  Command command = Make("logs", [](Context* context, const Arguments& arguments) {
+    return Logs(context, arguments, /*follow=*/false);
+  });
+  command.summary = "The same as jobs logs.";
+  command.examples = {"trainyard logs -f iris_1"};
+  return command;
+}
+
+Command JobsStreamLogsCommand() {
+  Command command = Make("jobs stream-logs", [](Context* context, const Arguments& arguments) {
+    return Logs(context, arguments, /*follow=*/true);
+  });
+  command.summary = "The same as jobs logs -f.";
+  command.examples = {"trainyard jobs stream-logs iris_1"};
+  command.aliases = {"custom-jobs stream-logs", "hp-tuning-jobs stream-logs"};
+  command.hidden = true;
+  return command;
+}
+
+}  // namespace trainyard::cli

@@ -1,0 +1,222 @@
+// trainyard jobs submit training: a training job in the words and flags of `gcloud ml-engine`. The
+// command line beats the config file.
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "client/cli/all_commands.h"
+#include "client/cli/arguments.h"
+#include "client/cli/context.h"
+#include "client/cli/follow_job.h"
+#include "client/cli/submit.h"
+#include "common/errors.h"
+#include "common/names.h"
+
+namespace trainyard::cli {
+namespace {
+
+constexpr int64_t kReplicasMax = 10000;
+
+// basic-gpu -> BASIC_GPU
+std::string TierName(const std::string& word) {
+  return absl::AsciiStrToUpper(absl::StrReplaceAll(word, {{"-", "_"}}));
+}
+
+// "type=nvidia-tesla-t4,count=2"
+absl::Status ReadAccelerator(const Arguments& arguments, const std::string& flag,
+                             v1::Resources* resources) {
+  if (!arguments.Has(flag)) return absl::OkStatus();
+  const auto pairs = arguments.Pairs(flag);
+  if (!pairs.ok()) return pairs.status();
+  int count = 1;
+  for (const auto& [key, value] : *pairs) {
+    const bool good = key == "type" || (key == "count" && absl::SimpleAtoi(value, &count) &&
+                                        count > 0 && count <= 64);
+    if (!good) {
+      return UsageError(absl::StrCat("--", flag, ": \"", key, "=", value, "\" is not understood"),
+                        "write type=NVIDIA_TESLA_T4,count=1");
+    }
+    if (key == "type") resources->add_gpu_models(TierName(value));
+  }
+  resources->set_gpu_count(count);
+  return absl::OkStatus();
+}
+
+absl::Status RefuseImage(const Arguments& arguments, const std::string& prefix) {
+  const std::string flag = absl::StrCat(prefix, "-image-uri");
+  if (!arguments.Has(flag)) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, "NOT_SUPPORTED",
+                   absl::StrCat("container images are not supported yet: --", flag),
+                   "give --package-path and --module-name", flag);
+}
+
+// A pool of the CUSTOM tier from --{prefix}-machine-type, -count and -accelerator.
+absl::Status ReadPool(const Arguments& arguments, const std::string& prefix,
+                      const std::string& role, v1::JobSpec* spec) {
+  if (absl::Status status = RefuseImage(arguments, prefix); !status.ok()) return status;
+  const absl::StatusOr<int64_t> count =
+      arguments.Int(absl::StrCat(prefix, "-count"), 1, 0, kReplicasMax);
+  if (!count.ok()) return count.status();
+  v1::WorkerPool pool;
+  pool.set_role(role);
+  pool.set_machine_type(arguments.Get(absl::StrCat(prefix, "-machine-type")));
+  pool.set_replica_count(static_cast<int32_t>(*count));
+  if (absl::Status status = ReadAccelerator(arguments, absl::StrCat(prefix, "-accelerator"),
+                                            pool.mutable_resources());
+      !status.ok()) {
+    return status;
+  }
+  const bool named = arguments.Has(absl::StrCat(prefix, "-machine-type")) ||
+                     arguments.Has(absl::StrCat(prefix, "-count")) ||
+                     arguments.Has(absl::StrCat(prefix, "-accelerator"));
+  if (!named || pool.replica_count() == 0) return absl::OkStatus();
+  for (v1::WorkerPool& known : *spec->mutable_worker_pools()) {
+    if (known.role() != role) continue;
+    known.MergeFrom(pool);
+    return absl::OkStatus();
+  }
+  *spec->add_worker_pools() = std::move(pool);
+  return absl::OkStatus();
+}
+
+absl::Status ApplyFlags(const Arguments& arguments, v1::JobSpec* spec) {
+  const auto set = [&arguments](const char* flag, std::string* field) {
+    if (arguments.Has(flag)) *field = arguments.Get(flag);
+  };
+  set("module-name", spec->mutable_program()->mutable_python_module());
+  set("package-path", spec->mutable_program()->mutable_package_path());
+  set("job-dir", spec->mutable_job_dir());
+  set("region", spec->mutable_region());
+  set("runtime-version", spec->mutable_runtime_version());
+  set("python-version", spec->mutable_python_version());
+  set("service-account", spec->mutable_service_account());
+  if (arguments.Has("scale-tier")) spec->set_scale_tier(TierName(arguments.Get("scale-tier")));
+  const auto labels = arguments.Pairs("labels");
+  if (!labels.ok()) return labels.status();
+  for (const auto& [key, value] : *labels) (*spec->mutable_labels())[key] = value;
+  const absl::StatusOr<int64_t> priority = arguments.Int("priority", -1, 0, 1000);
+  if (!priority.ok()) return priority.status();
+  if (*priority >= 0) spec->mutable_scheduling()->set_priority(static_cast<int32_t>(*priority));
+  if (arguments.has_dashes()) {
+    spec->mutable_program()->clear_args();
+    for (const std::string& word : arguments.rest()) spec->mutable_program()->add_args(word);
+  }
+  absl::Status status = ReadPool(arguments, "master", "master", spec);
+  status.Update(ReadPool(arguments, "worker", "worker", spec));
+  return status;
+}
+
+absl::Status CheckComplete(const Submission& submission) {
+  const v1::Program& program = submission.spec.program();
+  if (!program.python_module().empty() && submission.packages.empty() &&
+      program.packages_size() == 0) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "MISSING_FIELD",
+                     absl::StrCat("module \"", program.python_module(), "\" comes in no package"),
+                     "add --package-path FOLDER or --packages FILE,...", "packages");
+  }
+  if (program.python_module().empty() && program.command_size() == 0) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "MISSING_FIELD", "nothing says what to run",
+        "add --module-name MODULE (for example trainer.task) and --package-path FOLDER",
+        "module-name");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Submit(Context* context, const Arguments& arguments) {
+  Submission submission;
+  absl::Status status;
+  if (arguments.Has("config")) status = ReadConfig(context, arguments.Get("config"), &submission);
+  if (status.ok()) status = ApplyFlags(arguments, &submission.spec);
+  if (!status.ok()) return status;
+  if (!arguments.words().empty()) submission.job_id = arguments.Word(0);
+  if (!submission.job_id.empty()) status = CheckId("job", submission.job_id);
+  status.Update(PlanPackages("", arguments.List("packages"), &submission));
+  if (status.ok()) status = CheckComplete(submission);
+  if (status.ok()) status = CheckSpec(context, submission);
+  if (!status.ok()) return status;
+  const absl::StatusOr<v1::Job> job =
+      Send(context, std::move(submission), arguments.Has("validate-only"));
+  if (!job.ok()) return job.status();
+  Announce(context, *job);
+  if (!arguments.Has("stream-logs") || arguments.Has("async")) return absl::OkStatus();
+  return FollowToEnd(context, *job, /*split=*/false);
+}
+
+std::vector<Flag> SubmitFlags() {
+  std::vector<Flag> flags = {
+      {.name = "module-name", .value = "M", .help = "module to run, for example trainer.task"},
+      {.name = "package-path",
+       .value = "FOLDER",
+       .help = "the Python package, with or without a setup.py beside it",
+       .complete = Complete::kFolder},
+      {.name = "packages",
+       .value = "FILE,...",
+       .help = "source archives and wheels to install",
+       .complete = Complete::kFile,
+       .repeated = true},
+      {.name = "config",
+       .value = "FILE",
+       .help = "YAML or JSON of the job; flags win",
+       .complete = Complete::kFile},
+      {.name = "scale-tier",
+       .value = "TIER",
+       .help = "basic, standard-1, premium-1, basic-gpu, custom",
+       .complete = Complete::kTier},
+      {.name = "job-dir", .value = "URI", .help = "passed to the program as --job-dir"},
+      {.name = "labels", .value = "K=V,...", .repeated = true},
+      {.name = "priority", .value = "N", .help = "0 to 1000, higher first"},
+      {.name = "stream-logs", .help = "follow the log until the job ends"},
+      {.name = "async", .help = "return at once (the default)"},
+      {.name = "validate-only", .help = "check with the scheduler, submit nothing"},
+  };
+  static const auto* const texts = new std::vector<std::string>{
+      "master-machine-type", "master-accelerator", "worker-machine-type", "worker-accelerator",
+      "worker-count",        "master-image-uri",   "worker-image-uri",
+  };
+  for (const std::string& name : *texts) {
+    flags.push_back({.name = name.c_str(), .value = absl::EndsWith(name, "count") ? "N" : "X"});
+  }
+  flags.push_back({.name = "region", .value = "R", .help = "kept with the job"});
+  flags.push_back({.name = "runtime-version", .value = "V", .help = "kept with the job"});
+  flags.push_back({.name = "python-version", .value = "V", .help = "kept with the job"});
+  flags.push_back({.name = "service-account", .value = "NAME", .help = "kept with the job"});
+  for (const char* name :
+       {"staging-bucket", "parameter-server-machine-type", "parameter-server-count",
+        "parameter-server-accelerator", "parameter-server-image-uri", "network", "kms-key",
+        "kms-keyring", "kms-location", "kms-project"}) {
+    flags.push_back({.name = name, .value = "X", .quiet = true});
+  }
+  flags.push_back({.name = "use-chief-in-tf-config", .quiet = true});
+  flags.push_back({.name = "enable-web-access", .quiet = true});
+  return flags;
+}
+
+}  // namespace
+
+Command JobsSubmitTrainingCommand() {
+  Command command;
+  command.words = "jobs submit training";
+  command.summary = "Submit a training job: a Python module of a package.";
+  command.examples = {
+      "trainyard jobs submit training iris_1 --scale-tier BASIC --module-name trainer.task \\",
+      "    --package-path trainer --stream-logs -- --train_steps 1000",
+      "trainyard jobs submit training iris_2 --config job.yaml",
+      "trainyard jobs submit training iris_3 --module-name trainer.task \\",
+      "    --packages dist/trainer-0.1.tar.gz --scale-tier custom \\",
+      "    --master-machine-type n1-standard-8 --worker-count 3 --worker-machine-type "
+      "n1-standard-8"};
+  command.positionals = {{.name = "JOB", .required = false}};
+  command.flags = SubmitFlags();
+  command.run = Submit;
+  command.rest = Rest::kAfterDashes;
+  command.prints = true;
+  command.writes = true;
+  return command;
+}
+
+}  // namespace trainyard::cli

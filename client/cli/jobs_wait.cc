@@ -1,0 +1,65 @@
+// trainyard jobs wait: returns when a job reaches a state; the exit code is the verdict.
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/cli/all_commands.h"
+#include "client/cli/arguments.h"
+#include "client/cli/context.h"
+#include "client/cli/follow_job.h"
+#include "client/cli/job_view.h"
+#include "client/sdk/client.h"
+#include "client/sdk/follow.h"
+
+namespace trainyard::cli {
+namespace {
+
+// Whether a state counts as reached. A job that ended has passed "running" too.
+bool Reached(const std::string& goal, v1::JobState state) {
+  if (client::IsTerminal(state)) return true;
+  return goal == "running" && state == v1::RUNNING;
+}
+
+absl::Status Wait(Context* context, const Arguments& arguments) {
+  const absl::StatusOr<absl::Duration> timeout =
+      arguments.Duration("timeout", absl::InfiniteDuration());
+  if (!timeout.ok()) return timeout.status();
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  if (!client.ok()) return client.status();
+  const absl::Time deadline = absl::Now() + *timeout;
+  const std::string goal = arguments.Get("for", "done");
+  absl::Status result;
+  for (const std::string& word : arguments.words()) {
+    const absl::StatusOr<std::string> name = context->JobNameOf(word);
+    if (!name.ok()) return name.status();
+    const absl::StatusOr<v1::Job> job =
+        client::WaitForJob(*client, *name, deadline,
+                           [&goal](const v1::Job& seen) { return Reached(goal, seen.state()); });
+    if (!job.ok()) return job.status();
+    PrintOne(&context->console(), context->format, *job, *name,
+             context->quiet
+                 ? ""
+                 : absl::StrCat(ShortName(*name), "  ", v1::JobState_Name(job->state()), "\n"),
+             JobTable({&*job}, absl::Now()));
+    if (client::IsTerminal(job->state())) result.Update(VerdictOf(*job));
+  }
+  return result;
+}
+
+}  // namespace
+
+Command JobsWaitCommand() {
+  Command command;
+  command.words = "jobs wait";
+  command.summary = "Wait for jobs to end; exit code 0 when all succeeded, 8 when one did not.";
+  command.examples = {"trainyard jobs wait iris_1", "trainyard jobs wait iris_1 --timeout 10m",
+                      "trainyard jobs wait iris_1 --for running"};
+  command.positionals = {{.name = "JOB", .repeated = true, .complete = Complete::kJob}};
+  command.flags = {
+      {.name = "for", .value = "STATE", .help = "default done", .choices = "done|running"},
+      {.name = "timeout", .value = "D", .help = "90s, 10m, 2h: then exit code 7"}};
+  command.run = Wait;
+  command.prints = true;
+  return command;
+}
+
+}  // namespace trainyard::cli

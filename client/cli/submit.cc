@@ -1,0 +1,169 @@
+// See submit.h.
+#include "client/cli/submit.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/cli/job_view.h"
+#include "client/cli/output.h"
+#include "client/sdk/client.h"
+#include "common/errors.h"
+#include "common/random.h"
+#include "common/sha256.h"
+
+namespace trainyard::cli {
+namespace {
+
+constexpr int kRenamesMax = 3;
+constexpr size_t kIdBytesMax = 100;
+
+absl::StatusOr<std::string> ReadStandardInput(Context* context) {
+  std::string text;
+  std::string line;
+  while (context->console().ReadLine(&line)) {
+    absl::StrAppend(&text, line, "\n");
+    if (text.size() > spec::kSpecBytesMax) break;  // ParseJobSpec refuses it
+  }
+  return text;
+}
+
+void PrintNotes(const v1::Faults& faults, Console* console) {
+  for (const v1::Fault& fault : faults.faults()) {
+    if (!fault.is_note()) continue;
+    v1::Faults one;
+    *one.add_faults() = fault;
+    console->ErrLine(FormatFaults(one));
+  }
+}
+
+bool IsBuiltIn(const std::string& tier) {
+  const spec::TierTable tiers = spec::DefaultTiers();
+  return tier.empty() || std::any_of(tiers.begin(), tiers.end(), [&](const v1::ScaleTier& known) {
+           return known.name() == tier;
+         });
+}
+
+absl::StatusOr<spec::TierTable> TiersFor(Context* context, const std::string& tier) {
+  if (IsBuiltIn(tier)) return spec::DefaultTiers();
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  if (!client.ok()) return client.status();
+  const absl::StatusOr<v1::ListTiersResponse> tiers = (*client)->ListTiers({});
+  if (!tiers.ok()) return tiers.status();
+  return spec::TierTable(tiers->tiers().begin(), tiers->tiers().end());
+}
+
+}  // namespace
+
+std::string IdFromName(const std::string& name) {
+  std::string id;
+  for (char c : name.substr(0, kIdBytesMax)) {
+    const bool good = absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';
+    id += good ? c : '_';
+  }
+  if (id.empty() || !absl::ascii_isalpha(static_cast<unsigned char>(id[0]))) id = "job_" + id;
+  return id;
+}
+
+absl::Status ReadConfig(Context* context, const std::string& file, Submission* submission) {
+  const absl::StatusOr<std::string> text =
+      file == "-" ? ReadStandardInput(context) : spec::LoadSpecText(file);
+  if (!text.ok()) return text.status();
+  submission->config = spec::ParseJobSpec(*text, file == "-" ? "standard input" : file);
+  if (!submission->config.ok()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, submission->config.faults);
+  }
+  PrintNotes(submission->config.faults, &context->console());
+  submission->spec = submission->config.spec;
+  submission->job_id = submission->config.job_id;
+  return absl::OkStatus();
+}
+
+absl::Status CheckSpec(Context* context, const Submission& submission) {
+  const absl::StatusOr<spec::TierTable> tiers = TiersFor(context, submission.spec.scale_tier());
+  if (!tiers.ok()) return tiers.status();
+  v1::JobSpec copy = submission.spec;
+  v1::Faults faults = spec::ResolveJobSpec(*tiers, &copy);
+  spec::PlaceFaults(submission.config, &faults);
+  return MakeError(absl::StatusCode::kInvalidArgument, faults);
+}
+
+absl::Status PlanPackages(const std::string& package_path,
+                          const std::vector<std::string>& package_files, Submission* submission) {
+  v1::Program* program = submission->spec.mutable_program();
+  const std::string path = package_path.empty() ? program->package_path() : package_path;
+  if (!path.empty()) {
+    absl::StatusOr<client::PackagePlan> plan = client::PlanPackagePath(path);
+    if (!plan.ok()) return plan.status();
+    submission->packages.push_back(*std::move(plan));
+  }
+  std::vector<std::string> files = package_files;
+  // Package names in the spec that are no objects of a store are files here.
+  google::protobuf::RepeatedPtrField<v1::PackageRef> kept;
+  for (v1::PackageRef& package : *program->mutable_packages()) {
+    const bool is_file = package.digest().empty() && package.uri().find("://") == std::string::npos;
+    if (is_file) {
+      files.push_back(package.uri());
+    } else {
+      *kept.Add() = std::move(package);
+    }
+  }
+  program->mutable_packages()->Swap(&kept);
+  for (const std::string& file : files) {
+    absl::StatusOr<client::PackagePlan> plan = client::PlanPackageFile(file);
+    if (!plan.ok()) return plan.status();
+    submission->packages.push_back(*std::move(plan));
+  }
+  if (program->packages_size() > 0) return absl::OkStatus();  // the module may be in those
+  return client::CheckModule(program->python_module(), submission->packages);
+}
+
+absl::StatusOr<v1::Job> Send(Context* context, Submission submission, bool validate_only) {
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  if (!client.ok()) return client.status();
+  const absl::StatusOr<std::string> parent = context->Parent();
+  if (!parent.ok()) return parent.status();
+  absl::StatusOr<client::Uploaded> uploaded =
+      client::UploadPackages(*client, *parent, submission.packages);
+  if (!uploaded.ok()) return uploaded.status();
+  for (v1::PackageRef& package : uploaded->packages) {
+    *submission.spec.mutable_program()->add_packages() = std::move(package);
+  }
+  v1::SubmitJobRequest request;
+  request.set_parent(*parent);
+  request.set_job_id(submission.job_id);
+  *request.mutable_spec() = std::move(submission.spec);
+  request.set_request_id(context->request_id);
+  request.set_validate_only(validate_only);
+  const bool may_rename = submission.may_rename && context->request_id.empty();
+  for (int i = 0;; ++i) {
+    absl::StatusOr<v1::Job> job = (*client)->SubmitJob(request);
+    if (!absl::IsAlreadyExists(job.status()) || !may_rename || i == kRenamesMax) return job;
+    request.set_job_id(absl::StrCat(submission.job_id, "_", HexOf(SecretBytes(3))));
+  }
+}
+
+void Announce(Context* context, const v1::Job& job) {
+  const std::string id = ShortName(job.name());
+  Console& console = context->console();
+  PrintOne(&console, context->format, job, job.name(),
+           context->quiet
+               ? absl::StrCat(id, "\n")
+               : absl::StrCat("jobId: ", id, "\nstate: ", v1::JobState_Name(job.state()), "\n"),
+           JobTable({&job}, absl::Now()));
+  console.Flush();
+  for (const std::string& note : job.spec().notes()) console.Note(note);
+  if (context->quiet || context->format_given) return;
+  console.ErrLine(absl::StrCat("follow:  trainyard jobs logs -f ", id));
+  if (IsTuning(job)) {
+    console.ErrLine(absl::StrCat("trials:  trainyard trials ", id));
+    console.ErrLine(absl::StrCat("best:    trainyard best ", id));
+  } else {
+    console.ErrLine(absl::StrCat("state:   trainyard jobs describe ", id));
+  }
+  console.ErrLine(absl::StrCat("stop:    trainyard jobs cancel ", id));
+}
+
+}  // namespace trainyard::cli

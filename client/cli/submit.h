@@ -1,0 +1,56 @@
+// The way of every job from a spec to the scheduler, shared by `run` and the three create commands:
+// read the config, find and check packages, upload, submit, say what comes next, follow.
+//
+// Invariants: everything that can be known offline is checked before the first byte leaves; faults
+// come all at once. One thread.
+#ifndef TRAINYARD_CLIENT_CLI_SUBMIT_H_
+#define TRAINYARD_CLIENT_CLI_SUBMIT_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/cli/arguments.h"
+#include "client/cli/context.h"
+#include "client/sdk/package.h"
+#include "common/spec/spec.h"
+#include "trainyard/v1/job.pb.h"
+#include "trainyard/v1/spec.pb.h"
+
+namespace trainyard::cli {
+
+// A job on its way.
+struct Submission {
+  v1::JobSpec spec;
+  std::string job_id;       // empty: the scheduler makes one up
+  bool may_rename = false;  // job_id was derived: when taken, a free one is tried
+  std::vector<client::PackagePlan> packages;
+  spec::ParseResult config;  // where the fields stood, when there was a config file
+};
+
+// Parses `file` ("-": standard input) into `submission`; prints its notes. SPEC_FILE or all faults
+// of the spec.
+absl::Status ReadConfig(Context* context, const std::string& file, Submission* submission);
+
+// Checks the whole spec as the scheduler will, with the place of each fault in the config file.
+// Asks the scheduler for its tiers only when the spec names one that is not built in.
+absl::Status CheckSpec(Context* context, const Submission& submission);
+
+// Turns the spec's own package path, the given one (which wins) and the given files into plans, and
+// checks that the module is there.
+absl::Status PlanPackages(const std::string& package_path,
+                          const std::vector<std::string>& package_files, Submission* submission);
+
+// Uploads and submits. The job as the scheduler answered.
+absl::StatusOr<v1::Job> Send(Context* context, Submission submission, bool validate_only = false);
+
+// The job on stdout in the format asked for; next commands and notes on stderr.
+void Announce(Context* context, const v1::Job& job);
+
+// "digits 8x8!" -> "digits_8x8_": a valid id made of a name.
+std::string IdFromName(const std::string& name);
+
+}  // namespace trainyard::cli
+
+#endif  // TRAINYARD_CLIENT_CLI_SUBMIT_H_

@@ -1,0 +1,34 @@
+// Following a job for as long as it takes: its log lines, its states. Both survive a scheduler that
+// goes away and comes back: the log resumes at the last cursor, the watch at the last revision, so
+// that nothing is lost and nothing comes twice.
+// Blocking; thread-safe as the client is.
+#ifndef TRAINYARD_CLIENT_SDK_FOLLOW_H_
+#define TRAINYARD_CLIENT_SDK_FOLLOW_H_
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "client/sdk/client.h"
+
+namespace trainyard::client {
+
+bool IsTerminal(v1::JobState state);
+
+// How long a scheduler that was reached before may be away before following gives up.
+inline constexpr absl::Duration kFollowPatience = absl::Minutes(15);
+
+// Calls `sink` for each line; ends when the log has ended (or, without request.follow, at its
+// present end), or when `sink` returns false. Errors of the server are returned; of UNAVAILABLE
+// only those before the first answer.
+absl::Status FollowLogs(Client* client, v1::TailLogsRequest request,
+                        absl::FunctionRef<bool(const v1::LogLine&)> sink);
+
+// Waits until `done` says so of the job (called for each state seen), or until `deadline`:
+// DEADLINE_EXCEEDED (TIMED_OUT) with the last state in its message.
+absl::StatusOr<v1::Job> WaitForJob(Client* client, const std::string& name, absl::Time deadline,
+                                   absl::FunctionRef<bool(const v1::Job&)> done);
+
+}  // namespace trainyard::client
+
+#endif  // TRAINYARD_CLIENT_SDK_FOLLOW_H_

@@ -1,0 +1,244 @@
+// See package.h.
+#include "client/sdk/package.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+#include <system_error>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "common/blob/blob.h"
+#include "common/errors.h"
+#include "common/file.h"
+
+namespace trainyard::client {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kEntriesMax = 20000;
+constexpr int64_t kBytesMax = int64_t{1} << 30;
+constexpr size_t kModulesListedMax = 20;
+
+absl::Status PackageError(const char* reason, absl::string_view message, absl::string_view fix) {
+  return MakeError(absl::StatusCode::kInvalidArgument, reason, message, fix, "packages");
+}
+
+absl::StatusOr<fs::path> Canonical(const std::string& path) {
+  std::error_code error;
+  fs::path real = fs::canonical(path, error);
+  if (error) {
+    return PackageError("PACKAGE_NOT_FOUND",
+                        absl::StrCat("there is no \"", path, "\" (", error.message(),
+                                     "; looked from ", fs::current_path(error).string(), ")"),
+                        "check the path, or run the command from the folder above the package");
+  }
+  return real;
+}
+
+bool IsFolder(const fs::path& path) {
+  std::error_code error;
+  return fs::is_directory(path, error);
+}
+bool IsFile(const fs::path& path) {
+  std::error_code error;
+  return fs::is_regular_file(path, error);
+}
+
+// What belongs to a Python project beside its packages.
+bool IsProjectFile(const std::string& name) {
+  return absl::EndsWith(name, ".py") || name == "setup.cfg" || name == "pyproject.toml" ||
+         name == "MANIFEST.in" || name == "requirements.txt" || absl::StartsWith(name, "README") ||
+         absl::StartsWith(name, "LICENSE");
+}
+
+absl::StatusOr<std::vector<std::string>> ProjectNames(const fs::path& root,
+                                                      const std::string& package) {
+  const absl::StatusOr<std::vector<std::string>> names = ListFolder(root.string());
+  if (!names.ok()) return names.status();
+  std::vector<std::string> out;
+  for (const std::string& name : *names) {
+    const fs::path path = root / name;
+    if (name == package || (IsFolder(path) && IsFile(path / "__init__.py")) ||
+        (IsFile(path) && IsProjectFile(name))) {
+      out.push_back(name);
+    }
+  }
+  return out;
+}
+
+// Modules of a tree that "python3 -m" could run, sorted: "pkg.task".
+void ListModules(const fs::path& folder, const std::string& prefix, int depth,
+                 std::set<std::string>* modules) {
+  if (depth > 8 || modules->size() > 1000) return;
+  const absl::StatusOr<std::vector<std::string>> names = ListFolder(folder.string());
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    const fs::path path = folder / name;
+    if (absl::EndsWith(name, ".py") && name != "__init__.py" && name != "setup.py") {
+      const std::string stem = name.substr(0, name.size() - 3);
+      if (stem != "__main__") modules->insert(prefix + stem);
+      if (stem == "__main__" && !prefix.empty()) {
+        modules->insert(prefix.substr(0, prefix.size() - 1));
+      }
+    } else if (IsFolder(path) && !absl::StartsWith(name, ".") && name != "__pycache__") {
+      ListModules(path, absl::StrCat(prefix, name, "."), depth + 1, modules);
+    }
+  }
+}
+
+std::set<std::string> ModulesOf(const PackagePlan& plan) {
+  std::set<std::string> modules;
+  if (plan.only.empty()) ListModules(plan.folder, "", 0, &modules);
+  for (const std::string& name : plan.only) {
+    const fs::path path = fs::path(plan.folder) / name;
+    if (IsFolder(path)) {
+      ListModules(path, name + ".", 1, &modules);
+    } else if (absl::EndsWith(name, ".py") && name != "setup.py") {
+      modules.insert(name.substr(0, name.size() - 3));
+    }
+  }
+  return modules;
+}
+
+bool HasModule(const PackagePlan& plan, const std::string& module) {
+  const std::vector<std::string> parts = absl::StrSplit(module, '.');
+  if (!plan.only.empty() &&
+      std::find(plan.only.begin(), plan.only.end(), parts[0]) == plan.only.end() &&
+      std::find(plan.only.begin(), plan.only.end(), parts[0] + ".py") == plan.only.end()) {
+    return false;
+  }
+  const fs::path base = fs::path(plan.folder) / absl::StrJoin(parts, "/");
+  return IsFile(base.string() + ".py") || IsFile(base / "__main__.py");
+}
+
+blob::TreeOptions OptionsOf(const PackagePlan& plan) {
+  blob::TreeOptions options;
+  options.exclude = {".git",        ".hg",           ".svn",  "__pycache__",
+                     ".mypy_cache", ".pytest_cache", ".venv", ".ipynb_checkpoints"};
+  options.only = plan.only;
+  options.entries_max = kEntriesMax;
+  options.bytes_max = kBytesMax;
+  return options;
+}
+
+absl::StatusOr<v1::PackageRef> UploadOne(blob::Client* store, const PackagePlan& plan,
+                                         Uploaded* stats) {
+  v1::PackageRef package;
+  package.set_kind(plan.kind);
+  package.set_uri(plan.uri);
+  if (plan.kind != v1::PackageRef::TREE) {
+    const absl::StatusOr<std::string> digest = store->UploadFile(plan.file);
+    if (!digest.ok()) return digest.status();
+    package.set_digest(*digest);
+    package.set_file_name(fs::path(plan.file).filename().string());
+    return package;
+  }
+  const absl::StatusOr<blob::Client::UploadStats> sent =
+      store->UploadFolder(plan.folder, OptionsOf(plan));
+  if (!sent.ok()) return sent.status();
+  package.set_digest(sent->digest);
+  stats->bytes_sent += sent->bytes_sent;
+  stats->bytes_total += sent->bytes_total;
+  return package;
+}
+
+}  // namespace
+
+absl::StatusOr<PackagePlan> PlanPackagePath(const std::string& path) {
+  const absl::StatusOr<fs::path> real = Canonical(path);
+  if (!real.ok()) return real.status();
+  if (!IsFolder(*real)) {
+    return PackageError("PACKAGE_INVALID", absl::StrCat("\"", path, "\" is no folder"),
+                        "give the folder that holds the Python package; archives go to --packages");
+  }
+  PackagePlan plan;
+  plan.uri = path;
+  plan.folder = real->parent_path().string();
+  const std::string name = real->filename().string();
+  plan.only = {name};
+  if (IsFile(real->parent_path() / "setup.py")) {
+    absl::StatusOr<std::vector<std::string>> names = ProjectNames(real->parent_path(), name);
+    if (!names.ok()) return names.status();
+    plan.only = *std::move(names);
+  }
+  return plan;
+}
+
+absl::StatusOr<PackagePlan> PlanPackageFile(const std::string& path) {
+  const absl::StatusOr<fs::path> real = Canonical(path);
+  if (!real.ok()) return real.status();
+  PackagePlan plan;
+  plan.uri = path;
+  plan.file = real->string();
+  const bool sdist = absl::EndsWith(plan.file, ".tar.gz") || absl::EndsWith(plan.file, ".zip");
+  if (!IsFile(*real) || (!sdist && !absl::EndsWith(plan.file, ".whl"))) {
+    return PackageError("PACKAGE_INVALID",
+                        absl::StrCat("\"", path, "\" is no source archive or wheel"),
+                        "give *.tar.gz, *.zip or *.whl; a folder goes to --package-path");
+  }
+  plan.kind = sdist ? v1::PackageRef::SDIST : v1::PackageRef::WHEEL;
+  return plan;
+}
+
+absl::StatusOr<PackagePlan> PlanFolder(const std::string& folder, const std::string& state_folder) {
+  const absl::StatusOr<fs::path> real = Canonical(folder);
+  if (!real.ok()) return real.status();
+  PackagePlan plan;
+  plan.uri = folder;
+  plan.folder = real->string();
+  std::error_code error;
+  const fs::path state = fs::weakly_canonical(state_folder, error);
+  const fs::path inside = state.lexically_relative(*real);
+  if (error || inside.empty() || *inside.begin() == "..") return plan;
+  const absl::StatusOr<std::vector<std::string>> names = ListFolder(plan.folder);
+  if (!names.ok()) return names.status();
+  for (const std::string& name : *names) {
+    if (name != inside.begin()->string()) plan.only.push_back(name);
+  }
+  return plan;
+}
+
+absl::Status CheckModule(const std::string& module, const std::vector<PackagePlan>& plans) {
+  if (module.empty() || plans.empty()) return absl::OkStatus();
+  std::set<std::string> modules;
+  for (const PackagePlan& plan : plans) {
+    if (plan.kind != v1::PackageRef::TREE || HasModule(plan, module)) return absl::OkStatus();
+    modules.merge(ModulesOf(plan));
+  }
+  std::vector<std::string> names(modules.begin(), modules.end());
+  const std::string nearest = NearestName(module, names);
+  const size_t count = names.size();
+  names.resize(std::min(count, kModulesListedMax));
+  const std::string there =
+      names.empty() ? "no module at all"
+                    : absl::StrCat(absl::StrJoin(names, ", "), count > names.size() ? ", ..." : "");
+  return PackageError("MODULE_NOT_FOUND",
+                      absl::StrCat("module \"", module, "\" is not in the package ", plans[0].uri,
+                                   "; there is ", there),
+                      nearest.empty() ? "give one of those as --module-name"
+                                      : absl::StrCat("did you mean --module-name ", nearest, "?"));
+}
+
+absl::StatusOr<Uploaded> UploadPackages(Client* client, const std::string& parent,
+                                        const std::vector<PackagePlan>& plans) {
+  Uploaded uploaded;
+  if (plans.empty()) return uploaded;
+  v1::GetUploadGrantRequest request;
+  request.set_parent(parent);
+  const absl::StatusOr<v1::Grant> grant = client->GetUploadGrant(request);
+  if (!grant.ok()) return grant.status();
+  const std::unique_ptr<blob::Client> store =
+      blob::Client::Make(grant->http_address(), grant->token(), client->endpoint().ca_file);
+  for (const PackagePlan& plan : plans) {
+    absl::StatusOr<v1::PackageRef> package = UploadOne(store.get(), plan, &uploaded);
+    if (!package.ok()) return package.status();
+    uploaded.packages.push_back(*std::move(package));
+  }
+  return uploaded;
+}
+
+}  // namespace trainyard::client
