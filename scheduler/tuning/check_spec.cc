@@ -1,7 +1,7 @@
 // CheckStudySpec: every fault of a study spec at once. See tuning.h.
+#include <algorithm>
 #include <cmath>
 #include <set>
-#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -285,6 +285,7 @@ class Checker {
       case v1::StudySpec::GRID:
       case v1::StudySpec::RANDOM:
       case v1::StudySpec::SOBOL:
+      case v1::StudySpec::GP:
         return true;
       default:
         return false;

@@ -1,5 +1,5 @@
-// What a study knows: one entry a trial, in the optimiser's own terms. Objectives are turned so that
-// less is better; trials that failed or measured something that is no number are infeasible.
+// What a study knows: one entry a trial, in the optimiser's own terms. Objectives are turned so
+// that less is better; trials that failed or measured something that is no number are infeasible.
 // Everything here is a function of the set of records, never of the order they came in.
 #ifndef TRAINYARD_SCHEDULER_TUNING_HISTORY_H_
 #define TRAINYARD_SCHEDULER_TUNING_HISTORY_H_

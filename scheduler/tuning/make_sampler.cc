@@ -1,4 +1,5 @@
 // Which sampler a spec gets. See sampler.h.
+#include "scheduler/tuning/gp_sampler.h"
 #include "scheduler/tuning/sampler.h"
 
 namespace trainyard::tuning {
@@ -9,8 +10,10 @@ std::unique_ptr<Sampler> MakeSampler(const v1::StudySpec& spec, const Space& spa
       return MakeRandomSampler(space);
     case v1::StudySpec::GRID:
       return MakeGridSampler(space);
-    default:
+    case v1::StudySpec::SOBOL:
       return MakeSobolSampler(space);
+    default:
+      return MakeGpSampler(spec, space);
   }
 }
 

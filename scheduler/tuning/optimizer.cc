@@ -23,11 +23,14 @@ constexpr double kWalkMax = 200000;  // points of a finite space looked at for a
 class StudyOptimizer : public Optimizer {
  public:
   StudyOptimizer(const v1::StudySpec& spec, uint64_t seed)
-      : spec_(spec), seed_(spec.seed() != 0 ? spec.seed() : seed), space_(spec),
-        history_(spec_, space_), sampler_(MakeSampler(spec_, space_)) {
+      : spec_(spec),
+        seed_(spec.seed() != 0 ? spec.seed() : seed),
+        space_(spec),
+        history_(spec_, space_),
+        sampler_(MakeSampler(spec_, space_)) {
     for (const auto& given : spec_.initial_trials()) {
-      given_.push_back(space_.FromParameters(
-          {given.parameters().begin(), given.parameters().end()}));
+      given_.push_back(
+          space_.FromParameters({given.parameters().begin(), given.parameters().end()}));
     }
     const auto& dims = space_.dimensions();
     if (spec_.algorithm() != v1::StudySpec::GRID &&
@@ -148,9 +151,9 @@ class StudyOptimizer : public Optimizer {
     ask.study_seed = seed_;
     ask.batch = &batch.points;
     if (spec_.algorithm() == v1::StudySpec::GRID) return NextGridPoint(ask);
-    if (DuplicatesForbidden() && static_cast<double>(history_.distinct_points()) +
-                                         static_cast<double>(batch.keys.size()) >=
-                                     space_.Count()) {
+    if (DuplicatesForbidden() &&
+        static_cast<double>(history_.distinct_points()) + static_cast<double>(batch.keys.size()) >=
+            space_.Count()) {
       if (std::isfinite(space_.Count()) && !AnyFree(trial_seed, batch).has_value()) {
         return std::nullopt;
       }
@@ -207,8 +210,7 @@ class StudyOptimizer : public Optimizer {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Optimizer>> MakeOptimizer(const v1::StudySpec& spec,
-                                                         uint64_t seed) {
+absl::StatusOr<std::unique_ptr<Optimizer>> MakeOptimizer(const v1::StudySpec& spec, uint64_t seed) {
   if (absl::Status status = CheckStudySpec(spec); !status.ok()) return status;
   return std::make_unique<StudyOptimizer>(spec, seed);
 }

@@ -48,15 +48,13 @@ std::vector<int32_t> ParetoFront(const History& history, const v1::StudySpec& sp
       Candidate candidate{id, Goals(entry, spec)};
       const auto beats = [&](const Candidate& c) { return Dominates(c.goals, candidate.goals); };
       if (std::any_of(front.begin(), front.end(), beats)) continue;
-      std::erase_if(front,
-                    [&](const Candidate& c) { return Dominates(candidate.goals, c.goals); });
+      std::erase_if(front, [&](const Candidate& c) { return Dominates(candidate.goals, c.goals); });
       front.push_back(std::move(candidate));
     }
     if (!front.empty()) break;
   }
-  std::stable_sort(front.begin(), front.end(), [](const Candidate& a, const Candidate& b) {
-    return a.goals < b.goals;
-  });
+  std::stable_sort(front.begin(), front.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.goals < b.goals; });
   std::vector<int32_t> ids;
   for (const Candidate& candidate : front) ids.push_back(candidate.id);
   return ids;

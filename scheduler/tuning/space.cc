@@ -211,13 +211,13 @@ Point Space::FromParameters(const ParameterValues& parameters) const {
                            ? static_cast<double>(it->integer())
                            : it->number();
       if (dim.kind == Dimension::kDiscrete && !std::isnan(v)) {
-        const auto nearest = std::min_element(
-            dim.numbers.begin(), dim.numbers.end(),
-            [v](double a, double b) { return std::abs(a - v) < std::abs(b - v); });
+        const auto nearest =
+            std::min_element(dim.numbers.begin(), dim.numbers.end(),
+                             [v](double a, double b) { return std::abs(a - v) < std::abs(b - v); });
         point[d] = static_cast<double>(nearest - dim.numbers.begin());
       } else if (!std::isnan(v)) {
-        point[d] = std::clamp(dim.kind == Dimension::kInteger ? std::round(v) : v, dim.low,
-                              dim.high);
+        point[d] =
+            std::clamp(dim.kind == Dimension::kInteger ? std::round(v) : v, dim.low, dim.high);
       }
     }
   }

@@ -23,7 +23,7 @@ struct Dimension {
   std::string id;
   Kind kind = kDouble;
   v1::StudySpec::Scale scale = v1::StudySpec::LINEAR;
-  double low = 0;   // doubles and integers
+  double low = 0;  // doubles and integers
   double high = 1;
   std::vector<double> numbers;     // discrete
   std::vector<std::string> texts;  // ordinal and categorical

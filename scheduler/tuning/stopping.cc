@@ -45,9 +45,7 @@ double BestOf(const std::vector<CurvePoint>& curve, double step) {
   return best;
 }
 
-double Shown(const History& history, double value) {
-  return history.maximizes(0) ? -value : value;
-}
+double Shown(const History& history, double value) { return history.maximizes(0) ? -value : value; }
 
 bool OldEnough(const v1::StudySpec::StoppingSpec& spec, const Entry& entry) {
   return entry.running && !entry.curve.empty() &&

@@ -1,4 +1,5 @@
-// Scenes for the tuning tests in one line each: search spaces, records, whole studies on a function.
+// Scenes for the tuning tests in one line each: search spaces, records, whole studies on a
+// function.
 #ifndef TRAINYARD_TESTS_SCHEDULER_TUNING_BUILDERS_H_
 #define TRAINYARD_TESTS_SCHEDULER_TUNING_BUILDERS_H_
 

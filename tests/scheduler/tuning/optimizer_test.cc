@@ -49,8 +49,8 @@ TEST_P(AlgorithmTest, SameSeedSameAnswersAlsoWhenRebuilt) {
     auto result = first->Suggest(id, 1);
     ASSERT_TRUE(result.ok());
     last = AllOf(*result);
-    records.push_back(Succeeded(id, result->suggestions[0].parameters,
-                                Bowl(result->suggestions[0].parameters)));
+    records.push_back(
+        Succeeded(id, result->suggestions[0].parameters, Bowl(result->suggestions[0].parameters)));
     if (id < 24) first->Observe(records.back());
   }
   auto rebuilt = Space().Make(5);

@@ -12,11 +12,16 @@ namespace {
 TEST(SobolTest, FirstPointsAreThePublishedOnes) {
   // Joe and Kuo's own example: the first 10 points in 3 dimensions, in Gray code order; here the
   // natural order holds the same points at index i ^ (i >> 1).
-  const double expected[10][3] = {{0, 0, 0},           {0.5, 0.5, 0.5},
-                                  {0.75, 0.25, 0.25},  {0.25, 0.75, 0.75},
-                                  {0.375, 0.375, 0.625}, {0.875, 0.875, 0.125},
-                                  {0.625, 0.125, 0.875}, {0.125, 0.625, 0.375},
-                                  {0.1875, 0.3125, 0.9375}, {0.6875, 0.8125, 0.4375}};
+  const double expected[10][3] = {{0, 0, 0},
+                                  {0.5, 0.5, 0.5},
+                                  {0.75, 0.25, 0.25},
+                                  {0.25, 0.75, 0.75},
+                                  {0.375, 0.375, 0.625},
+                                  {0.875, 0.875, 0.125},
+                                  {0.625, 0.125, 0.875},
+                                  {0.125, 0.625, 0.375},
+                                  {0.1875, 0.3125, 0.9375},
+                                  {0.6875, 0.8125, 0.4375}};
   for (uint32_t i = 0; i < 10; ++i) {
     for (int d = 0; d < 3; ++d) {
       EXPECT_EQ(SobolBits(i ^ (i >> 1), d) * 0x1.0p-32, expected[i][d]) << i << " " << d;

@@ -28,9 +28,9 @@ TEST(MedianStopTest, StopsWhatIsWorseThanTheMedianOfRunningAverages) {
   // Running averages at step 2: 1.5, 2.5, 3.5, 4.5, 5.5: median 3.5.
   for (int i = 1; i <= 5; ++i) optimizer->Observe(Curve(i, {i + 1.0, i + 0.0, 0.0}, false));
   optimizer->Observe(Curve(6, {9, 3.6}, true));
-  optimizer->Observe(Curve(7, {9, 3.5}, true));       // equal: goes on
-  optimizer->Observe(Curve(8, {3.0, 9}, true));       // its best so far counts
-  optimizer->Observe(Pending(9, {}));                 // nothing measured
+  optimizer->Observe(Curve(7, {9, 3.5}, true));  // equal: goes on
+  optimizer->Observe(Curve(8, {3.0, 9}, true));  // its best so far counts
+  optimizer->Observe(Pending(9, {}));            // nothing measured
   EXPECT_EQ(Stopped(optimizer.get()), std::vector<int32_t>{6});
   EXPECT_NE(optimizer->AdviseStops()[0].reason.find("3.6 is above the median 3.5 of 5 trials"),
             std::string::npos)

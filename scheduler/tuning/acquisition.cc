@@ -1,0 +1,247 @@
+// See acquisition.h.
+#include "scheduler/tuning/acquisition.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "common/random.h"
+#include "scheduler/tuning/lbfgs.h"
+#include "scheduler/tuning/math.h"
+#include "scheduler/tuning/sobol.h"
+
+namespace trainyard::tuning {
+namespace {
+
+constexpr double kSmoothLevels = 24;  // integers with more values are climbed like doubles
+constexpr int kNeighboursMax = 12;
+
+struct Candidate {
+  Features features;
+  Point point;
+  double value = -std::numeric_limits<double>::infinity();
+};
+
+bool IsSmooth(const Dimension& dimension) {
+  if (dimension.kind == Dimension::kDouble) return dimension.Levels() == 0;
+  return dimension.kind == Dimension::kInteger && dimension.Levels() > kSmoothLevels;
+}
+
+class Search {
+ public:
+  explicit Search(const AcquisitionProblem& problem)
+      : problem_(problem), space_(*problem.space), random_(problem.seed) {
+    for (int d = 0; d < space_.size(); ++d) {
+      const double center = problem.centers[0][static_cast<size_t>(d)];
+      const bool boxed = problem.radius < 1 && !space_.dimension(d).is_categorical();
+      low_.push_back(boxed ? std::max(0.0, center - problem.radius) : 0);
+      high_.push_back(boxed ? std::min(1.0, center + problem.radius) : 1);
+    }
+  }
+
+  std::optional<Point> Run() {
+    std::vector<Candidate> pool = Screen();
+    const auto better = [](const Candidate& a, const Candidate& b) { return a.value > b.value; };
+    std::stable_sort(pool.begin(), pool.end(), better);
+    std::vector<Candidate> ends;
+    for (const Candidate& start : pool) {
+      if (static_cast<int>(ends.size()) >= problem_.climbs) break;
+      if (!std::isfinite(start.value)) break;
+      const bool near = std::any_of(ends.begin(), ends.end(), [&](const Candidate& end) {
+        return Distance(end.features, start.features) < 0.02;
+      });
+      if (!near) ends.push_back(Climb(start));
+    }
+    std::stable_sort(ends.begin(), ends.end(), better);
+    for (const auto* list : {&ends, &pool}) {
+      for (const Candidate& candidate : *list) {
+        if (!problem_.taken(candidate.point)) return candidate.point;
+      }
+    }
+    return std::nullopt;
+  }
+
+ private:
+  static double Distance(const Features& a, const Features& b) {
+    double most = 0;
+    for (size_t d = 0; d < a.size(); ++d) most = std::max(most, std::abs(a[d] - b[d]));
+    return most;
+  }
+
+  double Improvement(double mean, double variance) const {
+    const double deviation = std::sqrt(variance);
+    double unused;
+    return LogImprovement((problem_.threshold - mean) / deviation, &unused) + Log(deviation);
+  }
+
+  Candidate Made(const Features& features) const {
+    Candidate candidate;
+    candidate.point = space_.FromFeatures(features);
+    candidate.features = space_.ToFeatures(candidate.point);
+    return candidate;
+  }
+
+  void Evaluate(Candidate* candidate) const {
+    double mean;
+    double variance;
+    problem_.posterior->Predict(candidate->features.data(), &mean, &variance);
+    candidate->value = Improvement(mean, variance);
+  }
+
+  // A step from a centre in some coordinates: wide, middling or narrow.
+  Features Perturbed(const Features& center) {
+    static constexpr double kWidths[] = {0.3, 0.1, 0.03, 0.01};
+    const double width = kWidths[random_.Below(4)];
+    const double share = std::min(1.0, (1 + random_.Below(4)) / static_cast<double>(center.size()));
+    const size_t sure = random_.Below(center.size());
+    Features out = center;
+    for (size_t d = 0; d < out.size(); ++d) {
+      if (d != sure && random_.Uniform() > share) continue;
+      const Dimension& dimension = space_.dimension(static_cast<int>(d));
+      if (dimension.is_categorical()) {
+        out[d] = random_.Uniform();
+        continue;
+      }
+      double step = width * NormalDraw(&random_);
+      if (dimension.Levels() > 0) step += (step < 0 ? -0.5 : 0.5) / dimension.Levels();
+      out[d] = std::clamp(out[d] + step, low_[d], high_[d]);
+    }
+    return out;
+  }
+
+  std::vector<Candidate> Screen() {
+    std::vector<Candidate> pool;
+    const int global = problem_.candidates * 3 / 5;
+    for (int i = 0; i < problem_.candidates; ++i) {
+      Features features;
+      if (i < global) {
+        features = ScrambledSobol(problem_.seed, static_cast<uint32_t>(i), space_.size());
+        for (size_t d = 0; d < features.size(); ++d) {
+          features[d] = low_[d] + features[d] * (high_[d] - low_[d]);
+        }
+      } else {
+        const size_t which = problem_.radius < 1 ? 0 : i % problem_.centers.size();
+        features = Perturbed(problem_.centers[which]);
+      }
+      Candidate candidate = Made(features);
+      if (!problem_.taken(candidate.point)) pool.push_back(std::move(candidate));
+    }
+    if (pool.empty()) return pool;
+    Eigen::MatrixXd points(static_cast<Eigen::Index>(pool.size()), space_.size());
+    for (size_t i = 0; i < pool.size(); ++i) {
+      for (int d = 0; d < space_.size(); ++d) {
+        points(static_cast<Eigen::Index>(i), d) = pool[i].features[static_cast<size_t>(d)];
+      }
+    }
+    Eigen::VectorXd mean;
+    Eigen::VectorXd variance;
+    problem_.posterior->PredictMany(points, &mean, &variance);
+    for (size_t i = 0; i < pool.size(); ++i) {
+      const auto row = static_cast<Eigen::Index>(i);
+      pool[i].value = Improvement(mean[row], variance[row]);
+    }
+    return pool;
+  }
+
+  Candidate Climb(Candidate current) const {
+    for (int round = 0; round < 2; ++round) {
+      const double before = current.value;
+      ClimbSmooth(&current);
+      ClimbSteps(&current);
+      if (current.value < before + 1e-3) break;
+    }
+    return current;
+  }
+
+  // By gradient, over the active smooth coordinates.
+  void ClimbSmooth(Candidate* current) const {
+    std::vector<int> smooth;
+    for (int d = 0; d < space_.size(); ++d) {
+      if (IsSmooth(space_.dimension(d)) && !std::isnan(current->point[d])) smooth.push_back(d);
+    }
+    if (smooth.empty()) return;
+    BoxProblem box;
+    box.evaluations_max = problem_.climb_evaluations;
+    std::vector<double> start;
+    for (const int d : smooth) {
+      start.push_back(current->features[d]);
+      box.low.push_back(low_[d]);
+      box.high.push_back(high_[d]);
+    }
+    Features features = current->features;
+    box.function = [&](const std::vector<double>& x, std::vector<double>* gradient) {
+      for (size_t i = 0; i < smooth.size(); ++i) features[smooth[i]] = x[i];
+      double mean;
+      double variance;
+      Eigen::VectorXd by_mean;
+      Eigen::VectorXd by_variance;
+      problem_.posterior->PredictWithGradient(features.data(), &mean, &variance, &by_mean,
+                                              &by_variance);
+      const double deviation = std::sqrt(variance);
+      const double z = (problem_.threshold - mean) / deviation;
+      double slope;
+      const double value = LogImprovement(z, &slope) + Log(deviation);
+      for (size_t i = 0; i < smooth.size(); ++i) {
+        const double by_deviation = by_variance[smooth[i]] / (2 * deviation);
+        (*gradient)[i] = -(slope * (-by_mean[smooth[i]] - z * by_deviation) / deviation +
+                           by_deviation / deviation);
+      }
+      return -value;
+    };
+    const BoxMinimum end = MinimizeInBox(box, start);
+    for (size_t i = 0; i < smooth.size(); ++i) features[smooth[i]] = end.x[i];
+    Candidate moved = Made(features);
+    Evaluate(&moved);
+    if (moved.value > current->value && !problem_.taken(moved.point)) *current = std::move(moved);
+  }
+
+  // One discrete coordinate at a time to its best neighbour.
+  void ClimbSteps(Candidate* current) const {
+    for (int d = 0; d < space_.size(); ++d) {
+      const Dimension& dimension = space_.dimension(d);
+      if (IsSmooth(dimension) || std::isnan(current->point[d]) || dimension.Levels() == 1) continue;
+      for (const double value : Neighbours(dimension, current->point[d])) {
+        Features features = current->features;
+        features[d] = dimension.ToFeature(value);
+        if (features[d] < low_[d] || features[d] > high_[d]) continue;
+        Candidate moved = Made(features);
+        if (problem_.taken(moved.point)) continue;
+        Evaluate(&moved);
+        if (moved.value > current->value) *current = std::move(moved);
+      }
+    }
+  }
+
+  static std::vector<double> Neighbours(const Dimension& dimension, double value) {
+    std::vector<double> out;
+    if (dimension.is_categorical()) {
+      const double levels = dimension.Levels();
+      for (double i = 1; i < levels && out.size() < kNeighboursMax; ++i) {
+        out.push_back(std::fmod(value + i, levels));
+      }
+      return out;
+    }
+    const bool integer = dimension.kind == Dimension::kInteger;
+    const double least = integer ? dimension.low : 0;
+    const double most = integer ? dimension.high : dimension.Levels() - 1;
+    for (const double step : {-1.0, 1.0, -2.0, 2.0}) {
+      if (value + step >= least && value + step <= most) out.push_back(value + step);
+    }
+    return out;
+  }
+
+  const AcquisitionProblem& problem_;
+  const Space& space_;
+  Random random_;
+  std::vector<double> low_;
+  std::vector<double> high_;
+};
+
+}  // namespace
+
+std::optional<Point> MaximizeImprovement(const AcquisitionProblem& problem) {
+  return Search(problem).Run();
+}
+
+}  // namespace trainyard::tuning

@@ -1,0 +1,38 @@
+// Where to try next, given a Gaussian process: the point of the search space with the greatest
+// expected improvement. Candidates all over the space and around the best points are screened; the
+// best few are climbed, smooth parameters by gradient, others one neighbour at a time. Points are
+// always looked at as they would be tried, after rounding. Pure; thread-safe.
+#ifndef TRAINYARD_SCHEDULER_TUNING_ACQUISITION_H_
+#define TRAINYARD_SCHEDULER_TUNING_ACQUISITION_H_
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "scheduler/tuning/gp.h"
+#include "scheduler/tuning/space.h"
+
+namespace trainyard::tuning {
+
+using Features = std::vector<double>;
+
+struct AcquisitionProblem {
+  const Space* space = nullptr;
+  const GpPosterior* posterior = nullptr;
+  double threshold = 0;                     // improvement is below this z
+  std::vector<Features> centers;            // good points, best first; at least one
+  std::function<bool(const Point&)> taken;  // must not be proposed
+  // Half the side of a box round centers[0] that is searched; 1 or more: everything.
+  double radius = 1;
+  int candidates = 500;
+  int climbs = 4;
+  int climb_evaluations = 25;
+  uint64_t seed = 0;
+};
+
+// The best point found, or nothing when every one looked at is taken.
+std::optional<Point> MaximizeImprovement(const AcquisitionProblem& problem);
+
+}  // namespace trainyard::tuning
+
+#endif  // TRAINYARD_SCHEDULER_TUNING_ACQUISITION_H_

@@ -1,0 +1,89 @@
+// The predictions of gp.h.
+#include "scheduler/tuning/gp.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "scheduler/tuning/output_warp.h"
+
+namespace trainyard::tuning {
+namespace {
+
+constexpr double kJitter = 1e-7;
+constexpr double kVarianceMin = 1e-12;
+
+// Eigen cuts its products into blocks by the size of the processor's caches, which decides the
+// order of additions: one fixed size gives every machine the same bits.
+[[maybe_unused]] const bool kCachesFixed = [] {
+  Eigen::setCpuCacheSizes(32 * 1024, 512 * 1024, 4 * 1024 * 1024);
+  return true;
+}();
+
+}  // namespace
+
+GpPosterior::GpPosterior(const GpData& data, const Eigen::MatrixXd& pending,
+                         const KernelParameters& parameters)
+    : kernel_(parameters, data.categorical),
+      n_(data.x.rows()),
+      z_(WarpOutputs(data.t, parameters.warp(), nullptr)),
+      noise_(parameters.noise()) {
+  const Eigen::Index m = n_ + pending.rows();
+  x_.resize(m, data.x.cols());
+  x_.topRows(n_) = data.x;
+  if (pending.rows() > 0) x_.bottomRows(pending.rows()) = pending;
+  Eigen::MatrixXd k(m, m);
+  for (Eigen::Index i = 0; i < m; ++i) {
+    const Eigen::VectorXd point = x_.row(i);
+    kernel_.Row(x_, point.data(), k.data() + i * m);
+  }
+  for (double jitter = kJitter;; jitter *= 10) {
+    Eigen::MatrixXd noisy = k;
+    noisy.diagonal().array() += noise_ + jitter;
+    const Eigen::LLT<Eigen::MatrixXd> cholesky(noisy);
+    if (cholesky.info() != Eigen::Success && jitter < 1) continue;
+    lower_ = cholesky.matrixL();
+    break;
+  }
+  const auto of_data = lower_.topLeftCorner(n_, n_).triangularView<Eigen::Lower>();
+  alpha_ = of_data.solve(z_);
+  of_data.transpose().solveInPlace(alpha_);
+  fitted_ = k.topLeftCorner(n_, n_) * alpha_;
+}
+
+void GpPosterior::Predict(const double* point, double* mean, double* variance) const {
+  Eigen::VectorXd row(x_.rows());
+  kernel_.Row(x_, point, row.data());
+  *mean = row.head(n_).dot(alpha_);
+  lower_.triangularView<Eigen::Lower>().solveInPlace(row);
+  *variance = std::max(kernel_.diagonal() - row.squaredNorm(), kVarianceMin);
+}
+
+void GpPosterior::PredictMany(const Eigen::MatrixXd& points, Eigen::VectorXd* mean,
+                              Eigen::VectorXd* variance) const {
+  const Eigen::Index m = x_.rows();
+  Eigen::MatrixXd rows(m, points.rows());
+  for (Eigen::Index i = 0; i < points.rows(); ++i) {
+    const Eigen::VectorXd point = points.row(i);
+    kernel_.Row(x_, point.data(), rows.data() + i * m);
+  }
+  *mean = rows.topRows(n_).transpose() * alpha_;
+  lower_.triangularView<Eigen::Lower>().solveInPlace(rows);
+  *variance =
+      (kernel_.diagonal() - rows.colwise().squaredNorm().transpose().array()).max(kVarianceMin);
+}
+
+void GpPosterior::PredictWithGradient(const double* point, double* mean, double* variance,
+                                      Eigen::VectorXd* mean_gradient,
+                                      Eigen::VectorXd* variance_gradient) const {
+  Eigen::VectorXd row(x_.rows());
+  Eigen::MatrixXd slopes;
+  kernel_.RowWithGradient(x_, point, row.data(), &slopes);
+  *mean = row.head(n_).dot(alpha_);
+  *mean_gradient = slopes.topRows(n_).transpose() * alpha_;
+  lower_.triangularView<Eigen::Lower>().solveInPlace(row);
+  *variance = std::max(kernel_.diagonal() - row.squaredNorm(), kVarianceMin);
+  lower_.triangularView<Eigen::Lower>().transpose().solveInPlace(row);
+  *variance_gradient = -2 * (slopes.transpose() * row);
+}
+
+}  // namespace trainyard::tuning

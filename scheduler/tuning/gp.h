@@ -1,0 +1,77 @@
+// A Gaussian process on features in [0, 1]: parameters by maximum a posteriori, then predictions.
+// Sources: Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006), chapters 2
+// and 5; length priors that grow with the dimension after Hvarfner and others, "Vanilla Bayesian
+// optimization performs great in high dimensions" (2024). Pure; thread-compatible.
+#ifndef TRAINYARD_SCHEDULER_TUNING_GP_H_
+#define TRAINYARD_SCHEDULER_TUNING_GP_H_
+
+#include <Eigen/Cholesky>
+#include <Eigen/Core>
+#include <vector>
+
+#include "scheduler/tuning/kernel.h"
+
+namespace trainyard::tuning {
+
+struct GpData {
+  Eigen::MatrixXd x;              // one point a row
+  Eigen::VectorXd t;              // scaled objectives, see output_warp.h
+  std::vector<char> categorical;  // a dimension
+};
+
+// The negative logarithm of likelihood times priors, and its gradient by the parameters.
+class GpFit {
+ public:
+  explicit GpFit(const GpData& data);
+  double Evaluate(const std::vector<double>& parameters, std::vector<double>* gradient) const;
+  // From each of a few fixed starts; the best end.
+  KernelParameters Fit(int evaluations_max) const;
+
+ private:
+  struct Pairs;  // what one evaluation computes for each pair of points
+  double Priors(const KernelParameters& p, std::vector<double>* gradient) const;
+  void Covariances(const KernelParameters& p, Pairs* pairs) const;
+  void Gradient(const KernelParameters& p, const Pairs& pairs, const Eigen::MatrixXd& g,
+                std::vector<double>* gradient) const;
+
+  int n_;
+  int d_;
+  Eigen::VectorXd t_;
+  Eigen::MatrixXd
+      squared_;  // one row a pair (i > j, column by column of j), one column a dimension
+};
+
+// Predictions with fixed parameters. Pending points lower the variance and leave the mean.
+class GpPosterior {
+ public:
+  // `pending`: one point a row; may have no row.
+  GpPosterior(const GpData& data, const Eigen::MatrixXd& pending,
+              const KernelParameters& parameters);
+
+  // Mean (of z, see output_warp.h) and variance without noise.
+  void Predict(const double* point, double* mean, double* variance) const;
+  // Of many points, one a row.
+  void PredictMany(const Eigen::MatrixXd& points, Eigen::VectorXd* mean,
+                   Eigen::VectorXd* variance) const;
+  void PredictWithGradient(const double* point, double* mean, double* variance,
+                           Eigen::VectorXd* mean_gradient,
+                           Eigen::VectorXd* variance_gradient) const;
+  const Eigen::VectorXd& z() const { return z_; }
+  // Posterior means at the data.
+  const Eigen::VectorXd& fitted() const { return fitted_; }
+  double noise() const { return noise_; }
+
+ private:
+  Kernel kernel_;
+  Eigen::MatrixXd x_;  // data, then pending
+  Eigen::Index n_;     // data
+  Eigen::VectorXd z_;
+  Eigen::VectorXd alpha_;
+  Eigen::VectorXd fitted_;
+  Eigen::MatrixXd lower_;  // Cholesky factor over x_
+  double noise_;
+};
+
+}  // namespace trainyard::tuning
+
+#endif  // TRAINYARD_SCHEDULER_TUNING_GP_H_

@@ -1,0 +1,56 @@
+// See output_warp.h.
+#include "scheduler/tuning/output_warp.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "scheduler/tuning/math.h"
+
+namespace trainyard::tuning {
+
+Eigen::VectorXd ScaleObjectives(const std::vector<double>& objectives) {
+  std::vector<double> finite;
+  for (const double y : objectives) {
+    if (std::isfinite(y)) finite.push_back(y);
+  }
+  Eigen::VectorXd t = Eigen::VectorXd::Zero(static_cast<Eigen::Index>(objectives.size()));
+  if (finite.empty()) return t;
+  std::sort(finite.begin(), finite.end());
+  const double best = finite.front();
+  // Halves, so that the difference of the two largest doubles is still one.
+  double unit = finite[finite.size() / 2] / 2 - best / 2;
+  if (!(unit > 0)) unit = finite.back() / 2 - best / 2;
+  double worst = 0;
+  for (Eigen::Index i = 0; i < t.size(); ++i) {
+    const double y = objectives[static_cast<size_t>(i)];
+    if (!std::isfinite(y)) continue;
+    t[i] = unit > 0 ? std::min((y / 2 - best / 2) / unit, kWorstScaled) : 0;
+    worst = std::max(worst, t[i]);
+  }
+  for (Eigen::Index i = 0; i < t.size(); ++i) {
+    if (!std::isfinite(objectives[static_cast<size_t>(i)])) t[i] = worst > 0 ? worst : 1;
+  }
+  return t;
+}
+
+Eigen::VectorXd WarpOutputs(const Eigen::VectorXd& t, double c, double* log_jacobian) {
+  const Eigen::Index n = t.size();
+  Eigen::VectorXd z(n);
+  double jacobian = 0;
+  for (Eigen::Index i = 0; i < n; ++i) {
+    const double shifted = c + t[i];
+    z[i] = Log(shifted / c);
+    jacobian -= Log(shifted);
+  }
+  const double mean = n > 0 ? z.mean() : 0;
+  z.array() -= mean;
+  const double deviation = n > 0 ? std::sqrt(z.squaredNorm() / static_cast<double>(n)) : 0;
+  if (deviation > 1e-12) {
+    z /= deviation;
+    jacobian -= static_cast<double>(n) * Log(deviation);
+  }
+  if (log_jacobian != nullptr) *log_jacobian = jacobian;
+  return z;
+}
+
+}  // namespace trainyard::tuning
