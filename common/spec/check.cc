@@ -60,7 +60,7 @@ void CheckLabels(const v1::JobSpec& spec, Checker* checker) {
         absl::StrCat("the label \"", Shorten(key), ": ", Shorten(value), "\" is not allowed"),
         "keys and values of lower-case letters, digits, '_' and '-', at most 64 characters",
         absl::StrCat("for example ", absl::AsciiStrToLower(SuggestId(key)), ": ",
-                     absl::AsciiStrToLower(Shorten(value))));
+                     absl::AsciiStrToLower(SuggestId(value))));
   }
 }
 

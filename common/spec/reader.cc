@@ -282,7 +282,8 @@ std::vector<Node::Entry> Fields::Entries() {
 
 void Fields::Ignore(std::initializer_list<absl::string_view> names, absl::string_view why) {
   for (absl::string_view name : names) {
-    const Node::Entry* entry = Find(name);
+    quiet_.emplace_back(name);
+    const Node::Entry* entry = Peek(name);
     if (entry == nullptr) continue;
     context_->Note("IGNORED_FIELD", PathOf(name), *entry->value,
                    absl::StrCat(name, " has no effect here: ", why));
@@ -290,11 +291,9 @@ void Fields::Ignore(std::initializer_list<absl::string_view> names, absl::string
 }
 
 void Fields::Refuse(absl::string_view name, absl::string_view what, absl::string_view fix) {
-  const Node::Entry* entry = Find(name);
+  quiet_.emplace_back(name);
+  const Node::Entry* entry = Peek(name);
   if (entry == nullptr) return;
-  // A suggestion must never lead here.
-  known_.pop_back();
-  refused_.push_back(std::string(name));
   context_->Say("NOT_SUPPORTED", PathOf(name), *entry->value,
                 absl::StrCat(what, " is not supported"), "the spec without it", fix);
 }
@@ -302,7 +301,7 @@ void Fields::Refuse(absl::string_view name, absl::string_view what, absl::string
 void Fields::Misplaced(absl::string_view name, absl::string_view message, absl::string_view fix) {
   const Node::Entry* entry = Peek(name);
   if (entry == nullptr) return;
-  refused_.push_back(std::string(name));
+  quiet_.emplace_back(name);
   v1::Fault* fault = context_->Fault("UNKNOWN_FIELD", PathOf(name), entry->line, entry->column);
   fault->set_message(std::string(message));
   fault->set_expected("the spec without it");
@@ -337,7 +336,7 @@ void Fields::Finish() {
   };
   for (const Node::Entry& entry : node_->entries) {
     const std::string camel = CamelOf(entry.key);
-    if (holds(known_, camel) || holds(refused_, camel) || holds(known_, entry.key)) continue;
+    if (holds(known_, camel) || holds(quiet_, camel) || holds(known_, entry.key)) continue;
     const std::string nearest = NearestName(camel, known_);
     v1::Fault* fault =
         context_->Fault("UNKNOWN_FIELD", JoinPath(path_, entry.key), entry.line, entry.column);

@@ -109,7 +109,7 @@ class Fields {
   NodePtr node_;
   std::string path_;
   std::vector<std::string> known_;
-  std::vector<std::string> refused_;  // answered, never suggested
+  std::vector<std::string> quiet_;  // answered elsewhere, never suggested
 };
 
 // Integer of a plain scalar; false with a fault when it is something else.

@@ -44,6 +44,7 @@ class Builder : public YAML::EventHandler {
     bool key_next = true;  // maps: the next node is a key
     Node::Entry entry;
     std::set<std::string> keys;
+    std::vector<Node::Entry> merged;  // by "<<"; the map's own keys win
   };
 
   void OnDocumentStart(const YAML::Mark& mark) override {
@@ -61,6 +62,7 @@ class Builder : public YAML::EventHandler {
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
+    if (tag == "!") last_quoted_ = mark;
     const bool quoted = tag == "!" || absl::EndsWith(tag, ":str");
     const bool null = !quoted && (value.empty() || value == "null" || value == "~");
     Leaf(mark, anchor, null ? Node::Kind::kNull : Node::Kind::kScalar, value, quoted);
@@ -89,6 +91,8 @@ class Builder : public YAML::EventHandler {
   void OnMapEnd() override { End(); }
 
   NodePtr root() const { return root_; }
+  // Where the last quoted text begins.
+  const YAML::Mark& last_quoted() const { return last_quoted_; }
   const std::vector<Open>& open() const { return open_; }
 
  private:
@@ -125,7 +129,11 @@ class Builder : public YAML::EventHandler {
   }
 
   void End() {
-    std::shared_ptr<Node> node = std::move(open_.back().node);
+    Open& last = open_.back();
+    for (Node::Entry& entry : last.merged) {
+      if (last.keys.insert(entry.key).second) last.node->entries.push_back(std::move(entry));
+    }
+    std::shared_ptr<Node> node = std::move(last.node);
     open_.pop_back();
     const YAML::anchor_t anchor = open_anchors_.back();
     open_anchors_.pop_back();
@@ -182,9 +190,8 @@ class Builder : public YAML::EventHandler {
   void TakeEntry(Open* parent) {
     Node::Entry& entry = parent->entry;
     if (entry.key == "<<" && entry.value->kind == Node::Kind::kMap) {
-      for (const Node::Entry& merged : entry.value->entries) {
-        if (parent->keys.insert(merged.key).second) parent->node->entries.push_back(merged);
-      }
+      const std::vector<Node::Entry>& others = entry.value->entries;
+      parent->merged.insert(parent->merged.end(), others.begin(), others.end());
       return;
     }
     if (parent->keys.insert(entry.key).second) {
@@ -206,6 +213,7 @@ class Builder : public YAML::EventHandler {
   v1::Faults* const faults_;
   int documents_ = 0;
   bool too_deep_ = false;
+  YAML::Mark last_quoted_ = YAML::Mark::null_mark();
   NodePtr root_;
   std::vector<Open> open_;
   std::vector<YAML::anchor_t> open_anchors_;
@@ -309,6 +317,32 @@ void SyntaxFault(absl::string_view text, const YAML::ParserException& error, con
   fault->set_fix("check the indentation, quotes and colons of this line and the one above");
 }
 
+// yaml-cpp takes a quoted text that the file's end cuts off; only the last one can be so.
+bool QuoteIsClosed(absl::string_view text, const YAML::Mark& mark) {
+  if (mark.is_null() || mark.pos < 0 || static_cast<size_t>(mark.pos) >= text.size()) return true;
+  const auto begin = static_cast<size_t>(mark.pos);
+  const char quote = text[begin];
+  if (quote != '"' && quote != '\'') return true;
+  for (size_t i = begin + 1; i < text.size(); ++i) {
+    if (quote == '"' && text[i] == '\\') {
+      ++i;
+    } else if (text[i] == quote) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool CheckQuotes(absl::string_view text, const YAML::Mark& mark, absl::string_view file,
+                 v1::Faults* faults) {
+  if (QuoteIsClosed(text, mark)) return true;
+  v1::Fault* fault = AddFault(file, "SPEC_SYNTAX", mark.line + 1, mark.column + 1, faults);
+  fault->set_message("a quoted text begins here and does not end");
+  fault->set_expected("the same quote at the end of the text");
+  fault->set_fix("add the closing quote");
+  return false;
+}
+
 bool WithinLimits(const NodePtr& root, absl::string_view file, v1::Faults* faults) {
   if (root->weight <= kNodesMax) return true;
   v1::Fault* fault = AddFault(file, "SPEC_TOO_LARGE", root->line, root->column, faults);
@@ -341,6 +375,7 @@ NodePtr ParseYaml(absl::string_view text, absl::string_view file_name, v1::Fault
     fault->set_fix("simplify the file");
     return nullptr;
   }
+  if (!CheckQuotes(text, builder.last_quoted(), file_name, faults)) return nullptr;
   const NodePtr root = builder.root();
   if (root == nullptr || root->kind == Node::Kind::kNull) {
     if (faults->faults_size() > before) return nullptr;
