@@ -59,6 +59,12 @@ absl::StatusOr<Json> DescribeShard(const std::string& hidden, int shard) {
       {"file", ShardName(shard)}, {"bytes", bytes->size()}, {"sha256", HexOf(Sha256Of(*bytes))}};
 }
 
+// Over the manifest without its own checksum; keys are sorted, so the text is canonical.
+std::string ChecksumOf(Json manifest) {
+  manifest.erase("sha256");
+  return HexOf(Sha256Of(manifest.dump(-1, ' ', false, Json::error_handler_t::replace)));
+}
+
 absl::StatusOr<TensorFile> ReadShard(const std::string& path, const Json& entry) {
   const std::string manifest = JoinPath(path, kManifest);
   if (!entry.is_object() || !entry.contains("file") || !entry["file"].is_string() ||
@@ -96,6 +102,9 @@ absl::StatusOr<Checkpoint> ReadFolder(const std::string& path) {
   const Json manifest = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
   if (!manifest.is_object() || manifest.value("format", Json()) != std::string(kFormat)) {
     return Lost(file, absl::StrCat("not a manifest of format ", kFormat));
+  }
+  if (manifest.value("sha256", Json()) != ChecksumOf(manifest)) {
+    return Lost(file, "it does not match its own sha256");
   }
   const Json step = manifest.value("step", Json()), shards = manifest.value("shards", Json());
   const Json world_size = manifest.value("world_size", Json());
@@ -138,6 +147,7 @@ absl::Status CommitCheckpoint(const std::string& folder, int64_t step, int shard
     if (!entry.ok()) return entry.status();
     manifest["shards"].push_back(*std::move(entry));
   }
+  manifest["sha256"] = ChecksumOf(manifest);
   const std::string text = manifest.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
   if (absl::Status status = WriteFileDurably(JoinPath(hidden, kManifest), text); !status.ok()) {
     return status;

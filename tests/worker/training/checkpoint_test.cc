@@ -1,0 +1,151 @@
+// Checkpoints: whole or not there, verified on reading, the newest good one wins.
+#include "worker/training/checkpoint.h"
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "common/fault_point.h"
+#include "common/file.h"
+#include "common/sha256.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace trainyard::training {
+namespace {
+
+class CheckpointTest : public testing::Test {
+ protected:
+  CheckpointTest() {
+    std::string pattern = testing::TempDir() + "/checkpoint.XXXXXX";
+    folder_ = mkdtemp(pattern.data());
+  }
+  ~CheckpointTest() override { EXPECT_TRUE(RemoveTree(folder_).ok()); }
+
+  absl::Status Write(int64_t step, float value) {
+    const std::vector<float> values(100, value);
+    return WriteCheckpoint(folder_, step, 2, {{"p", DataType::kFloat32, {10, 10}, values.data()}},
+                           {{"epoch", "3"}});
+  }
+  // Flips one byte in the middle of a file.
+  static void Damage(const std::string& path) {
+    auto bytes = ReadFile(path);
+    ASSERT_TRUE(bytes.ok());
+    (*bytes)[bytes->size() / 2] ^= 1;
+    ASSERT_TRUE(WriteFileAtomically(path, *bytes).ok());
+  }
+  std::string Shard(int64_t step, int shard) const {
+    return JoinPath(JoinPath(folder_, CheckpointName(step)),
+                    "shard-" + std::to_string(shard) + ".safetensors");
+  }
+
+  std::string folder_;
+};
+
+TEST_F(CheckpointTest, NewestIsReadBack) {
+  ASSERT_TRUE(Write(9, 1).ok());
+  ASSERT_TRUE(Write(10, 2).ok());
+  const auto checkpoint = ReadNewestCheckpoint(folder_);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  EXPECT_EQ(checkpoint->step, 10);
+  EXPECT_EQ(checkpoint->world_size, 2);
+  EXPECT_EQ(checkpoint->state.at("epoch"), "3");
+  ASSERT_EQ(checkpoint->shards.size(), 1u);
+  const auto values = checkpoint->shards[0].Floats("p", 100);
+  ASSERT_TRUE(values.ok());
+  EXPECT_EQ(*values, std::vector<float>(100, 2));
+}
+
+TEST_F(CheckpointTest, DamagedIsPassedOverAndNamed) {
+  ASSERT_TRUE(Write(9, 1).ok());
+  ASSERT_TRUE(Write(10, 2).ok());
+  ASSERT_TRUE(Write(11, 3).ok());
+  Damage(Shard(10, 0));
+  Damage(folder_ + "/step_11/manifest.json");
+  std::vector<std::string> skipped;
+  const auto checkpoint = ReadNewestCheckpoint(folder_, &skipped);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  EXPECT_EQ(checkpoint->step, 9);
+  EXPECT_THAT(skipped, testing::ElementsAre(testing::HasSubstr("step_11/manifest.json"),
+                                            testing::HasSubstr("step_10/shard-0.safetensors")));
+  EXPECT_TRUE(absl::IsDataLoss(ReadCheckpoint(folder_, 10).status()));
+}
+
+TEST_F(CheckpointTest, EmptyFolderHasNone) {
+  EXPECT_TRUE(absl::IsNotFound(ReadNewestCheckpoint(folder_).status()));
+}
+
+TEST_F(CheckpointTest, ShardsOfSeveralRanksAreOneCheckpoint) {
+  for (int rank = 0; rank < 3; ++rank) {
+    const float value = static_cast<float>(rank);
+    ASSERT_TRUE(
+        WriteCheckpointShard(folder_, 4, rank, {{"p", DataType::kFloat32, {1}, &value}}).ok());
+    EXPECT_TRUE(absl::IsNotFound(ReadNewestCheckpoint(folder_).status())) << "not committed yet";
+  }
+  ASSERT_TRUE(CommitCheckpoint(folder_, 4, 3, 3, {}).ok());
+  const auto checkpoint = ReadNewestCheckpoint(folder_);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  ASSERT_EQ(checkpoint->shards.size(), 3u);
+  for (size_t rank = 0; rank < 3; ++rank) {
+    const auto value = checkpoint->shards[rank].Floats("p", 1);
+    ASSERT_TRUE(value.ok());
+    EXPECT_EQ((*value)[0], static_cast<float>(rank));
+  }
+}
+
+TEST_F(CheckpointTest, AFolderThatIsACheckpointCounts) {
+  ASSERT_TRUE(Write(7, 1).ok());
+  const auto checkpoint = ReadNewestCheckpoint(JoinPath(folder_, "step_7"));
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  EXPECT_EQ(checkpoint->step, 7);
+}
+
+TEST_F(CheckpointTest, ShardOutsideItsFolderIsRefused) {
+  ASSERT_TRUE(Write(7, 1).ok());
+  const std::string manifest = folder_ + "/step_7/manifest.json";
+  auto text = ReadFile(manifest);
+  ASSERT_TRUE(text.ok());
+  nlohmann::json json = nlohmann::json::parse(*text);
+  json["shards"][0]["file"] = "../../secret";
+  json.erase("sha256");
+  json["sha256"] = HexOf(Sha256Of(json.dump()));  // whoever forges can also add up
+  ASSERT_TRUE(WriteFileAtomically(manifest, json.dump()).ok());
+  const absl::Status status = ReadCheckpoint(folder_, 7).status();
+  EXPECT_TRUE(absl::IsDataLoss(status));
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("outside its folder"));
+}
+
+// A process that dies at any pass of any fault point on the way leaves the old checkpoint or the
+// new one, and the next writer is not hindered by what it left.
+TEST_F(CheckpointTest, DeathAnywhereLeavesOldOrNew) {
+  ASSERT_TRUE(Write(1, 1).ok());
+  const auto write_in_child = [this](const std::string& fault) {
+    const pid_t child = fork();
+    if (child == 0) {
+      fault::Arm(fault);
+      _exit(Write(2, 2).ok() ? 0 : 1);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) || WEXITSTATUS(status) != 0;
+  };
+  for (const char* fault : {"file.before_rename=exit@1", "file.before_rename=exit@2",
+                            "checkpoint.before_commit=exit@1"}) {
+    EXPECT_TRUE(write_in_child(fault)) << fault << " was not met";
+    const auto checkpoint = ReadNewestCheckpoint(folder_);
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+    EXPECT_EQ(checkpoint->step, 1) << fault;
+  }
+  ASSERT_TRUE(Write(2, 2).ok());
+  const auto checkpoint = ReadNewestCheckpoint(folder_);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  EXPECT_EQ(checkpoint->step, 2);
+}
+
+}  // namespace
+}  // namespace trainyard::training
