@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""trainyard-train under real mpirun: the same curve for 1, 2 and 4 ranks, resuming bit for bit, stopping together,
+the saved model's accuracy, wrong command lines.
+
+usage: gangs_test.py TRAINYARD_TRAIN
+"""
+import json
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+TRAIN = os.path.abspath(sys.argv.pop(1))
+RANKS = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TRAINYARD_SOCKET", "AIP_MODEL_DIR",
+         "AIP_CHECKPOINT_DIR"]
+
+
+def environment(**more):
+    values = {k: v for k, v in os.environ.items() if k not in RANKS}
+    return dict(values, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", **more)
+
+
+def command(ranks, *arguments):
+    if ranks == 1:
+        return [TRAIN, *arguments]
+    return ["mpirun", "-np", str(ranks), "--oversubscribe", "--mca", "btl", "self,vader", TRAIN, *arguments]
+
+
+def train(ranks, *arguments, expected=0, **more):
+    done = subprocess.run(command(ranks, *arguments), env=environment(**more), capture_output=True, text=True,
+                          timeout=120, check=False)
+    assert done.returncode == expected, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def history(folder):
+    return [json.loads(line) for line in (pathlib.Path(folder) / "history.jsonl").read_text().splitlines()]
+
+
+class Gangs(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.data = f"--data={self.write_data()}"
+
+    def write_data(self, rows=331):
+        """Two noisy rings of 16 features, so that no model learns it at once."""
+        source = random.Random(4)
+        path = self.folder / "data.csv"
+        with open(path, "w", encoding="utf-8") as out:
+            for _ in range(rows):
+                label = source.randrange(3)
+                cells = [source.gauss(1.0 if i % 3 == label else 0.0, 1.0) for i in range(16)]
+                out.write(",".join(f"{c:.4f}" for c in cells) + f",{label}\n")
+        return path
+
+    def test_one_two_and_four_ranks_have_the_same_curve(self):
+        for model in ("logistic", "mlp", "cnn"):
+            curves = {}
+            for ranks in (1, 2, 4):
+                # 199 training rows in batches of 30: the last batch is ragged for every gang.
+                out = self.folder / f"{model}-{ranks}"
+                train(ranks, self.data, f"--model={model}", "--hidden=16", "--batch_size=30", "--epochs=6",
+                      "--momentum=0.5", f"--job-dir={out}")
+                curves[ranks] = history(out)
+            self.assertEqual([len(c) for c in curves.values()], [6, 6, 6])
+            for ranks in (2, 4):
+                for one, many in zip(curves[1], curves[ranks]):
+                    self.assertAlmostEqual(one["train_loss"], many["train_loss"], delta=2e-4 * one["train_loss"])
+                    self.assertAlmostEqual(one["loss"], many["loss"], delta=2e-4 * one["loss"])
+                    self.assertAlmostEqual(one["accuracy"], many["accuracy"], delta=0.02)
+            self.assertLess(curves[1][-1]["train_loss"], 0.9 * curves[1][0]["train_loss"], f"{model} learns nothing")
+
+    def test_resumed_run_goes_on_bit_for_bit(self):
+        for optimizer in ("sgd", "adam"):
+            arguments = [self.data, "--hidden=16", f"--optimizer={optimizer}", "--learning_rate=0.02",
+                         "--schedule=cosine", "--epochs=6", "--batch_size=30"]
+            whole, part = self.folder / f"whole-{optimizer}", self.folder / f"part-{optimizer}"
+            train(2, *arguments, "--checkpoint_every=6", f"--job-dir={whole}")
+            train(2, *arguments, "--checkpoint_every=2", f"--job-dir={part}")
+            # As if it had been killed after the checkpoint of epoch 4 (7 steps an epoch).
+            steps = sorted(int(p.name[5:]) for p in (part / "checkpoints").iterdir())
+            self.assertEqual(steps, [14, 28, 42])
+            subprocess.run(["rm", "-r", part / "checkpoints" / "step_42", part / "model"], check=True)
+            done = train(2, *arguments, "--checkpoint_every=2", f"--job-dir={part}")
+            self.assertIn("resumed from step_28", done.stdout)
+            self.assertEqual(history(part)[-2:], history(whole)[-2:])
+            self.assertEqual((part / "model" / "model.safetensors").read_bytes(),
+                             (whole / "model" / "model.safetensors").read_bytes())
+            state = [p / "checkpoints" / "step_42" / "shard-0.safetensors" for p in (part, whole)]
+            self.assertEqual(state[0].read_bytes(), state[1].read_bytes())
+
+    def test_resuming_with_other_ranks_keeps_the_order(self):
+        arguments = [self.data, "--hidden=16", "--epochs=4", "--batch_size=30", "--checkpoint_every=2"]
+        whole, part = self.folder / "whole", self.folder / "part"
+        train(1, *arguments, f"--job-dir={whole}")
+        train(4, *arguments, f"--job-dir={part}")
+        subprocess.run(["rm", "-r", part / "checkpoints" / "step_28"], check=True)
+        train(2, *arguments, f"--job-dir={part}")
+        self.assertAlmostEqual(history(part)[-1]["train_loss"], history(whole)[-1]["train_loss"], delta=1e-4)
+
+    def test_terminated_in_the_middle_saves_and_goes_on(self):
+        arguments = [self.data, "--model=cnn", "--epochs=60", "--batch_size=4", "--checkpoint_every=1000"]
+        whole, part = self.folder / "whole", self.folder / "part"
+        train(2, *arguments, f"--job-dir={whole}")
+        with subprocess.Popen(command(2, *arguments, f"--job-dir={part}"), env=environment(), text=True,
+                              stdout=subprocess.PIPE) as run:
+            line = run.stdout.readline()
+            self.assertIn("epoch 1/60", line)
+            ranks = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True, check=True)
+            os.kill(int(ranks.stdout.split()[-1]), signal.SIGTERM)  # one rank: all stop
+            rest, _ = run.communicate(timeout=60)
+        self.assertEqual(run.returncode, 0)
+        self.assertIn("test accuracy", rest)
+        self.assertNotIn("epoch 60/60", rest)
+        done = train(2, *arguments, f"--job-dir={part}")
+        self.assertIn("resumed from step_", done.stdout)
+        self.assertEqual(history(part)[-1], history(whole)[-1])
+
+    def test_damaged_checkpoint_is_passed_over(self):
+        arguments = [self.data, "--epochs=4", "--checkpoint_every=2", f"--job-dir={self.folder / 'out'}"]
+        train(1, *arguments)
+        newest = max((self.folder / "out" / "checkpoints").iterdir(), key=lambda p: int(p.name[5:]))
+        shard = newest / "shard-0.safetensors"
+        shard.write_bytes(shard.read_bytes()[:-5])
+        done = train(1, *arguments)
+        self.assertIn("passed over", done.stderr)
+        self.assertIn("resumed from step_", done.stdout)
+
+    def test_checkpoint_of_another_model_is_refused(self):
+        out = f"--job-dir={self.folder / 'out'}"
+        train(1, self.data, "--epochs=2", "--checkpoint_every=1", out)
+        done = train(2, self.data, "--epochs=2", "--model=logistic", out, expected=1)
+        self.assertEqual(done.stderr.count("does not fit this run"), 1)
+
+    def test_saved_model_evaluates_to_what_the_run_said(self):
+        for model in ("logistic", "mlp", "cnn"):
+            out = self.folder / model
+            done = train(2, self.data, f"--model={model}", "--epochs=3", "--split_seed=5", f"--job-dir={out}")
+            said = done.stdout.strip().splitlines()[-1]
+            self.assertRegex(said, r"^test accuracy 0\.\d{1,4}$")
+            self.assertEqual(train(1, f"--evaluate={out / 'model'}", self.data).stdout.strip(), said)
+
+    def test_wrong_command_lines_are_answered_once(self):
+        for ranks in (1, 2):
+            done = train(ranks, self.data, "--learning_rat=1", expected=2)
+            self.assertEqual(done.stderr.count("unrecognized arguments: --learning_rat=1"), 1)
+            self.assertIn("did you mean --learning_rate?", done.stderr)
+        done = train(1, "--data=/absent.csv", expected=1)
+        self.assertIn("cannot open the data file /absent.csv", done.stderr)
+
+    def test_reports_to_the_supervisor_and_stops_when_told(self):
+        path = str(self.folder / "socket")
+        requests = []
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen(4)
+
+            def serve():
+                connection, _ = listener.accept()
+                with connection, connection.makefile("rw") as lines:
+                    for line in lines:
+                        request = json.loads(line)
+                        requests.append(request)
+                        stop = request.get("report", {}).get("step", 0) >= 3
+                        lines.write(json.dumps({"ok": True, "should_stop": stop}) + "\n")
+                        lines.flush()
+
+            thread = threading.Thread(target=serve, daemon=True)
+            thread.start()
+            done = train(2, self.data, "--epochs=50", "--checkpoint_every=2", TRAINYARD_SOCKET=path,
+                         AIP_MODEL_DIR=f"{self.folder}/model/", AIP_CHECKPOINT_DIR=f"{self.folder}/checkpoints/")
+            thread.join(10)
+        reports = [r["report"] for r in requests if "report" in r]
+        self.assertEqual([r["step"] for r in reports], [1, 2, 3, 3])
+        self.assertEqual(set(reports[0]["metrics"]), {"accuracy", "loss", "train_loss"})
+        said = done.stdout.strip().splitlines()[-1]
+        self.assertEqual(said, f"test accuracy {reports[-1]['metrics']['test_accuracy']:g}")
+        for checkpoint in (r["checkpoint"] for r in requests if "checkpoint" in r):
+            self.assertTrue((self.folder / "checkpoints" / checkpoint["path"] / "manifest.json").exists())
+        self.assertEqual(sum("checkpoint" in r for r in requests), 2)
+        self.assertTrue((self.folder / "model" / "model.json").exists())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
