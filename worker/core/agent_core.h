@@ -123,6 +123,8 @@ class AgentCore {
   void Ended(const MemberId& id, const MemberEnd& end, const Now& now);
   void Published(const MemberId& id, const absl::Status& status,
                  const std::vector<v1::OutputTree>& outputs, const Now& now);
+  // What was seen beside the exit record: joins its names and steps. Before Published.
+  void MetricsSeen(const MemberId& id, const std::vector<std::string>& names, int64_t last_step);
   void CheckpointDurable(const MemberId& id, int64_t step, const std::string& tree, const Now& now);
   void Cleaned(const MemberId& id);
   void InventoryChanged(const v1::NodeInventory& inventory, const Now& now);
@@ -134,6 +136,7 @@ class AgentCore {
   std::vector<Effect> TakeEffects();
 
   const agent::v1::Assignment* FindAssignment(const MemberId& id) const;
+  int32_t PortOf(const MemberId& id) const;  // as Staged said; 0 for an unknown member
   std::vector<MemberId> Members() const;
   Phase PhaseOf(const MemberId& id) const;  // of a known member
   absl::Duration lease_length() const { return lease_.length(); }

@@ -204,6 +204,17 @@ void AgentCore::Published(const MemberId& id, const absl::Status& status,
   SayExited(id, &member, outputs, now);
 }
 
+void AgentCore::MetricsSeen(const MemberId& id, const std::vector<std::string>& names,
+                            int64_t last_step) {
+  const auto found = members_.find(id);
+  if (found == members_.end()) return;
+  MemberEnd& end = found->second.end;
+  std::set<std::string> all(end.metrics_seen.begin(), end.metrics_seen.end());
+  all.insert(names.begin(), names.end());
+  end.metrics_seen.assign(all.begin(), all.end());
+  end.last_step = std::max(end.last_step, last_step);
+}
+
 void AgentCore::CheckpointDurable(const MemberId& id, int64_t step, const std::string& tree,
                                   const Now& now) {
   const auto found = members_.find(id);
@@ -293,6 +304,11 @@ void AgentCore::Remember(const MemberId& id) {
 const agent::v1::Assignment* AgentCore::FindAssignment(const MemberId& id) const {
   const auto found = members_.find(id);
   return found == members_.end() ? nullptr : &found->second.assignment;
+}
+
+int32_t AgentCore::PortOf(const MemberId& id) const {
+  const auto found = members_.find(id);
+  return found == members_.end() ? 0 : found->second.port;
 }
 
 std::vector<MemberId> AgentCore::Members() const {

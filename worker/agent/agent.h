@@ -1,0 +1,161 @@
+// The agent: owns AgentCore and performs its effects on this machine. One loop thread for
+// everything but blocking work (a pool) and gRPC's own threads.
+//  - Effects are performed in order; a fact is on disk before it is sent.
+//  - A member's supervisor is started detached and is found again after a restart of the agent; a
+//    stopped agent changes nothing for its members.
+//  - What a member appends to its files is noticed by inotify, its end by a pidfd.
+#ifndef TRAINYARD_WORKER_AGENT_AGENT_H_
+#define TRAINYARD_WORKER_AGENT_AGENT_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "trainyard/agent/v1/agent.pb.h"
+#include "worker/agent/attempt_folder.h"
+#include "worker/agent/event_loop.h"
+#include "worker/agent/fact_log.h"
+#include "worker/agent/stager.h"
+#include "worker/agent/supervisor_process.h"
+#include "worker/agent/telemetry.h"
+#include "worker/agent/work_pool.h"
+#include "worker/core/agent_core.h"
+#include "worker/core/launch_build.h"
+
+namespace trainyard::worker {
+
+struct AgentOptions {
+  std::string work_dir;     // attempts/, cache/, facts/ below it
+  std::string bin_folder;   // with trainyard-supervisor and trainyard-rank
+  std::string python_path;  // with the module `trainyard`; "" : none
+  std::string mpirun = "mpirun";
+  v1::NodeInventory inventory;
+  Environment base_env;  // what programs inherit
+  int pool_threads = 4;
+};
+
+// Where the agent's messages go; the daemon's is gRPC, a test's may be anything. Loop thread.
+struct AgentChannels {
+  std::function<void(const agent::v1::AgentMessage&)> send_control;
+  std::function<void(const agent::v1::TelemetryBatch&)> send_telemetry;
+  std::function<void(const std::string& why)> reconnect;
+  Stager::MakeClient make_client;
+};
+
+class Agent {
+ public:
+  Agent(EventLoop* loop, AgentOptions options, AgentChannels channels);
+  // Blocking work that has begun is finished; members run on.
+  ~Agent();
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  // Opens the folders and adopts what an earlier agent left. Call once, before the channels open.
+  absl::Status Start();
+
+  // What the channels bring; loop thread.
+  void OnControlConnected();
+  void OnControlDisconnected();
+  void OnControlMessage(const agent::v1::SchedulerMessage& message);
+  void OnTelemetryConnected() { telemetry_.OnConnected(); }
+  void OnTelemetryDisconnected() { telemetry_.OnDisconnected(); }
+  void OnTelemetryAck(uint64_t sequence) { telemetry_.OnAck(sequence); }
+
+  const AgentCore& core() const { return *core_; }
+
+ private:
+  struct Member {
+    explicit Member(std::string path) : folder(std::move(path)) {}
+    AttemptFolder folder;
+    std::optional<SupervisorProcess> supervisor;
+    FileDescriptor seized;   // the folder's lock, when an adopted member turned out to be dead
+    bool announced = false;  // the core was told that it runs
+    int watches[2] = {-1, -1};
+    int64_t events_read = 0;
+    bool staging = false;    // a pool thread works in the folder
+    bool cancelled = false;  // staging's result is not wanted any more
+    bool clean = false;      // remove it when staging is through
+    bool output_done = false;
+    bool telemetry_done = false;
+    absl::Status publish_status;
+    std::vector<v1::OutputTree> outputs;
+    uint64_t stop_timer = 0;
+    std::string stop_line;
+    int uploads = 0;  // checkpoints on their way
+  };
+
+  // Effects.
+  void Perform();
+  void Do(const SendToScheduler& effect);
+  void Do(const StoreFact& effect);
+  void Do(const DropFacts& effect);
+  void Do(const StoreIncarnation& effect);
+  void Do(const StageMember& effect);
+  void Do(const CancelStaging& effect);
+  void Do(const LaunchMember& effect);
+  void Do(const StopMember& effect);
+  void Do(const RenewLease& effect);
+  void Do(const PublishMember& effect);
+  void Do(const CleanMember& effect);
+  void Do(const Reconnect& effect);
+
+  void Adopt(const FoundAttempt& found);
+  void AdoptEnded(const FoundAttempt& found, const agent::v1::Assignment& assignment);
+  void Watch(const MemberId& id, Member* member);
+  void Unwatch(Member* member);
+  void WatchEnd(const MemberId& id, Member* member);
+  absl::Status Launch(const MemberId& id, Member* member);
+  absl::StatusOr<LaunchSpec> SpecFor(const MemberId& id, const Member& member);
+  void FinishStaging(const MemberId& id, const absl::Status& status);
+  void OnInotify();
+  void ReadEvents(const MemberId& id, Member* member);
+  void OnEvent(const MemberId& id, Member* member, const std::string& line);
+  void UploadPart(const MemberId& id, Member* member, int64_t step, const std::string& path);
+  void OnSupervisorEnded(const MemberId& id);
+  MemberEnd ReadEnd(const MemberId& id, const Member& member);
+  void TellStop(const MemberId& id);
+  void Publish(const MemberId& id, Member* member, int64_t step);
+  void CheckPublished(const MemberId& id);
+  void RemoveFolder(const MemberId& id);
+  void ScheduleTick();
+  Member* Find(const MemberId& id);
+  Now Time() const;
+  // Runs `job` on the pool and `then` on the loop, unless the agent is gone.
+  void InBackground(std::function<void()> job, std::function<void()> then);
+
+  EventLoop* const loop_;
+  const AgentOptions options_;
+  const AgentChannels channels_;
+  const std::string attempts_;
+  FileDescriptor lock_;
+  std::optional<FactLog> facts_;
+  std::unique_ptr<AgentCore> core_;
+  Telemetry telemetry_;
+  Stager stager_;
+  std::map<MemberId, Member> members_;
+  std::map<int, MemberId> watches_;  // inotify's numbers
+  FileDescriptor inotify_;
+  bool performing_ = false;
+  uint64_t tick_timer_ = 0;
+  absl::Duration tick_time_ = absl::InfiniteDuration();
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::unique_ptr<WorkPool> pool_;  // last: its threads end first
+};
+
+// The user that runs a project's jobs under a root agent: its ids; -1 each for "as the agent".
+// INVALID_ARGUMENT when root's agent does not know the user, or another agent is asked for another
+// user than its own.
+struct RunAs {
+  int64_t user_id = -1;
+  int64_t group_id = -1;
+};
+absl::StatusOr<RunAs> ResolveRunAs(const std::string& user);
+
+}  // namespace trainyard::worker
+
+#endif  // TRAINYARD_WORKER_AGENT_AGENT_H_

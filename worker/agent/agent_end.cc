@@ -1,0 +1,224 @@
+// Stops, the end of a member, its results and the removal of its folder; see agent.h.
+#include <errno.h>
+#include <glog/logging.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "common/fault_point.h"
+#include "common/file.h"
+#include "worker/agent/agent.h"
+#include "worker/agent/publisher.h"
+
+namespace trainyard::worker {
+namespace {
+
+constexpr absl::Duration kStopRetry = absl::Milliseconds(10);
+// Without an answer to the last of its output a member's end is told anyway.
+constexpr absl::Duration kTelemetryWait = absl::Seconds(10);
+
+}  // namespace
+
+void Agent::Do(const StopMember& effect) {
+  Member* const member = Find(effect.id);
+  if (member == nullptr) return;
+  const nlohmann::json line = {{"stop",
+                                {{"reason", agent::v1::StopReason_Name(effect.reason)},
+                                 {"grace_ms", absl::ToInt64Milliseconds(effect.grace)}}}};
+  member->stop_line = line.dump();
+  LOG(INFO) << "member=" << FolderName(effect.id)
+            << " stop reason=" << agent::v1::StopReason_Name(effect.reason);
+  TellStop(effect.id);
+}
+
+// A supervisor that has just been started does not listen yet; one that ended never will.
+void Agent::TellStop(const MemberId& id) {
+  Member* const member = Find(id);
+  if (member == nullptr || !member->supervisor.has_value() || member->stop_line.empty()) return;
+  const absl::Status told = TellSupervisor(member->folder.path(), member->stop_line);
+  if (told.ok()) {
+    member->stop_line.clear();
+    return;
+  }
+  if (member->stop_timer != 0) loop_->Cancel(member->stop_timer);
+  member->stop_timer = loop_->After(kStopRetry, [this, id] {
+    if (Member* const later = Find(id)) later->stop_timer = 0;
+    TellStop(id);
+  });
+}
+
+void Agent::Do(const RenewLease& effect) {
+  const Member* const member = Find(effect.id);
+  if (member == nullptr || !member->supervisor.has_value()) return;
+  const std::string line =
+      absl::StrCat("{\"lease\":{\"ms\":", absl::ToInt64Milliseconds(effect.length), "}}");
+  const absl::Status told = TellSupervisor(member->folder.path(), line);
+  LOG_IF(WARNING, !told.ok() && !absl::IsUnavailable(told))
+      << "member=" << FolderName(effect.id) << " lease not handed on: " << told;
+}
+
+void Agent::OnSupervisorEnded(const MemberId& id) {
+  Member* const member = Find(id);
+  if (member == nullptr || !member->supervisor.has_value()) return;
+  loop_->Unwatch(member->supervisor->ended_fd());
+  member->supervisor->Reap();
+  ReadEvents(id, member);
+  Unwatch(member);
+  if (member->stop_timer != 0) loop_->Cancel(member->stop_timer);
+  member->stop_timer = 0;
+  const MemberEnd end = ReadEnd(id, *member);
+  member->supervisor.reset();
+  core_->Ended(id, end, Time());
+  Perform();
+}
+
+MemberEnd Agent::ReadEnd(const MemberId& id, const Member& member) {
+  const absl::StatusOr<ExitReport> report = member.folder.ReadExit();
+  if (report.ok()) return EndOf(*report);
+  // No record: the supervisor was killed, or the whole machine went down.
+  MemberEnd end;
+  end.record.set_rank(-1);
+  end.record.set_node(options_.inventory.node_id());
+  if (member.folder.FromEarlierBoot()) {
+    end.record.set_cause(v1::NODE_LOST);
+    end.record.set_message("The node was restarted while the program ran.");
+  } else {
+    end.record.set_cause(v1::INTERNAL);
+    end.record.set_message(
+        "The supervisor of the program ended without a record; the node's log "
+        "may have more.");
+    if (member.supervisor.has_value()) KillSession(member.supervisor->pid());
+  }
+  LOG(ERROR) << "member=" << FolderName(id) << " has no exit record: " << report.status();
+  return end;
+}
+
+// A checkpoint that the program declared finished. One that cannot be stored is only lost for
+// resuming; the next one may succeed.
+void Agent::UploadPart(const MemberId& id, Member* member, int64_t step, const std::string& path) {
+  const agent::v1::Assignment* const assignment = core_->FindAssignment(id);
+  if (assignment == nullptr) return;
+  ++member->uploads;
+  auto digest = std::make_shared<absl::StatusOr<std::string>>(absl::UnknownError("not tried"));
+  InBackground(
+      [this, digest, path, store = core_->store_address(), token = assignment->attempt_token(),
+       checkpoints = member->folder.In(layout::kCheckpoints)] {
+        const auto client = channels_.make_client(store, token);
+        int tries = 0;
+        Retry(
+            [&] {
+              *digest = UploadCheckpoint(client.get(), checkpoints, path);
+              return digest->status();
+            },
+            [&] { return ++tries > 5; })
+            .IgnoreError();
+      },
+      [this, id, step, digest] {
+        if (Member* const found = Find(id)) --found->uploads;
+        if (digest->ok()) {
+          core_->CheckpointDurable(id, step, **digest, Time());
+        } else {
+          LOG(WARNING) << "member=" << FolderName(id) << " checkpoint step=" << step
+                       << " not stored: " << digest->status();
+        }
+        CheckPublished(id);
+        Perform();
+      });
+}
+
+void Agent::Do(const PublishMember& effect) {
+  const MemberId id = effect.id;
+  Member* const member = Find(id);
+  if (member == nullptr) return;
+  int64_t step = 0;
+  if (const absl::StatusOr<ExitReport> report = member->folder.ReadExit(); report.ok()) {
+    step = report->last_step;
+  }
+  Publish(id, member, step);
+  telemetry_.Finish(id, kTelemetryWait, [this, id] {
+    if (Member* const found = Find(id)) found->telemetry_done = true;
+    CheckPublished(id);
+    Perform();
+  });
+}
+
+void Agent::Publish(const MemberId& id, Member* member, int64_t step) {
+  if (!HasOutputs(member->folder.path())) {
+    member->output_done = true;
+    return;
+  }
+  struct Result {
+    absl::Status status;
+    std::vector<v1::OutputTree> outputs;
+  };
+  auto result = std::make_shared<Result>();
+  const absl::Duration limit = absl::Milliseconds(core_->FindAssignment(id)->publish_timeout_ms());
+  const absl::Time give_up =
+      limit > absl::ZeroDuration() ? absl::Now() + limit : absl::InfiniteFuture();
+  InBackground(
+      [this, result, step, give_up, store = core_->store_address(),
+       assignment = *core_->FindAssignment(id), folder = member->folder.path()] {
+        TRAINYARD_FAULT_POINT("agent.before_publish");
+        const auto client = channels_.make_client(store, assignment.attempt_token());
+        result->status = Retry(
+            [&] {
+              auto outputs = UploadOutputs(client.get(), folder, assignment, step);
+              if (outputs.ok()) result->outputs = *std::move(outputs);
+              return outputs.status();
+            },
+            [give_up] { return absl::Now() > give_up; });
+        TRAINYARD_FAULT_POINT("agent.after_publish");
+      },
+      [this, id, result] {
+        Member* const found = Find(id);
+        if (found == nullptr) return;
+        LOG_IF(WARNING, !result->status.ok())
+            << "member=" << FolderName(id) << " outputs not stored: " << result->status;
+        found->output_done = true;
+        found->publish_status = result->status;
+        found->outputs = std::move(result->outputs);
+        CheckPublished(id);
+        Perform();
+      });
+}
+
+void Agent::CheckPublished(const MemberId& id) {
+  const Member* const member = Find(id);
+  if (member == nullptr || !member->output_done || !member->telemetry_done || member->uploads > 0) {
+    return;
+  }
+  if (const Tail* const tail = telemetry_.FindTail(id)) {
+    core_->MetricsSeen(id, tail->metric_names(), tail->last_step());
+  }
+  core_->Published(id, member->publish_status, member->outputs, Time());
+}
+
+void Agent::Do(const CleanMember& effect) {
+  telemetry_.Remove(effect.id);
+  Member* const member = Find(effect.id);
+  if (member == nullptr) {
+    core_->Cleaned(effect.id);
+  } else if (member->staging) {
+    member->clean = true;  // a pool thread is still in there
+  } else {
+    RemoveFolder(effect.id);
+  }
+}
+
+void Agent::RemoveFolder(const MemberId& id) {
+  const std::string path = Find(id)->folder.path();
+  InBackground(
+      [path] {
+        const absl::Status removed = RemoveTree(path);
+        LOG_IF(WARNING, !removed.ok()) << removed;
+      },
+      [this, id] {
+        members_.erase(id);
+        core_->Cleaned(id);
+        Perform();
+      });
+}
+
+}  // namespace trainyard::worker

@@ -1,0 +1,211 @@
+// From the order to stage to a running member, and adoption after a restart; see agent.h.
+#include <errno.h>
+#include <glog/logging.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "common/errors.h"
+#include "common/fault_point.h"
+#include "common/file.h"
+#include "worker/agent/agent.h"
+
+namespace trainyard::worker {
+namespace {
+
+// A port that is free now, for MASTER_PORT; 0 when none is to be had.
+int32_t FreePort() {
+  FileDescriptor fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  socklen_t size = sizeof address;
+  if (!fd.valid() || bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    return 0;
+  }
+  return ntohs(address.sin_port);
+}
+
+}  // namespace
+
+absl::StatusOr<RunAs> ResolveRunAs(const std::string& user) {
+  if (user.empty()) return RunAs();
+  std::string buffer(16384, '\0');
+  passwd record{};
+  passwd* found = nullptr;
+  getpwnam_r(user.c_str(), &record, buffer.data(), buffer.size(), &found);
+  if (found == nullptr) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
+                     absl::StrCat("this node has no user \"", user, "\" to run the job as"),
+                     absl::StrCat("make the user on the node (useradd ", user,
+                                  ") or set another run_as for the project"));
+  }
+  if (found->pw_uid == geteuid()) return RunAs();
+  if (geteuid() != 0) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
+                     absl::StrCat("the node's agent is no root and cannot run jobs as ", user),
+                     "run the agent as root, or leave run_as empty");
+  }
+  return RunAs{static_cast<int64_t>(found->pw_uid), static_cast<int64_t>(found->pw_gid)};
+}
+
+void Agent::Do(const StageMember& effect) {
+  const MemberId id = effect.id;
+  const agent::v1::Assignment* const assignment = core_->FindAssignment(id);
+  if (assignment == nullptr) return;
+  Member& member = members_.try_emplace(id, JoinPath(attempts_, FolderName(id))).first->second;
+  const absl::StatusOr<RunAs> run_as = ResolveRunAs(assignment->run_as());
+  absl::Status made = run_as.status();
+  if (made.ok()) {
+    made = member.folder.Create(*assignment, run_as->user_id, run_as->group_id);
+  }
+  if (!made.ok() || !Stager::NeedsStaging(*assignment)) return FinishStaging(id, made);
+  member.staging = true;
+  auto status = std::make_shared<absl::Status>();
+  const std::string store =
+      assignment->store_address().empty() ? core_->store_address() : assignment->store_address();
+  InBackground(
+      [this, status, store, assignment = *assignment, folder = member.folder.path()] {
+        *status = stager_.Stage(assignment, store, folder);
+      },
+      [this, id, status] {
+        Member* const staged = Find(id);
+        if (staged == nullptr) return;
+        staged->staging = false;
+        if (staged->clean) return RemoveFolder(id);
+        if (!staged->cancelled) FinishStaging(id, *status);
+      });
+}
+
+void Agent::FinishStaging(const MemberId& id, const absl::Status& status) {
+  LOG_IF(WARNING, !status.ok()) << "member=" << FolderName(id) << " staging failed: " << status;
+  core_->Staged(id, status, FreePort(), Time());
+  Perform();
+}
+
+void Agent::Do(const CancelStaging& effect) {
+  if (Member* const member = Find(effect.id)) member->cancelled = true;
+}
+
+absl::StatusOr<LaunchSpec> Agent::SpecFor(const MemberId& id, const Member& member) {
+  const agent::v1::Assignment& assignment = *core_->FindAssignment(id);
+  const absl::StatusOr<RunAs> run_as = ResolveRunAs(assignment.run_as());
+  if (!run_as.ok()) return run_as.status();
+  LaunchContext context;
+  context.folder = member.folder.path();
+  context.bin_folder = options_.bin_folder;
+  context.python_path = options_.python_path;
+  context.package_paths = Stager::PackagePaths(assignment, context.folder);
+  context.base_env = options_.base_env;
+  context.node_id = options_.inventory.node_id();
+  context.cores = options_.inventory.cores();
+  context.master_port = core_->PortOf(id);
+  context.lease_ms = absl::ToInt64Milliseconds(core_->lease_length());
+  context.user_id = run_as->user_id;
+  context.group_id = run_as->group_id;
+  context.mpirun = options_.mpirun;
+  return BuildLaunchSpec(assignment, context);
+}
+
+absl::Status Agent::Launch(const MemberId& id, Member* member) {
+  const absl::StatusOr<LaunchSpec> spec = SpecFor(id, *member);
+  if (!spec.ok()) return spec.status();
+  if (absl::Status written = member->folder.WriteLaunch(*spec); !written.ok()) return written;
+  Watch(id, member);
+  telemetry_.Add(id, member->folder.path(), *core_->FindAssignment(id));
+  TRAINYARD_FAULT_POINT("agent.before_launch");
+  absl::StatusOr<SupervisorProcess> started = SupervisorProcess::Start(
+      JoinPath(options_.bin_folder, "trainyard-supervisor"), member->folder.path());
+  TRAINYARD_FAULT_POINT("agent.after_launch");
+  if (!started.ok()) return started.status();
+  member->supervisor = *std::move(started);
+  WatchEnd(id, member);
+  return absl::OkStatus();
+}
+
+void Agent::Do(const LaunchMember& effect) {
+  Member* const member = Find(effect.id);
+  if (member == nullptr) return;
+  const absl::Status launched = Launch(effect.id, member);
+  if (launched.ok()) {
+    LOG(INFO) << "member=" << FolderName(effect.id)
+              << " launched supervisor=" << member->supervisor->pid();
+    return;
+  }
+  LOG(WARNING) << "member=" << FolderName(effect.id) << " not launched: " << launched;
+  Unwatch(member);
+  core_->Ended(effect.id, RefusedEnd(v1::LAUNCH, FormatFaults(FaultsOf(launched))), Time());
+}
+
+void Agent::WatchEnd(const MemberId& id, Member* member) {
+  loop_->Watch(member->supervisor->ended_fd(), [this, id] { OnSupervisorEnded(id); });
+}
+
+// What an earlier agent left in one attempt folder.
+void Agent::Adopt(const FoundAttempt& found) {
+  const AttemptFolder folder(found.path);
+  const absl::StatusOr<agent::v1::Assignment> assignment = folder.ReadAssignment();
+  if (!assignment.ok() || !folder.Launched()) {
+    // Nothing of it ever ran: the scheduler asks again if it still wants it.
+    LOG(INFO) << "member=" << FolderName(found.id) << " was never launched; removed";
+    InBackground([path = found.path] { RemoveTree(path).IgnoreError(); }, [] {});
+    return;
+  }
+  const pid_t pid = folder.Supervisor();
+  absl::StatusOr<SupervisorProcess> supervisor =
+      pid > 0 ? SupervisorProcess::Adopt(pid) : absl::NotFoundError("none");
+  if (!supervisor.ok()) return AdoptEnded(found, *assignment);
+  LOG(INFO) << "member=" << FolderName(found.id) << " adopted supervisor=" << pid;
+  Member& member = members_.try_emplace(found.id, found.path).first->second;
+  member.supervisor = *std::move(supervisor);
+  core_->Adopt(*assignment, AgentCore::Phase::kStarting, MemberEnd(), 0, Time());
+  telemetry_.Add(found.id, found.path, *assignment);
+  Watch(found.id, &member);
+  WatchEnd(found.id, &member);
+  ReadEvents(found.id, &member);
+  telemetry_.Poke(found.id);
+}
+
+void Agent::AdoptEnded(const FoundAttempt& found, const agent::v1::Assignment& assignment) {
+  Member& member = members_.try_emplace(found.id, found.path).first->second;
+  if (const std::optional<uint64_t> reported = member.folder.Reported()) {
+    core_->Adopt(assignment, AgentCore::Phase::kExited, MemberEnd(), *reported, Time());
+    return;
+  }
+  member.seized = member.folder.Seize();
+  LOG(INFO) << "member=" << FolderName(found.id) << " ended while no agent looked";
+  core_->Adopt(assignment, AgentCore::Phase::kStarting, MemberEnd(), 0, Time());
+  telemetry_.Add(found.id, found.path, assignment);
+  ReadEvents(found.id, &member);
+  core_->Ended(found.id, ReadEnd(found.id, member), Time());
+}
+
+void Agent::ReadEvents(const MemberId& id, Member* member) {
+  const absl::StatusOr<std::string> text = ReadFile(member->folder.In(layout::kEvents));
+  if (!text.ok()) return;
+  auto start = static_cast<size_t>(member->events_read);
+  for (size_t end; start < text->size() && (end = text->find('\n', start)) != std::string::npos;
+       start = end + 1) {
+    OnEvent(id, member, text->substr(start, end - start));
+  }
+  member->events_read = static_cast<int64_t>(start);
+}
+
+void Agent::OnEvent(const MemberId& id, Member* member, const std::string& line) {
+  const nlohmann::json event = nlohmann::json::parse(line, nullptr, false);
+  if (!event.is_object() || event.empty() || !event.begin().value().is_object()) return;
+  const std::string& kind = event.begin().key();
+  const nlohmann::json& body = event.begin().value();
+  if (kind == "running" && !member->announced) {
+    member->announced = true;
+    core_->Started(id, body.value("pid", int64_t{0}), Time());
+  } else if (kind == "checkpoint") {
+    UploadPart(id, member, body.value("step", int64_t{0}), body.value("path", std::string()));
+  }
+}
+
+}  // namespace trainyard::worker

@@ -1,0 +1,150 @@
+// See fact_log.h.
+#include "worker/agent/fact_log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace trainyard::worker {
+namespace {
+
+constexpr uint32_t kFact = 1;
+constexpr uint32_t kDropped = 2;  // payload: decimal number; all up to it are acknowledged
+constexpr uint32_t kNext = 3;     // payload: decimal number of the next fact
+constexpr size_t kHeader = 12;    // kind, length, crc; native order: the file never travels
+constexpr uint32_t kPayloadMax = 64 << 20;
+constexpr int64_t kRewriteBytes = 1 << 20;
+constexpr uint64_t kSkip = 1 << 20;  // after a restart of the machine
+
+uint32_t Crc(const std::string& payload) {
+  return static_cast<uint32_t>(
+      crc32(0, reinterpret_cast<const Bytef*>(payload.data()), static_cast<uInt>(payload.size())));
+}
+
+std::string Record(uint32_t kind, const std::string& payload) {
+  const uint32_t header[3] = {kind, static_cast<uint32_t>(payload.size()), Crc(payload)};
+  std::string out(reinterpret_cast<const char*>(header), kHeader);
+  return out + payload;
+}
+
+struct Scan {
+  FactLog::Contents contents;
+  uint64_t dropped = 0;
+  size_t valid = 0;  // bytes before the first torn record
+};
+
+void Take(uint32_t kind, const std::string& payload, Scan* scan) {
+  uint64_t number = 0;
+  if (kind == kFact) {
+    agent::v1::Fact fact;
+    if (!fact.ParseFromString(payload)) return;
+    scan->contents.next_sequence = fact.sequence() + 1;
+    scan->contents.facts.push_back(std::move(fact));
+  } else if (absl::SimpleAtoi(payload, &number)) {
+    if (kind == kDropped) scan->dropped = std::max(scan->dropped, number);
+    if (kind == kNext) {
+      scan->contents.next_sequence = std::max(scan->contents.next_sequence, number);
+    }
+  }
+}
+
+Scan ScanAll(const std::string& bytes) {
+  Scan scan;
+  while (bytes.size() - scan.valid >= kHeader) {
+    uint32_t header[3];
+    memcpy(header, bytes.data() + scan.valid, kHeader);
+    if (header[1] > kPayloadMax || bytes.size() - scan.valid - kHeader < header[1]) break;
+    const std::string payload = bytes.substr(scan.valid + kHeader, header[1]);
+    if (Crc(payload) != header[2]) break;
+    Take(header[0], payload, &scan);
+    scan.valid += kHeader + header[1];
+  }
+  auto& facts = scan.contents.facts;
+  facts.erase(std::remove_if(
+                  facts.begin(), facts.end(),
+                  [&scan](const agent::v1::Fact& fact) { return fact.sequence() <= scan.dropped; }),
+              facts.end());
+  return scan;
+}
+
+std::string LogPath(const std::string& folder) { return JoinPath(folder, "facts.log"); }
+
+}  // namespace
+
+absl::StatusOr<FactLog> FactLog::Open(const std::string& folder, const std::string& boot_id,
+                                      Contents* contents) {
+  if (absl::Status made = MakeFolders(folder, 0700); !made.ok()) return made;
+  Scan scan;
+  if (Exists(LogPath(folder))) {
+    absl::StatusOr<std::string> bytes = ReadFile(LogPath(folder));
+    if (!bytes.ok()) return bytes.status();
+    scan = ScanAll(*bytes);
+  }
+  FactLog log(folder, FileDescriptor());
+  if (absl::StatusOr<std::string> text = ReadFile(JoinPath(folder, "incarnation")); text.ok()) {
+    if (!absl::SimpleAtoi(*text, &log.incarnation_)) log.incarnation_ = 0;
+  }
+  const std::string boot_path = JoinPath(folder, "boot");
+  const absl::StatusOr<std::string> last_boot = ReadFile(boot_path);
+  if (last_boot.ok() && *last_boot != boot_id) scan.contents.next_sequence += kSkip;
+  if (!last_boot.ok() || *last_boot != boot_id) {
+    if (absl::Status written = WriteFileDurably(boot_path, boot_id, 0600); !written.ok()) {
+      return written;
+    }
+  }
+  log.last_ = scan.contents.next_sequence - 1;
+  log.dropped_ = scan.dropped;
+  if (absl::Status written = log.Rewrite(scan.contents.next_sequence, scan.contents.facts);
+      !written.ok()) {
+    return written;
+  }
+  *contents = std::move(scan.contents);
+  return log;
+}
+
+absl::Status FactLog::Rewrite(uint64_t next_sequence, const std::vector<agent::v1::Fact>& facts) {
+  std::string bytes =
+      Record(kNext, absl::StrCat(next_sequence)) + Record(kDropped, absl::StrCat(dropped_));
+  for (const agent::v1::Fact& fact : facts) bytes += Record(kFact, fact.SerializeAsString());
+  if (absl::Status written = WriteFileDurably(LogPath(folder_), bytes, 0600); !written.ok()) {
+    return written;
+  }
+  file_ = FileDescriptor(open(LogPath(folder_).c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (!file_.valid()) return ErrnoError(errno, "cannot open", LogPath(folder_));
+  bytes_ = static_cast<int64_t>(bytes.size());
+  return absl::OkStatus();
+}
+
+absl::Status FactLog::Write(uint32_t kind, const std::string& payload) {
+  const std::string record = Record(kind, payload);
+  bytes_ += static_cast<int64_t>(record.size());
+  return WriteAll(file_.get(), record);
+}
+
+absl::Status FactLog::Append(const agent::v1::Fact& fact) {
+  last_ = fact.sequence();
+  return Write(kFact, fact.SerializeAsString());
+}
+
+absl::Status FactLog::Drop(uint64_t sequence) {
+  if (sequence <= dropped_) return absl::OkStatus();
+  dropped_ = sequence;
+  // With nothing left the file may begin anew; numbers go on.
+  if (dropped_ >= last_ && bytes_ > kRewriteBytes) return Rewrite(last_ + 1, {});
+  return Write(kDropped, absl::StrCat(sequence));
+}
+
+absl::Status FactLog::SetIncarnation(uint64_t incarnation) {
+  incarnation_ = incarnation;
+  return WriteFileDurably(JoinPath(folder_, "incarnation"), absl::StrCat(incarnation), 0600);
+}
+
+}  // namespace trainyard::worker

@@ -1,0 +1,164 @@
+// See grpc_channels.h.
+#include "worker/agent/grpc_channels.h"
+
+#include <glog/logging.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/errors.h"
+#include "common/file.h"
+#include "common/grpc_status.h"
+#include "common/random.h"
+#include "trainyard/agent/v1/agent.grpc.pb.h"
+#include "worker/agent/stream_client.h"
+
+namespace trainyard::worker {
+namespace {
+
+using agent::v1::AgentMessage;
+using agent::v1::AgentService;
+using agent::v1::SchedulerMessage;
+using agent::v1::TelemetryAck;
+using agent::v1::TelemetryBatch;
+
+constexpr int kMessageBytesMax = 4 << 20;
+constexpr int kJoinSeconds = 30;
+
+bool IsLoopback(const std::string& target) {
+  for (const char* prefix : {"127.", "localhost:", "[::1]:", "ipv4:127.", "ipv6:[::1]"}) {
+    if (absl::StartsWith(target, prefix)) return true;
+  }
+  return false;
+}
+bool IsUnix(const std::string& target) { return absl::StartsWith(target, "unix:"); }
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const SchedulerAddress& address) {
+  if (absl::Status safe = CheckAddress(address); !safe.ok()) return safe;
+  std::shared_ptr<grpc::ChannelCredentials> credentials;
+  if (!address.ca_file.empty()) {
+    absl::StatusOr<std::string> pem = ReadFile(address.ca_file);
+    if (!pem.ok()) return pem.status();
+    grpc::SslCredentialsOptions options;
+    options.pem_root_certs = *std::move(pem);
+    credentials = grpc::SslCredentials(options);
+  } else {
+    credentials = grpc::experimental::LocalCredentials(IsUnix(address.target) ? UDS : LOCAL_TCP);
+  }
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
+  arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
+  return grpc::CreateCustomChannel(address.target, credentials, arguments);
+}
+
+class Channels : public GrpcChannels {
+ public:
+  Channels(EventLoop* loop, std::shared_ptr<grpc::Channel> channel, std::string token)
+      : loop_(loop), stub_(AgentService::NewStub(channel)), token_(std::move(token)) {}
+
+  void Start(Events events) override {
+    events_ = std::move(events);
+    MakeControl();
+    MakeTelemetry();
+    control_->Start();
+    telemetry_->Start();
+  }
+  void SendControl(const AgentMessage& message) override { control_->Send(message); }
+  void SendTelemetry(const TelemetryBatch& batch) override { telemetry_->Send(batch); }
+  void Reconnect() override { control_->Restart(); }
+
+ private:
+  void MakeControl() {
+    using Stream = StreamClient<AgentMessage, SchedulerMessage>;
+    Stream::Handlers handlers;
+    handlers.open = [this](grpc::ClientContext* context, Stream::Reactor* reactor) {
+      stub_->async()->Control(context, reactor);
+    };
+    handlers.connecting = [this] { events_.control_connected(); };
+    handlers.message = [this](SchedulerMessage message) {
+      if (message.has_welcome()) {
+        LOG(INFO) << "connected incarnation=" << message.welcome().incarnation();
+        lost_ = false;
+      }
+      events_.control_message(message);
+    };
+    handlers.ended = [this](const grpc::Status& status) {
+      if (!std::exchange(lost_, true)) {
+        LOG(WARNING) << "the scheduler does not answer: " << FromGrpcStatus(status)
+                     << "; members run on, trying again";
+      }
+      events_.control_disconnected();
+    };
+    control_.emplace(loop_, token_, std::move(handlers), MixSeed(1, Seed()));
+  }
+
+  void MakeTelemetry() {
+    using Stream = StreamClient<TelemetryBatch, TelemetryAck>;
+    Stream::Handlers handlers;
+    handlers.open = [this](grpc::ClientContext* context, Stream::Reactor* reactor) {
+      stub_->async()->Telemetry(context, reactor);
+    };
+    handlers.connecting = [this] { events_.telemetry_connected(); };
+    handlers.message = [this](const TelemetryAck& ack) { events_.telemetry_ack(ack.sequence()); };
+    handlers.ended = [this](const grpc::Status&) { events_.telemetry_disconnected(); };
+    telemetry_.emplace(loop_, token_, std::move(handlers), MixSeed(2, Seed()));
+  }
+
+  static uint64_t Seed() {
+    return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()) ^
+           static_cast<uint64_t>(getpid());
+  }
+
+  EventLoop* const loop_;
+  const std::unique_ptr<AgentService::Stub> stub_;
+  const std::string token_;
+  Events events_;
+  bool lost_ = false;
+  std::optional<StreamClient<AgentMessage, SchedulerMessage>> control_;
+  std::optional<StreamClient<TelemetryBatch, TelemetryAck>> telemetry_;
+};
+
+}  // namespace
+
+absl::Status CheckAddress(const SchedulerAddress& address) {
+  if (IsUnix(address.target) || IsLoopback(address.target) || !address.ca_file.empty()) {
+    return absl::OkStatus();
+  }
+  return MakeError(absl::StatusCode::kInvalidArgument, "INSECURE_ADDRESS",
+                   absl::StrCat("the scheduler at ", address.target,
+                                " is on another machine and there is no certificate to know it by"),
+                   "give --ca_file=FILE with the certificate of the scheduler's authority");
+}
+
+absl::StatusOr<std::unique_ptr<GrpcChannels>> GrpcChannels::Make(EventLoop* loop,
+                                                                 const SchedulerAddress& address) {
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = MakeChannel(address);
+  if (!channel.ok()) return channel.status();
+  return std::make_unique<Channels>(loop, *std::move(channel), address.token);
+}
+
+absl::StatusOr<agent::v1::JoinResponse> Join(const SchedulerAddress& address,
+                                             const v1::NodeInventory& inventory) {
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = MakeChannel(address);
+  if (!channel.ok()) return channel.status();
+  agent::v1::JoinRequest request;
+  request.set_join_token(address.token);
+  *request.mutable_inventory() = inventory;
+  agent::v1::JoinResponse response;
+  grpc::ClientContext context;
+  context.AddMetadata("authorization", absl::StrCat("Bearer ", address.token));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(kJoinSeconds));
+  const grpc::Status status = AgentService::NewStub(*channel)->Join(&context, request, &response);
+  if (!status.ok()) return FromGrpcStatus(status);
+  return response;
+}
+
+}  // namespace trainyard::worker

@@ -1,0 +1,207 @@
+// trainyard-agent: the daemon on a node. Reads its flags, finds its token (or joins for one) and
+// runs the agent's loop until SIGTERM. Programs that it started run on after its end.
+#include <glog/logging.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/errors.h"
+#include "common/file.h"
+#include "common/logging.h"
+#include "worker/agent/agent.h"
+#include "worker/agent/grpc_channels.h"
+#include "worker/agent/machine.h"
+
+ABSL_FLAG(std::string, scheduler, "", "Address of the scheduler: unix:///path, host:port");
+ABSL_FLAG(std::string, token_file, "", "File with the agent's token");
+ABSL_FLAG(std::string, join_token_file, "",
+          "File with a one-time join token; the agent's own is kept in --work_dir");
+ABSL_FLAG(std::string, ca_file, "", "Certificate of the scheduler's authority (PEM)");
+ABSL_FLAG(std::string, work_dir, "", "Folder for attempts, cache and facts");
+ABSL_FLAG(std::string, node_id, "", "Name of this node; default: the host's name");
+ABSL_FLAG(std::string, address, "", "Where the other nodes of a gang reach this one");
+ABSL_FLAG(std::string, python_path, "", "Folder with the Python module trainyard");
+ABSL_FLAG(std::string, mpirun, "mpirun", "Open MPI's launcher");
+ABSL_FLAG(int, cores, 0, "Cores to offer; default: all");
+ABSL_FLAG(std::string, memory, "", "Memory to offer, for example 16GiB; default: all");
+ABSL_FLAG(std::vector<std::string>, labels, {}, "Labels of the node: key=value,...");
+ABSL_FLAG(std::string, nvml_library, "libnvidia-ml.so.1", "Library that lists GPUs; empty: none");
+
+namespace trainyard::worker {
+namespace {
+
+absl::Status UsageError(const std::string& message, const std::string& fix) {
+  return MakeError(absl::StatusCode::kInvalidArgument, "USAGE", message, fix);
+}
+
+absl::StatusOr<MachineOptions> MachineFromFlags() {
+  MachineOptions options;
+  options.node_id = absl::GetFlag(FLAGS_node_id);
+  options.address = absl::GetFlag(FLAGS_address);
+  options.cores = absl::GetFlag(FLAGS_cores);
+  options.nvml_library = absl::GetFlag(FLAGS_nvml_library);
+  const std::string memory = absl::GetFlag(FLAGS_memory);
+  options.memory_bytes = ParseBytes(memory);
+  if (!memory.empty() && options.memory_bytes == 0) {
+    return UsageError(absl::StrCat("--memory=", memory, " is no size"),
+                      "write a number with a unit, for example --memory=16GiB");
+  }
+  for (const std::string& label : absl::GetFlag(FLAGS_labels)) {
+    const std::vector<std::string> parts = absl::StrSplit(label, absl::MaxSplits('=', 1));
+    if (parts.size() != 2 || parts[0].empty()) {
+      return UsageError(absl::StrCat("label \"", label, "\" is not key=value"),
+                        "write --labels=key=value,key=value");
+    }
+    options.labels[parts[0]] = parts[1];
+  }
+  return options;
+}
+
+absl::StatusOr<std::string> ReadToken(const std::string& path) {
+  absl::StatusOr<std::string> text = ReadFile(path);
+  if (!text.ok()) return text.status();
+  return std::string(absl::StripAsciiWhitespace(*text));
+}
+
+// The agent's token: from its file, from an earlier join, or from a join now.
+absl::StatusOr<std::string> FindToken(SchedulerAddress address, const std::string& work_dir,
+                                      v1::NodeInventory* inventory) {
+  if (const std::string file = absl::GetFlag(FLAGS_token_file); !file.empty()) {
+    return ReadToken(file);
+  }
+  const std::string own = JoinPath(work_dir, "agent.token");
+  if (Exists(own)) return ReadToken(own);
+  const std::string join = absl::GetFlag(FLAGS_join_token_file);
+  if (join.empty()) {
+    return UsageError("no token is given",
+                      "give --token_file=FILE, or --join_token_file=FILE with the output of "
+                      "trainyard join-token");
+  }
+  absl::StatusOr<std::string> token = ReadToken(join);
+  if (!token.ok()) return token.status();
+  address.token = *token;
+  absl::StatusOr<agent::v1::JoinResponse> joined = Join(address, *inventory);
+  if (!joined.ok()) return joined.status();
+  if (!joined->node_id().empty()) inventory->set_node_id(joined->node_id());
+  if (absl::Status kept = WriteFileDurably(own, joined->agent_token(), 0600); !kept.ok()) {
+    return kept;
+  }
+  return joined->agent_token();
+}
+
+std::vector<std::string> OwnEnvironment() {
+  std::vector<std::string> variables;
+  for (char** at = environ; *at != nullptr; ++at) variables.emplace_back(*at);
+  return variables;
+}
+
+AgentChannels ChannelsTo(GrpcChannels* grpc) {
+  AgentChannels channels;
+  channels.send_control = [grpc](const agent::v1::AgentMessage& m) { grpc->SendControl(m); };
+  channels.send_telemetry = [grpc](const agent::v1::TelemetryBatch& b) { grpc->SendTelemetry(b); };
+  channels.reconnect = [grpc](const std::string&) { grpc->Reconnect(); };
+  channels.make_client = [](const std::string& address, std::string token) {
+    return blob::Client::Make(address, std::move(token));
+  };
+  return channels;
+}
+
+GrpcChannels::Events EventsOf(Agent* agent) {
+  GrpcChannels::Events events;
+  events.control_connected = [agent] { agent->OnControlConnected(); };
+  events.control_disconnected = [agent] { agent->OnControlDisconnected(); };
+  events.control_message = [agent](const agent::v1::SchedulerMessage& m) {
+    agent->OnControlMessage(m);
+  };
+  events.telemetry_connected = [agent] { agent->OnTelemetryConnected(); };
+  events.telemetry_disconnected = [agent] { agent->OnTelemetryDisconnected(); };
+  events.telemetry_ack = [agent](uint64_t sequence) { agent->OnTelemetryAck(sequence); };
+  return events;
+}
+
+absl::Status Run() {
+  SchedulerAddress address;
+  address.target = absl::GetFlag(FLAGS_scheduler);
+  address.ca_file = absl::GetFlag(FLAGS_ca_file);
+  AgentOptions options;
+  options.work_dir = absl::GetFlag(FLAGS_work_dir);
+  if (address.target.empty() || options.work_dir.empty() || options.work_dir[0] != '/') {
+    return UsageError("--scheduler and --work_dir are needed; --work_dir is an absolute path",
+                      "trainyard-agent --scheduler=ADDRESS --token_file=FILE --work_dir=/folder");
+  }
+  absl::StatusOr<MachineOptions> machine = MachineFromFlags();
+  if (!machine.ok()) return machine.status();
+  if (absl::Status made = MakeFolders(options.work_dir, 0711); !made.ok()) return made;
+  options.inventory = ReadInventory(*machine);
+  absl::StatusOr<std::string> token = FindToken(address, options.work_dir, &options.inventory);
+  if (!token.ok()) return token.status();
+  address.token = *std::move(token);
+  options.bin_folder = ExecutableFolder();
+  options.python_path = absl::GetFlag(FLAGS_python_path);
+  if (options.python_path.empty()) {
+    options.python_path = JoinPath(options.bin_folder, "../lib/python");
+  }
+  options.mpirun = absl::GetFlag(FLAGS_mpirun);
+  options.base_env = AllowedEnvironment(OwnEnvironment());
+  LOG_IF(WARNING, geteuid() == 0)
+      << "this agent runs as root: programs of projects without run_as run as root too";
+
+  EventLoop loop(&RealClock());
+  absl::StatusOr<std::unique_ptr<GrpcChannels>> grpc = GrpcChannels::Make(&loop, address);
+  if (!grpc.ok()) return grpc.status();
+  sigset_t stops;
+  sigemptyset(&stops);
+  sigaddset(&stops, SIGTERM);
+  sigaddset(&stops, SIGINT);
+  FileDescriptor signals(signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK));
+  loop.Watch(signals.get(), [&loop] { loop.Stop(); });
+  Agent agent(&loop, options, ChannelsTo(grpc->get()));
+  if (absl::Status started = agent.Start(); !started.ok()) return started;
+  (*grpc)->Start(EventsOf(&agent));
+  LOG(INFO) << "node=" << options.inventory.node_id() << " cores=" << options.inventory.cores()
+            << " memory=" << options.inventory.memory_bytes()
+            << " devices=" << options.inventory.devices_size();
+  loop.Run();
+  LOG(INFO) << "stopping; members run on";
+  grpc->reset();
+  return absl::OkStatus();
+}
+
+// Before any thread exists, so that all of them leave these signals to the loop.
+void BlockSignals() {
+  sigset_t blocked;
+  sigemptyset(&blocked);
+  for (int number : {SIGTERM, SIGINT, SIGPIPE}) sigaddset(&blocked, number);
+  pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+}  // namespace
+}  // namespace trainyard::worker
+
+int main(int argc, char** argv) {
+  trainyard::worker::BlockSignals();
+  absl::SetProgramUsageMessage(
+      "The daemon on a node: runs members of jobs.\n"
+      "  trainyard-agent --scheduler=ADDRESS --token_file=FILE --work_dir=/folder");
+  const std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
+  if (rest.size() > 1) {
+    std::cerr << "trainyard-agent: unexpected argument " << rest[1] << "\n";
+    return 2;
+  }
+  trainyard::StartLogging(argv[0]);
+  const absl::Status status = trainyard::worker::Run();
+  if (status.ok()) return 0;
+  std::cerr << "trainyard-agent: " << trainyard::FormatFaults(trainyard::FaultsOf(status)) << "\n";
+  return trainyard::ReasonOf(status) == "USAGE" ? 2 : 1;
+}

@@ -1,0 +1,125 @@
+// See publisher.h.
+#include "worker/agent/publisher.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "common/file.h"
+#include "worker/core/launch_spec.h"
+
+namespace trainyard::worker {
+namespace {
+
+struct OutputFolder {
+  const char* folder;
+  const char* kind;
+  bool head_only;
+};
+constexpr OutputFolder kOutputs[] = {
+    {layout::kModel, "model", true},
+    {layout::kCheckpoints, "checkpoint", false},
+    {layout::kJobDir, "job_dir", true},
+    {layout::kTensorboard, "logs", true},
+};
+
+bool IsEmpty(const std::string& folder) {
+  const absl::StatusOr<std::vector<std::string>> names = ListFolder(folder);
+  return !names.ok() || names->empty();
+}
+
+bool MayRepeat(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kResourceExhausted:
+      return true;
+    default:
+      return false;
+  }
+}
+
+absl::StatusOr<v1::Tree> TreeOfFile(const std::string& file) {
+  struct stat info {};
+  if (lstat(file.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    return absl::NotFoundError(absl::StrCat(file, " is neither a file nor a folder"));
+  }
+  v1::Tree tree;
+  v1::TreeEntry* const entry = tree.add_entries();
+  entry->set_mode(info.st_mode & 0777);
+  entry->set_size(info.st_size);
+  return tree;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> UploadCheckpoint(blob::Client* client, const std::string& checkpoints,
+                                             const std::string& path) {
+  if (absl::Status safe = CheckRelativePath(path); !safe.ok()) return safe;
+  const std::string source = JoinPath(checkpoints, path);
+  struct stat info {};
+  const bool is_folder = lstat(source.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+  absl::StatusOr<v1::Tree> tree =
+      is_folder ? blob::TreeOfFolder(source, blob::TreeOptions()) : TreeOfFile(source);
+  if (!tree.ok()) return tree.status();
+  for (v1::TreeEntry& entry : *tree->mutable_entries()) {
+    if (entry.link_target().empty()) {
+      const std::string file = is_folder ? JoinPath(source, entry.path()) : source;
+      absl::StatusOr<std::string> digest = client->UploadFile(file);
+      if (!digest.ok()) return digest.status();
+      entry.set_digest(*std::move(digest));
+    }
+    entry.set_path(is_folder ? JoinPath(path, entry.path()) : path);
+  }
+  return client->UploadBytes(tree->SerializeAsString());
+}
+
+bool HasOutputs(const std::string& folder) {
+  return std::any_of(std::begin(kOutputs), std::end(kOutputs), [&folder](const OutputFolder& out) {
+    return !IsEmpty(JoinPath(folder, out.folder));
+  });
+}
+
+absl::StatusOr<std::vector<v1::OutputTree>> UploadOutputs(blob::Client* client,
+                                                          const std::string& folder,
+                                                          const agent::v1::Assignment& assignment,
+                                                          int64_t step) {
+  std::vector<v1::OutputTree> outputs;
+  for (const OutputFolder& out : kOutputs) {
+    const std::string source = JoinPath(folder, out.folder);
+    if ((out.head_only && assignment.key().member() != 0) || IsEmpty(source)) continue;
+    absl::StatusOr<blob::Client::UploadStats> stats =
+        client->UploadFolder(source, blob::TreeOptions());
+    if (!stats.ok()) {
+      return absl::Status(stats.status().code(),
+                          absl::StrCat(out.folder, ": ", std::string(stats.status().message())));
+    }
+    v1::OutputTree& tree = outputs.emplace_back();
+    tree.set_kind(out.kind);
+    tree.set_digest(stats->digest);
+    tree.set_epoch(assignment.key().epoch());
+    tree.set_member(assignment.key().member());
+    tree.set_trial(assignment.trial());
+    if (tree.kind() == "checkpoint") tree.set_step(std::max(step, assignment.checkpoint_step()));
+  }
+  return outputs;
+}
+
+absl::Status Retry(const std::function<absl::Status()>& work,
+                   const std::function<bool()>& give_up) {
+  absl::Duration pause = absl::Milliseconds(100);
+  for (;;) {
+    const absl::Status status = work();
+    if (status.ok() || !MayRepeat(status) || give_up()) return status;
+    absl::SleepFor(pause);
+    pause = std::min(pause * 2, absl::Seconds(5));
+    if (give_up()) return status;
+  }
+}
+
+}  // namespace trainyard::worker

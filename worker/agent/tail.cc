@@ -1,0 +1,203 @@
+// See tail.h.
+#include "worker/agent/tail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "google/protobuf/util/time_util.h"
+#include "worker/core/launch_spec.h"
+
+namespace trainyard::worker {
+namespace {
+
+constexpr int64_t kChunkBytes = 64 << 10;
+constexpr size_t kNamesMax = 1000;
+constexpr char kMatched[] = "matched";  // up to where standard output gave its points
+
+// New bytes from `offset`, at most `bytes_max`; opens the file once it is there.
+std::string ReadNew(const std::string& path, FileDescriptor* file, int64_t offset,
+                    int64_t bytes_max) {
+  if (!file->valid()) *file = FileDescriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  std::string bytes;
+  if (!file->valid() || bytes_max <= 0) return bytes;
+  bytes.resize(static_cast<size_t>(bytes_max));
+  ssize_t n = 0;
+  do {
+    n = pread(file->get(), bytes.data(), bytes.size(), offset);
+  } while (n < 0 && errno == EINTR);
+  bytes.resize(n < 0 ? 0 : static_cast<size_t>(n));
+  return bytes;
+}
+
+nlohmann::json NumberOrText(double value) {
+  if (std::isfinite(value)) return value;
+  if (std::isnan(value)) return "nan";
+  return value > 0 ? "inf" : "-inf";
+}
+
+}  // namespace
+
+bool ParseMetricLine(const std::string& line, v1::MetricPoint* point) {
+  const nlohmann::json value = nlohmann::json::parse(line, nullptr, false);
+  if (!value.is_object() || !value.contains("name") || !value.contains("value")) return false;
+  const auto& number = value["value"];
+  if (!value["name"].is_string() || !(number.is_number() || number.is_string())) return false;
+  point->set_name(value["name"].get<std::string>());
+  point->set_value(number.is_number() ? number.get<double>()
+                                      : std::strtod(number.get<std::string>().c_str(), nullptr));
+  const auto integer = [&value](const char* key) {
+    const auto found = value.find(key);
+    return found != value.end() && found->is_number() ? found->get<int64_t>() : int64_t{0};
+  };
+  point->set_step(integer("step"));
+  point->set_rank(static_cast<int32_t>(integer("rank")));
+  *point->mutable_time() =
+      google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(integer("time_us"));
+  return true;
+}
+
+Tail::Tail(std::string folder, const agent::v1::Assignment& assignment)
+    : folder_(std::move(folder)), key_(assignment.key()) {
+  header_.set_job_id(assignment.job_id());
+  header_.set_project(assignment.project());
+  header_.set_trial(assignment.trial());
+  header_.set_job_uid(assignment.job_uid());
+  for (const agent::v1::RankSlot& slot : assignment.ranks()) {
+    for (const bool is_stderr : {false, true}) {
+      Stream stream;
+      stream.rank = slot.rank();
+      stream.is_stderr = is_stderr;
+      stream.path = folder_ + "/" + layout::RankLog(slot.rank(), is_stderr);
+      streams_.push_back(std::move(stream));
+    }
+  }
+  const std::string& pattern = assignment.metrics().regex();
+  if (!pattern.empty()) {
+    const std::string name = assignment.study_metrics().empty() ? "" : assignment.study_metrics(0);
+    auto regex = MetricRegex::Make(pattern, name);
+    if (regex.ok()) regex_ = *std::move(regex);
+    const absl::StatusOr<std::string> matched = ReadFile(folder_ + "/" + kMatched);
+    if (matched.ok()) matched_ = std::strtoll(matched->c_str(), nullptr, 10);
+  }
+}
+
+bool Tail::Read(int64_t bytes_max, bool flush, int64_t now_us, agent::v1::TelemetryBatch* batch) {
+  *batch = header_;
+  has_more_ = false;
+  has_partial_ = false;
+  for (Stream& stream : streams_) ReadStream(&stream, bytes_max, flush, now_us, batch);
+  ReadMetrics(bytes_max, batch);
+  return batch->logs_size() > 0 || batch->metrics_size() > 0;
+}
+
+void Tail::ReadStream(Stream* stream, int64_t bytes_max, bool flush, int64_t now_us,
+                      agent::v1::TelemetryBatch* batch) {
+  for (int64_t total = 0; total < bytes_max;) {
+    std::string bytes = ReadNew(stream->path, &stream->file, stream->offset, kChunkBytes);
+    if (bytes.empty()) return;
+    const bool full = static_cast<int64_t>(bytes.size()) == kChunkBytes;
+    const size_t end = bytes.find_last_of("\n\r");
+    if (end != std::string::npos) {
+      bytes.resize(end + 1);
+    } else if (!full && !flush) {
+      has_partial_ = true;
+      return;
+    }
+    agent::v1::LogChunk* const chunk = batch->add_logs();
+    *chunk->mutable_key() = key_;
+    chunk->set_rank(stream->rank);
+    chunk->set_is_stderr(stream->is_stderr);
+    chunk->set_offset(stream->offset);
+    chunk->set_time_us(now_us);
+    const bool first = stream == &streams_[0];
+    if (regex_ != nullptr && first && stream->offset >= matched_) MatchMetrics(bytes, now_us);
+    stream->offset += static_cast<int64_t>(bytes.size());
+    if (regex_ != nullptr && first) RememberMatched(stream->offset);
+    total += static_cast<int64_t>(bytes.size());
+    chunk->set_data(std::move(bytes));
+  }
+  has_more_ = true;
+}
+
+// Matches join the points of the program's own reports in metrics.jsonl, so that one file has the
+// one order of all points.
+void Tail::MatchMetrics(const std::string& text, int64_t now_us) {
+  std::string lines;
+  for (size_t start = 0; start < text.size();) {
+    size_t end = text.find('\n', start);
+    if (end == std::string::npos) end = text.size();
+    for (const MetricRegex::Match& match : regex_->Matches(text.substr(start, end - start))) {
+      const nlohmann::json line = {{"name", match.name},
+                                   {"step", match.step},
+                                   {"value", NumberOrText(match.value)},
+                                   {"rank", streams_[0].rank},
+                                   {"time_us", now_us}};
+      lines += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    }
+    start = end + 1;
+  }
+  if (lines.empty()) return;
+  const std::string path = folder_ + "/" + layout::kMetrics;
+  FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  // A full disk loses points of this source only; the log itself is there.
+  if (file.valid()) WriteAll(file.get(), lines).IgnoreError();
+}
+
+// A restarted agent reads the log again from its start, but must not add its points again.
+void Tail::RememberMatched(int64_t offset) {
+  if (offset <= matched_) return;
+  matched_ = offset;
+  WriteFileAtomically(folder_ + "/" + kMatched, std::to_string(offset), 0600).IgnoreError();
+}
+
+void Tail::ReadMetrics(int64_t bytes_max, agent::v1::TelemetryBatch* batch) {
+  const std::string bytes =
+      ReadNew(folder_ + "/" + layout::kMetrics, &metrics_, metrics_offset_, bytes_max);
+  has_more_ = has_more_ || static_cast<int64_t>(bytes.size()) == bytes_max;
+  agent::v1::MetricBatch* metrics = nullptr;
+  size_t start = 0;
+  for (size_t end; (end = bytes.find('\n', start)) != std::string::npos; start = end + 1) {
+    v1::MetricPoint point;
+    if (!ParseMetricLine(bytes.substr(start, end - start), &point)) continue;
+    if (metrics == nullptr) {
+      metrics = batch->add_metrics();
+      *metrics->mutable_key() = key_;
+      metrics->set_offset(points_);
+    }
+    if (names_.size() < kNamesMax) names_[point.name()] = true;
+    last_step_ = std::max(last_step_, point.step());
+    point.set_trial(header_.trial());
+    *metrics->add_points() = std::move(point);
+    ++points_;
+  }
+  metrics_offset_ += static_cast<int64_t>(start);
+}
+
+void Tail::End(agent::v1::TelemetryBatch* batch) {
+  if (batch->job_uid() == 0 && batch->logs_size() == 0 && batch->metrics_size() == 0) {
+    *batch = header_;
+  }
+  for (const Stream& stream : streams_) {
+    if (stream.offset == 0) continue;
+    agent::v1::LogChunk* const chunk = batch->add_logs();
+    *chunk->mutable_key() = key_;
+    chunk->set_rank(stream.rank);
+    chunk->set_is_stderr(stream.is_stderr);
+    chunk->set_offset(stream.offset);
+    chunk->set_end(true);
+  }
+}
+
+std::vector<std::string> Tail::metric_names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, unused] : names_) names.push_back(name);
+  return names;
+}
+
+}  // namespace trainyard::worker
