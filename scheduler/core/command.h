@@ -112,6 +112,7 @@ struct AgentConnect {
   std::string node_id;
   trainyard::v1::NodeInventory inventory;
   std::vector<agent::v1::MemberReport> members;
+  uint64_t first_unacked_fact = 0;  // of its Hello; 1: a new agent, or one that lost its disk
 };
 struct AgentLoss {
   std::string node_id;

@@ -24,6 +24,8 @@ namespace trainyard::core {
 struct Decision {
   std::vector<journal::v1::Event> events;  // sequence is given at append
   Reply reply;
+  bool ignored_fact =
+      false;  // a fact that made no sense (old epoch, unknown member): nothing changed
 };
 absl::StatusOr<Decision> Decide(const State& state, const Command& command);
 

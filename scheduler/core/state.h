@@ -4,7 +4,9 @@
 #ifndef TRAINYARD_SCHEDULER_CORE_STATE_H_
 #define TRAINYARD_SCHEDULER_CORE_STATE_H_
 
+#include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -25,6 +27,14 @@ using TrialPtr = std::shared_ptr<const journal::v1::TrialRow>;
 using AgentPtr = std::shared_ptr<const journal::v1::AgentRow>;
 using TokenPtr = std::shared_ptr<const journal::v1::TokenRow>;
 using TrialKey = std::pair<uint64_t, int32_t>;  // study uid, trial id
+
+// What the unreleased members on one node hold together.
+struct NodeUse {
+  int64_t cpu_milli = 0;
+  int64_t memory_bytes = 0;
+  int32_t members = 0;
+  std::map<std::string, int32_t> device_milli;  // by uuid; absent: free
+};
 
 struct State {
   journal::v1::ServerRow server;
@@ -49,7 +59,21 @@ struct State {
   absl::btree_set<uint64_t> active_runs;   // an attempt holds or may hold devices
   absl::btree_set<uint64_t> live_studies;  // active
   std::map<std::string, std::set<uint64_t>> runs_by_node;  // runs with an unreleased member there
-  std::set<std::pair<int64_t, uint64_t>> request_times;    // for pruning: (time, hash of key)
+  std::deque<std::pair<int64_t, std::string>> request_times;  // for pruning: (time, key), rising
+  std::map<std::string, NodeUse> node_use;                    // by node id; absent: nothing held
+  std::set<TrialKey> open_trials;                    // not ended, of studies that are not over
+  absl::btree_set<uint64_t> hungry_studies;          // want suggestions, see NeededSuggestions
+  std::set<std::pair<int64_t, uint64_t>> deadlines;  // (wall micros, run uid): what Tick looks at
+  absl::flat_hash_map<uint64_t, int64_t> deadline_of_run;
+
+  // Names of jobs that left memory stay taken: hash of "project/job", and the uid.
+  absl::flat_hash_map<uint64_t, uint64_t> old_names;
+  // Equal specs that arrive near each other share one object: the last spec of each hash slot.
+  struct SharedSpec {
+    std::string digest;
+    SpecPtr spec;
+  };
+  std::array<SharedSpec, 256> shared_specs;
 };
 
 // What one Apply changed: for entity rows, the read view and Demand.

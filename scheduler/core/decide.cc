@@ -1,0 +1,127 @@
+// Decide: which machine answers which command. See core.h.
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "common/errors.h"
+#include "scheduler/core/admin.h"
+#include "scheduler/core/agent_machine.h"
+#include "scheduler/core/attempt_machine.h"
+#include "scheduler/core/core.h"
+#include "scheduler/core/deadline.h"
+#include "scheduler/core/draft.h"
+#include "scheduler/core/job_machine.h"
+#include "scheduler/core/requests.h"
+#include "scheduler/core/run_machine.h"
+#include "scheduler/core/state_rows.h"
+#include "scheduler/core/study_machine.h"
+#include "scheduler/core/trial_machine.h"
+
+namespace trainyard::core {
+namespace {
+
+constexpr int kDueInOneTick = 256;  // the rest is due in the next one
+
+absl::Status CheckSystem(const Draft& draft) {
+  if (draft.principal().is_system) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kPermissionDenied, "PERMISSION_DENIED",
+                   "only the scheduler itself may ask for this", "");
+}
+
+// One answer per kind of command; all give StatusOr<Reply>.
+struct Decider {
+  Draft* draft;
+  bool* ignored;
+
+  using Result = absl::StatusOr<Reply>;
+  Result operator()(const StartServer& c) const { return Start(c, draft); }
+  Result operator()(const CreateProject& c) const { return MakeProject(c, draft); }
+  Result operator()(const SetTier& c) const { return PutTier(c, draft); }
+  Result operator()(const CreateToken& c) const { return AddToken(c, draft); }
+  Result operator()(const RevokeToken& c) const { return DropToken(c, draft); }
+  Result operator()(const SubmitJob& c) const { return Submit(c, draft); }
+  Result operator()(const CancelJob& c) const { return Cancel(c, draft); }
+  Result operator()(const SetJobLabels& c) const { return SetLabels(c, draft); }
+  Result operator()(const PauseJob& c) const { return Pause(c, draft); }
+  Result operator()(const CreateStudy& c) const { return MakeStudy(c, draft); }
+  Result operator()(const DeleteStudy& c) const { return RemoveStudy(c, draft); }
+  Result operator()(const AskTrials& c) const { return AskForTrials(c, draft); }
+  Result operator()(const AddMeasurement& c) const { return TellMeasurement(c, draft); }
+  Result operator()(const CompleteTrial& c) const { return TellCompletion(c, draft); }
+  Result operator()(const DrainNode& c) const { return Drain(c, draft); }
+  Result operator()(const AgentJoin& c) const { return Join(c, draft); }
+  Result operator()(const AgentConnect& c) const { return Connect(c, draft); }
+  Result operator()(const AgentLoss& c) const { return Lose(c, draft); }
+  Result operator()(const ApplySuggestions& c) const { return TakeSuggestions(c, draft); }
+  Result operator()(const ApplyStops& c) const { return TakeStops(c, draft); }
+  Result operator()(const ApplyStudyStop& c) const { return TakeStudyStop(c, draft); }
+
+  Result operator()(const AgentFact& c) const { return Noted(TakeFact(c, draft)); }
+  Result operator()(const ReportMeasurements& c) const { return Noted(TakeMeasurements(c, draft)); }
+
+  Result operator()(const ApplyPlan& plan) const {
+    if (absl::Status status = CheckSystem(*draft); !status.ok()) return status;
+    for (const auto& [run_uid, reason] : plan.preemptions) {
+      StopAttempt(run_uid, wire::STOP_PREEMPT, nullptr, draft);
+    }
+    // What does not fit any more goes on waiting and is planned again.
+    for (const PlacedRun& placement : plan.placements) PlaceRun(placement, draft).IgnoreError();
+    return Reply();
+  }
+
+  Result operator()(const Tick&) const {
+    if (absl::Status status = CheckSystem(*draft); !status.ok()) return status;
+    std::vector<uint64_t> due;
+    for (const auto& [time_us, run_uid] : draft->state().deadlines) {
+      if (time_us > draft->now_us() || due.size() >= kDueInOneTick) break;
+      due.push_back(run_uid);
+    }
+    for (const uint64_t run_uid : due) RunIsDue(run_uid, draft);
+    return Reply();
+  }
+
+ private:
+  Result Noted(const absl::StatusOr<bool>& news) const {
+    if (!news.ok()) return news.status();
+    *ignored = !*news;
+    return Reply();
+  }
+};
+
+}  // namespace
+
+absl::StatusOr<Decision> Decide(const State& state, const Command& command) {
+  Draft draft(state, command);
+  Decision decision;
+  absl::StatusOr<std::optional<Reply>> answer = FindAnswer(state, command, draft.now_us());
+  if (!answer.ok()) return answer.status();
+  if (answer->has_value()) {
+    decision.reply = *std::move(*answer);
+    return decision;
+  }
+  absl::StatusOr<Reply> reply = std::visit(Decider{&draft, &decision.ignored_fact}, command.body);
+  if (!reply.ok()) return reply.status();
+  RememberAnswer(*reply, &draft);
+  decision.reply = *std::move(reply);
+  decision.events = std::move(draft.events());
+  return decision;
+}
+
+int64_t NextDeadline(const State& state) {
+  return state.deadlines.empty() ? kNever : state.deadlines.begin()->first;
+}
+
+std::vector<SuggestionNeed> NeededSuggestions(const State& state) {
+  std::vector<SuggestionNeed> needs;
+  for (const uint64_t uid : state.hungry_studies) {
+    const records::StudyRow& study = *state.studies.at(uid);
+    const JobPtr& job = state.jobs.at(study.job_uid());
+    if (job->paused() || job->cancel_requested()) continue;
+    needs.push_back({uid, study.next_trial(), SuggestionsWanted(study)});
+  }
+  return needs;
+}
+
+}  // namespace trainyard::core

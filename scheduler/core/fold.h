@@ -1,0 +1,27 @@
+// Folding one event into rows, without policy: the same function serves the state and drafts, and
+// events of older binaries. A fold never refuses: an event about something unknown changes nothing.
+#ifndef TRAINYARD_SCHEDULER_CORE_FOLD_H_
+#define TRAINYARD_SCHEDULER_CORE_FOLD_H_
+
+#include "scheduler/core/rows.h"
+
+namespace trainyard::core {
+
+void Fold(const records::Event& event, Rows* rows);
+
+// Parts of Fold by noun; each handles the kinds of its file alone.
+void FoldCluster(const records::Event& event, Rows* rows);  // server, projects, tiers, tokens
+void FoldAgent(const records::Event& event, Rows* rows);
+void FoldJob(const records::Event& event, Rows* rows);
+void FoldRun(const records::Event& event, Rows* rows);
+void FoldAttempt(const records::Event& event, Rows* rows);
+void FoldMember(const records::Event& event, Rows* rows);  // facts of agents
+void FoldStudy(const records::Event& event, Rows* rows);
+
+// The member of `attempt` of that number, null when there is none.
+records::MemberRow* MemberOf(records::AttemptRow* attempt, int32_t member);
+const records::MemberRow* MemberOf(const records::AttemptRow& attempt, int32_t member);
+
+}  // namespace trainyard::core
+
+#endif  // TRAINYARD_SCHEDULER_CORE_FOLD_H_

@@ -1,0 +1,97 @@
+// Terminal jobs leave memory; and loaded rows get their indexes. See core.h.
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "scheduler/core/capacity.h"
+#include "scheduler/core/core.h"
+#include "scheduler/core/state_rows.h"
+
+namespace trainyard::core {
+namespace {
+
+// Whether the run's members are gone, or on nodes that are away: when such an agent comes back with
+// one of them, the member is stale and holds its node back until it is gone.
+bool NothingLives(const State& state, const records::RunRow& run) {
+  if (run.state() != records::R_DONE || run.settle_us() > 0) return false;
+  bool lives = false;
+  ForEachHold(run, [&](const records::MemberRow& member) {
+    const auto agent = state.agents.find(member.node_id());
+    lives |= agent != state.agents.end() && agent->second->connected();
+  });
+  return !lives;
+}
+
+std::vector<uint64_t> RunsOf(const State& state, const records::JobRow& job) {
+  std::vector<uint64_t> runs;
+  if (job.run_uid() != 0) runs.push_back(job.run_uid());
+  for (auto it = state.trials.lower_bound({job.study_uid(), 0});
+       job.study_uid() != 0 && it != state.trials.end() && it->first.first == job.study_uid();
+       ++it) {
+    if (it->second->run_uid() != 0) runs.push_back(it->second->run_uid());
+  }
+  return runs;
+}
+
+}  // namespace
+
+bool MayForget(const State& state, uint64_t job_uid) {
+  const auto job = state.jobs.find(job_uid);
+  if (job == state.jobs.end() || !IsTerminal(job->second->state())) return false;
+  const std::vector<uint64_t> runs = RunsOf(state, *job->second);
+  return std::all_of(runs.begin(), runs.end(), [&](uint64_t uid) {
+    const auto run = state.runs.find(uid);
+    return run == state.runs.end() || NothingLives(state, *run->second);
+  });
+}
+
+void Forget(uint64_t job_uid, State* state) {
+  const auto found = state->jobs.find(job_uid);
+  if (found == state->jobs.end()) return;
+  const JobPtr job = found->second;
+  Touched ignored;
+  StateRows rows(state, &ignored);
+  for (const uint64_t uid : RunsOf(*state, *job)) rows.EraseRun(uid);
+  if (const uint64_t study_uid = job->study_uid(); study_uid != 0) {
+    state->trials.erase(state->trials.lower_bound({study_uid, 0}),
+                        state->trials.lower_bound({study_uid + 1, 0}));
+    state->open_trials.erase(state->open_trials.lower_bound({study_uid, 0}),
+                             state->open_trials.lower_bound({study_uid + 1, 0}));
+    state->study_by_name.erase(NameKey(job->project(), job->job_id()));
+    state->live_studies.erase(study_uid);
+    state->hungry_studies.erase(study_uid);
+    state->studies.erase(study_uid);
+  }
+  const std::string key = NameKey(job->project(), job->job_id());
+  state->old_names[NameHash(key)] = job_uid;
+  state->job_by_name.erase(key);
+  state->specs.erase(job_uid);
+  state->jobs.erase(job_uid);
+}
+
+void RebuildIndexes(State* state) {
+  State loaded = std::move(*state);
+  *state = State();
+  state->sequence = loaded.sequence;
+  state->old_names = std::move(loaded.old_names);
+  Touched ignored;
+  StateRows rows(state, &ignored);
+  rows.PutServer(loaded.server);
+  for (auto& [name, project] : loaded.projects) rows.PutProject(project);
+  for (auto& [name, tier] : loaded.tiers) rows.PutTier(tier);
+  for (auto& [id, token] : loaded.tokens) rows.PutToken(std::move(token));
+  for (auto& [id, agent] : loaded.agents) rows.PutAgent(std::move(agent));
+  for (auto& [uid, job] : loaded.jobs) rows.PutJob(std::move(job));
+  state->specs = std::move(loaded.specs);
+  for (auto& [uid, study] : loaded.studies) rows.PutStudy(std::move(study));
+  for (auto& [uid, run] : loaded.runs) rows.PutRun(std::move(run));
+  for (auto& [key, trial] : loaded.trials) rows.PutTrial(std::move(trial));
+  std::vector<records::RequestRow> requests;
+  for (auto& [key, request] : loaded.requests) requests.push_back(std::move(request));
+  std::sort(requests.begin(), requests.end(), [](const auto& a, const auto& b) {
+    return std::make_pair(a.time_us(), a.key()) < std::make_pair(b.time_us(), b.key());
+  });
+  for (const records::RequestRow& request : requests) rows.PutRequest(request);
+}
+
+}  // namespace trainyard::core

@@ -1,0 +1,60 @@
+// See requests.h.
+#include "scheduler/core/requests.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/errors.h"
+#include "scheduler/core/state_rows.h"
+
+namespace trainyard::core {
+namespace {
+
+constexpr size_t kRequestIdMax = 128;
+
+std::string KeyOf(const Command& command) {
+  return absl::StrCat(command.principal.name, "\n", command.request_id);
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<Reply>> FindAnswer(const State& state, const Command& command,
+                                                int64_t now_us) {
+  if (command.request_id.empty()) return std::nullopt;
+  if (command.request_id.size() > kRequestIdMax) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "OUT_OF_RANGE",
+                     absl::StrCat("the request id has ", command.request_id.size(), " characters"),
+                     absl::StrCat("use at most ", kRequestIdMax), "request_id");
+  }
+  const auto found = state.requests.find(KeyOf(command));
+  if (found == state.requests.end()) return std::nullopt;
+  const records::RequestRow& request = found->second;
+  if (request.time_us() < now_us - kRequestKeepUs) return std::nullopt;
+  if (request.body_hash() != command.body_hash) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
+                     absl::StrCat("request id ", command.request_id,
+                                  " was used before for a request with another content"),
+                     "use a new request id for each new request", "request_id");
+  }
+  Reply reply;
+  reply.uid = request.uid();
+  reply.name = request.result();
+  reply.trials.assign(request.trials().begin(), request.trials().end());
+  reply.repeated = true;
+  return reply;
+}
+
+void RememberAnswer(const Reply& reply, Draft* draft) {
+  const Command& command = draft->command();
+  // An ask that was answered in part is asked again with the same id.
+  if (command.request_id.empty() || draft->events().empty() || reply.short_by > 0) return;
+  records::RequestRow* request = draft->events().back().mutable_request();
+  request->set_key(KeyOf(command));
+  request->set_body_hash(command.body_hash);
+  request->set_result(reply.name);
+  request->set_time_us(draft->now_us());
+  request->set_uid(reply.uid);
+  for (const int32_t trial : reply.trials) request->add_trials(trial);
+}
+
+}  // namespace trainyard::core

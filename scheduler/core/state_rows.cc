@@ -1,0 +1,239 @@
+// See state_rows.h.
+#include "scheduler/core/state_rows.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/sha256.h"
+#include "scheduler/core/capacity.h"
+#include "scheduler/core/deadline.h"
+
+namespace trainyard::core {
+namespace {
+
+template <class Map, class Key>
+auto Find(const Map& map, const Key& key) -> typename Map::mapped_type {
+  const auto it = map.find(key);
+  return it == map.end() ? typename Map::mapped_type() : it->second;
+}
+
+template <class Set, class Value>
+void Keep(bool wanted, const Value& value, Set* set) {
+  if (wanted) {
+    set->insert(value);
+  } else {
+    set->erase(value);
+  }
+}
+
+}  // namespace
+
+JobPtr StateRows::Job(uint64_t uid) const { return Find(state_->jobs, uid); }
+SpecPtr StateRows::Spec(uint64_t job_uid) const { return Find(state_->specs, job_uid); }
+RunPtr StateRows::Run(uint64_t uid) const { return Find(state_->runs, uid); }
+StudyPtr StateRows::Study(uint64_t uid) const { return Find(state_->studies, uid); }
+TrialPtr StateRows::Trial(TrialKey key) const { return Find(state_->trials, key); }
+AgentPtr StateRows::Agent(const std::string& node_id) const {
+  return Find(state_->agents, node_id);
+}
+TokenPtr StateRows::Token(const std::string& id) const { return Find(state_->tokens, id); }
+
+void StateRows::PutServer(const records::ServerRow& row) {
+  const bool restarted = row.start_us() != state_->server.start_us();
+  state_->server = row;
+  touched_->server = true;
+  if (!restarted) return;
+  for (const uint64_t uid : state_->active_runs) IndexDeadline(*state_->runs.at(uid));
+}
+
+void StateRows::PutJob(JobPtr row) {
+  touched_->jobs.insert(row->uid());
+  JobPtr& slot = state_->jobs[row->uid()];
+  if (slot == nullptr) {
+    state_->job_by_name[NameKey(row->project(), row->job_id())] = row->uid();
+  }
+  slot = std::move(row);
+}
+
+void StateRows::PutSpec(uint64_t job_uid, const v1::JobSpec& spec) {
+  const std::string digest = Sha256Of(spec.SerializeAsString());
+  State::SharedSpec& shared = state_->shared_specs[static_cast<uint8_t>(digest[0])];
+  // Maps inside a spec may serialize in another order: then equal specs are merely not shared.
+  if (shared.digest != digest) {
+    shared.digest = digest;
+    shared.spec = std::make_shared<const v1::JobSpec>(spec);
+  }
+  state_->specs[job_uid] = shared.spec;
+}
+
+void StateRows::PutRun(RunPtr row) {
+  const uint64_t uid = row->uid();
+  touched_->runs.insert(uid);
+  RunPtr& slot = state_->runs[uid];
+  IndexHolds(slot.get(), row.get());
+  Keep(row->state() == records::R_WAITING || row->state() == records::R_BACKING_OFF, uid,
+       &state_->waiting_runs);
+  Keep(row->state() == records::R_ACTIVE || HoldsAnything(*row), uid, &state_->active_runs);
+  slot = std::move(row);
+  IndexDeadline(*slot);
+}
+
+void StateRows::EraseRun(uint64_t uid) {
+  const auto it = state_->runs.find(uid);
+  if (it == state_->runs.end()) return;
+  IndexHolds(it->second.get(), nullptr);
+  DropDeadline(uid);
+  state_->waiting_runs.erase(uid);
+  state_->active_runs.erase(uid);
+  state_->runs.erase(it);
+}
+
+void StateRows::IndexHolds(const records::RunRow* old, const records::RunRow* now) {
+  if (old != nullptr && now != nullptr && SameHolds(*old, *now)) return;
+  const auto count = [this](const records::RunRow& run, int sign) {
+    ForEachHold(run, [&](const records::MemberRow& member) {
+      NodeUse& use = state_->node_use[member.node_id()];
+      CountHold(member, sign, &use);
+      if (use.members == 0) state_->node_use.erase(member.node_id());
+      std::set<uint64_t>& runs = state_->runs_by_node[member.node_id()];
+      Keep(sign > 0, run.uid(), &runs);
+      if (runs.empty()) state_->runs_by_node.erase(member.node_id());
+    });
+  };
+  if (old != nullptr) count(*old, -1);
+  if (now != nullptr) count(*now, +1);
+}
+
+void StateRows::DropDeadline(uint64_t run_uid) {
+  const auto it = state_->deadline_of_run.find(run_uid);
+  if (it == state_->deadline_of_run.end()) return;
+  state_->deadlines.erase({it->second, run_uid});
+  state_->deadline_of_run.erase(it);
+}
+
+void StateRows::IndexDeadline(const records::RunRow& run) {
+  const Deadline deadline = DeadlineOf(*this, run);
+  const auto it = state_->deadline_of_run.find(run.uid());
+  if (it != state_->deadline_of_run.end() && it->second == deadline.time_us) return;
+  DropDeadline(run.uid());
+  if (deadline.time_us == kNever) return;
+  state_->deadlines.insert({deadline.time_us, run.uid()});
+  state_->deadline_of_run[run.uid()] = deadline.time_us;
+}
+
+void StateRows::PutStudy(StudyPtr row) {
+  const uint64_t uid = row->uid();
+  touched_->studies.insert(uid);
+  const bool active = row->state() == v1::Study::ACTIVE_STUDY;
+  StudyPtr& slot = state_->studies[uid];
+  const std::string key = NameKey(row->project(), row->study_id());
+  if (slot == nullptr) state_->study_by_name[key] = uid;
+  if (row->deleted() && Find(state_->study_by_name, key) == uid) state_->study_by_name.erase(key);
+  const bool ended = slot != nullptr && slot->state() == v1::Study::ACTIVE_STUDY && !active;
+  slot = std::move(row);
+  Keep(active, uid, &state_->live_studies);
+  Keep(SuggestionsWanted(*slot) > 0, uid, &state_->hungry_studies);
+  if (!ended) return;
+  auto it = state_->open_trials.lower_bound({uid, 0});
+  while (it != state_->open_trials.end() && it->first == uid) {
+    const bool open = IsOpen(*state_->trials.at(*it), slot.get());
+    it = open ? std::next(it) : state_->open_trials.erase(it);
+  }
+}
+
+void StateRows::PutTrial(TrialPtr row) {
+  const TrialKey key(row->study_uid(), row->id());
+  touched_->trials.insert(key);
+  Keep(IsOpen(*row, Study(key.first).get()), key, &state_->open_trials);
+  state_->trials[key] = std::move(row);
+}
+
+void StateRows::PutAgent(AgentPtr row) {
+  touched_->agents.insert(row->node_id());
+  state_->agents[row->node_id()] = std::move(row);
+}
+
+void StateRows::PutToken(TokenPtr row) {
+  touched_->tokens.insert(row->id());
+  TokenPtr& slot = state_->tokens[row->id()];
+  if (slot != nullptr && slot->hash() != row->hash()) state_->token_by_hash.erase(slot->hash());
+  state_->token_by_hash[row->hash()] = row->id();
+  slot = std::move(row);
+}
+
+void StateRows::PutTier(const v1::ScaleTier& tier) {
+  touched_->settings = true;
+  state_->tiers[tier.name()] = tier;
+}
+
+void StateRows::PutProject(const records::ProjectRow& project) {
+  touched_->settings = true;
+  state_->projects[project.project_id()] = project;
+}
+
+void StateRows::PutRequest(const records::RequestRow& request) {
+  touched_->requests.insert(request.key());
+  state_->requests[request.key()] = request;
+  state_->request_times.emplace_back(request.time_us(), request.key());
+}
+
+void StateRows::PruneRequests(int64_t now_us) {
+  for (int i = 0; i < 4 && !state_->request_times.empty(); ++i) {
+    const auto& [time_us, key] = state_->request_times.front();
+    if (time_us >= now_us - kRequestKeepUs) return;
+    const auto it = state_->requests.find(key);
+    if (it != state_->requests.end() && it->second.time_us() == time_us) {
+      touched_->requests.insert(key);
+      state_->requests.erase(it);
+    }
+    state_->request_times.pop_front();
+  }
+}
+
+int SuggestionsWanted(const records::StudyRow& study) {
+  if (study.state() != v1::Study::ACTIVE_STUDY || study.exhausted() || study.job_uid() == 0) {
+    return 0;  // ask/tell studies get suggestions when somebody asks
+  }
+  const int64_t parallel = std::max<int64_t>(study.parallel_trials(), 1);
+  const int64_t running = study.counts().active() + study.counts().stopping();
+  // Samplers that learn nothing from results work ahead; the others wait for the newest result.
+  const v1::StudySpec::Algorithm algorithm = study.spec().algorithm();
+  const bool learns = algorithm == v1::StudySpec::TPE || algorithm == v1::StudySpec::GP ||
+                      algorithm == v1::StudySpec::CMA_ES || algorithm == v1::StudySpec::PBT ||
+                      algorithm == v1::StudySpec::BOHB;
+  const int64_t target = learns ? parallel - running : parallel;
+  int64_t wanted = target - study.counts().requested();
+  if (study.max_trials() > 0) {
+    wanted = std::min(wanted, study.max_trials() - (std::max(study.next_trial(), 1) - 1));
+  }
+  return static_cast<int>(std::clamp<int64_t>(wanted, 0, 1000));
+}
+
+bool IsOpen(const records::TrialRow& trial, const records::StudyRow* study) {
+  if (IsTerminal(trial.state())) return false;
+  if (trial.state() != v1::REQUESTED) return true;
+  return study != nullptr && study->state() == v1::Study::ACTIVE_STUDY;
+}
+
+bool IsTerminal(v1::JobState state) {
+  return state == v1::SUCCEEDED || state == v1::FAILED || state == v1::CANCELLED ||
+         state == v1::EXPIRED;
+}
+bool IsTerminal(records::AttemptState state) { return state >= records::A_SUCCEEDED; }
+bool IsTerminal(v1::TrialState state) {
+  return state == v1::TRIAL_SUCCEEDED || state == v1::INFEASIBLE;
+}
+
+std::string NameKey(absl::string_view project, absl::string_view name) {
+  return absl::StrCat(project, "/", name);
+}
+
+uint64_t NameHash(absl::string_view name_key) {
+  const std::string digest = Sha256Of(name_key);
+  uint64_t hash = 0;
+  for (int i = 0; i < 8; ++i) hash = hash << 8 | static_cast<uint8_t>(digest[i]);
+  return hash;
+}
+
+}  // namespace trainyard::core

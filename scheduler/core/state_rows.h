@@ -1,0 +1,67 @@
+// The state as rows: every put keeps the indexes of State and notes what was touched. The only code
+// that writes a State.
+#ifndef TRAINYARD_SCHEDULER_CORE_STATE_ROWS_H_
+#define TRAINYARD_SCHEDULER_CORE_STATE_ROWS_H_
+
+#include <string>
+
+#include "scheduler/core/rows.h"
+
+namespace trainyard::core {
+
+class StateRows : public Rows {
+ public:
+  StateRows(State* state, Touched* touched) : state_(state), touched_(touched) {}
+
+  const records::ServerRow& Server() const override { return state_->server; }
+  JobPtr Job(uint64_t uid) const override;
+  SpecPtr Spec(uint64_t job_uid) const override;
+  RunPtr Run(uint64_t uid) const override;
+  StudyPtr Study(uint64_t uid) const override;
+  TrialPtr Trial(TrialKey key) const override;
+  AgentPtr Agent(const std::string& node_id) const override;
+  TokenPtr Token(const std::string& id) const override;
+
+  void PutServer(const records::ServerRow& row) override;
+  void PutJob(JobPtr row) override;
+  void PutSpec(uint64_t job_uid, const v1::JobSpec& spec) override;
+  void PutRun(RunPtr row) override;
+  void PutStudy(StudyPtr row) override;
+  void PutTrial(TrialPtr row) override;
+  void PutAgent(AgentPtr row) override;
+  void PutToken(TokenPtr row) override;
+  void PutTier(const v1::ScaleTier& tier) override;
+  void PutProject(const records::ProjectRow& project) override;
+  void PutRequest(const records::RequestRow& request) override;
+
+  // Drops request ids older than seven days, at most a few: called once per event, it keeps up.
+  void PruneRequests(int64_t now_us);
+  // Takes a run out of every index and out of the state.
+  void EraseRun(uint64_t uid);
+
+ private:
+  void IndexHolds(const records::RunRow* old, const records::RunRow* now);
+  void IndexDeadline(const records::RunRow& run);
+  void DropDeadline(uint64_t run_uid);
+
+  State* const state_;
+  Touched* const touched_;
+};
+
+// Seven days: how long a request id is remembered.
+inline constexpr int64_t kRequestKeepUs = 7 * kDayUs;
+
+// How many suggestions a live study wants now, see NeededSuggestions; 0 when none.
+int SuggestionsWanted(const records::StudyRow& study);
+// Whether a trial belongs into State::open_trials.
+bool IsOpen(const records::TrialRow& trial, const records::StudyRow* study);
+bool IsTerminal(v1::JobState state);
+bool IsTerminal(records::AttemptState state);
+bool IsTerminal(v1::TrialState state);
+// "project/name", the key of the name indexes.
+std::string NameKey(absl::string_view project, absl::string_view name);
+uint64_t NameHash(absl::string_view name_key);
+
+}  // namespace trainyard::core
+
+#endif  // TRAINYARD_SCHEDULER_CORE_STATE_ROWS_H_

@@ -1,0 +1,78 @@
+// See timeline.h.
+#include "scheduler/core/timeline.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "scheduler/core/state_rows.h"
+
+namespace trainyard::core {
+namespace {
+
+constexpr int kFirstKept = 10;
+
+v1::JobState OfRun(const records::RunRow& run) {
+  switch (run.state()) {
+    case records::R_WAITING:
+    case records::R_BACKING_OFF:
+      return v1::QUEUED;
+    case records::R_PAUSED:
+      return v1::PAUSED;
+    case records::R_ACTIVE:
+      return run.attempt().running_us() > 0 ? v1::RUNNING : v1::PREPARING;
+    default:
+      return v1::JOB_STATE_UNSPECIFIED;
+  }
+}
+
+// A tuning job runs from its first rank to its end, whatever its single runs do meanwhile.
+v1::JobState OfTrialRun(const records::JobRow& job, const records::RunRow* run) {
+  const bool active = run != nullptr && run->state() == records::R_ACTIVE;
+  if (job.paused() && !active) return v1::PAUSED;
+  if (job.start_us() > 0) return v1::RUNNING;
+  return active || job.state() == v1::PREPARING ? v1::PREPARING : v1::QUEUED;
+}
+
+}  // namespace
+
+void AddTimeline(int64_t time_us, absl::string_view what, absl::string_view detail,
+                 records::JobRow* job) {
+  auto* timeline = job->mutable_timeline();
+  if (timeline->empty()) {
+    v1::TimelineEvent* queued = timeline->Add();
+    SetTimestamp(job->create_us(), queued->mutable_time());
+    queued->set_what("queued");
+  }
+  if (timeline->size() >= kTimelineMax) timeline->DeleteSubrange(kFirstKept, 1);
+  v1::TimelineEvent* line = timeline->Add();
+  SetTimestamp(time_us, line->mutable_time());
+  line->set_what(std::string(what));
+  line->set_detail(std::string(detail));
+}
+
+v1::JobState DeriveState(const records::JobRow& job, const records::RunRow* run) {
+  if (job.cancel_requested()) return v1::CANCELLING;
+  if (job.study_uid() != 0) return OfTrialRun(job, run);
+  const v1::JobState state = run == nullptr ? v1::QUEUED : OfRun(*run);
+  // A run that is done leaves the job's last state to JobEnded.
+  return state == v1::JOB_STATE_UNSPECIFIED ? job.state() : state;
+}
+
+void FoldIntoJob(const records::Event& event, uint64_t run_uid, absl::string_view what,
+                 absl::string_view detail, Rows* rows) {
+  const RunPtr run = rows->Run(run_uid);
+  if (run == nullptr) return;
+  const JobPtr job = rows->Job(run->job_uid());
+  if (job == nullptr || IsTerminal(job->state())) return;
+  const bool starts = job->start_us() == 0 && run->attempt().running_us() > 0;
+  if (what.empty() && !starts && DeriveState(*job, run.get()) == job->state()) return;
+  EditJob(rows, job->uid(), event.sequence(), [&](records::JobRow* row) {
+    if (starts) row->set_start_us(run->attempt().running_us());
+    row->set_state(DeriveState(*row, run.get()));
+    if (what.empty()) return;
+    const std::string prefix = run->trial() > 0 ? absl::StrCat("trial ", run->trial(), " ") : "";
+    AddTimeline(event.time_us(), absl::StrCat(prefix, what), detail, row);
+  });
+}
+
+}  // namespace trainyard::core

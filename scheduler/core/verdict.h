@@ -1,0 +1,30 @@
+// Judging an attempt that is over: what it was, why, and what becomes of its run. Budgets apart:
+// user failures (spec, default 0), infrastructure failures (spec, default 5, with back-off from 1 s
+// doubling to 5 min), preemptions free. Pure.
+#ifndef TRAINYARD_SCHEDULER_CORE_VERDICT_H_
+#define TRAINYARD_SCHEDULER_CORE_VERDICT_H_
+
+#include "scheduler/core/rows.h"
+
+namespace trainyard::core {
+
+// Who pays for a cause.
+enum class Blame { kNobody, kUser, kInfrastructure, kStop };
+Blame BlameOf(v1::ExitCause cause);
+
+// A member that will say nothing more: exited, gone, or its node is lost.
+bool IsOver(const Rows& rows, const records::MemberRow& member);
+// Every member that has not exited well is over.
+bool AllOver(const Rows& rows, const records::AttemptRow& attempt);
+// Every member exited with 0 by itself, outputs published.
+bool Succeeded(const records::AttemptRow& attempt);
+
+// How long a run waits after its n-th failure in a row, n from 1.
+int64_t BackOffUs(int failures);
+
+// The whole AttemptEnded, complete in itself. Members that are not over count as lost.
+records::AttemptEnded Judge(const Rows& rows, const records::RunRow& run, int64_t now_us);
+
+}  // namespace trainyard::core
+
+#endif  // TRAINYARD_SCHEDULER_CORE_VERDICT_H_
