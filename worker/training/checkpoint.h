@@ -1,7 +1,7 @@
 // Checkpoints on disk: <folder>/step_<N>/ holds one safetensors file a shard and manifest.json with
-// their sizes and SHA-256 (and its own). The folder appears under its name by one rename, after everything in it
-// is durable: a reader meets a whole checkpoint or none. What was committed never changes.
-// Thread-safe for different steps.
+// their sizes and SHA-256 (and its own). The folder appears under its name by one rename, after
+// everything in it is durable: a reader meets a whole checkpoint or none. What was committed never
+// changes. Thread-safe for different steps.
 #ifndef TRAINYARD_WORKER_TRAINING_CHECKPOINT_H_
 #define TRAINYARD_WORKER_TRAINING_CHECKPOINT_H_
 

@@ -10,6 +10,7 @@
 #include "common/errors.h"
 #include "worker/training/aligned_memory.h"
 #include "worker/training/mpi_communicator.h"
+#include "worker/training/shared_communicator.h"
 
 namespace trainyard::training {
 namespace {
@@ -102,6 +103,21 @@ std::unique_ptr<Communicator> CreateSingleCommunicator() {
 
 absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const RankContext& context) {
   if (context.world_size == 1) return CreateSingleCommunicator();
+  const char* const wanted = std::getenv("TRAINYARD_COMMUNICATOR");
+  const absl::string_view name = wanted == nullptr ? "" : wanted;
+  if (name == "mpi") return CreateMpiCommunicator(context);
+  if (!name.empty() && name != "shared") {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
+                     absl::StrCat("TRAINYARD_COMMUNICATOR=", name, " is not known"),
+                     "set it to mpi or shared, or unset it");
+  }
+  if (context.one_node()) return CreateSharedCommunicator(context);
+  if (name == "shared") {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
+                     absl::StrCat("only ", context.local_world_size, " of ", context.world_size,
+                                  " ranks are on this node; shared memory does not reach the rest"),
+                     "unset TRAINYARD_COMMUNICATOR");
+  }
   return CreateMpiCommunicator(context);
 }
 

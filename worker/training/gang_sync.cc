@@ -1,0 +1,169 @@
+// See gang_sync.h.
+#include "worker/training/gang_sync.h"
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+
+#include "absl/strings/str_cat.h"
+#include "common/errors.h"
+
+namespace trainyard::training {
+namespace {
+
+constexpr int kSpinMax = 4000;    // pauses, about 40 us
+constexpr int kSpinCrowded = 50;  // with more ranks than cores
+constexpr int kSpinMin = 20;
+constexpr int64_t kLookNanoseconds = 50'000'000;  // between looks for ended ranks
+
+void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Not FUTEX_PRIVATE: the word is shared between processes.
+void FutexWait(const std::atomic<uint32_t>* word, uint32_t value) {
+  const timespec limit = {0, kLookNanoseconds};
+  syscall(SYS_futex, reinterpret_cast<const uint32_t*>(word), FUTEX_WAIT, value, &limit, nullptr,
+          0);
+}
+
+void FutexWakeAll(const std::atomic<uint32_t>* word) {
+  syscall(SYS_futex, reinterpret_cast<const uint32_t*>(word), FUTEX_WAKE, INT32_MAX, nullptr,
+          nullptr, 0);
+}
+
+int CoreCount() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+const char* NameOf(Collective collective) {
+  switch (collective) {
+    case Collective::kAllReduce:
+      return "all-reduce";
+    case Collective::kReduceScatter:
+      return "reduce-scatter";
+    case Collective::kAllGather:
+      return "all-gather";
+    case Collective::kBroadcast:
+      return "broadcast";
+    case Collective::kBarrier:
+      return "barrier";
+    case Collective::kAllocate:
+      return "allocation";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string Describe(const Call& call) {
+  std::string text = NameOf(call.collective);
+  if (call.collective == Collective::kBarrier) return text;
+  if (call.collective == Collective::kAllocate) {
+    return absl::StrCat(text, " of ", call.count, " bytes");
+  }
+  if (call.collective == Collective::kAllReduce || call.collective == Collective::kReduceScatter) {
+    absl::StrAppend(&text, " (", training::NameOf(call.op), ")");
+  }
+  absl::StrAppend(&text, " of ", call.count, " ", training::NameOf(call.type));
+  if (call.collective == Collective::kBroadcast) absl::StrAppend(&text, " from rank ", call.root);
+  if (call.place != 0) absl::StrAppend(&text, " at ", call.place - 1, " of the arena");
+  return text;
+}
+
+size_t GangSync::BytesFor(int size) { return static_cast<size_t>(size) * sizeof(Seat); }
+
+GangSync::GangSync(SharedRegion* region, int rank, int size)
+    : region_(region),
+      rank_(rank),
+      size_(size),
+      seats_(reinterpret_cast<Seat*>(region->base())),
+      spin_max_(size > CoreCount() ? kSpinCrowded : kSpinMax),
+      spins_(spin_max_) {}
+
+absl::Status GangSync::Meet(const Call& call) {
+  ++meetings_;
+  Seat& mine = seats_[rank_];
+  mine.calls[meetings_ % 2] = call;
+  // Sequentially consistent, as is the sleeper's side: either we see it or it sees us.
+  mine.meetings.store(meetings_, std::memory_order_seq_cst);
+  if (mine.sleepers.load(std::memory_order_seq_cst) != 0) FutexWakeAll(&mine.meetings);
+  for (int i = 1; i < size_; ++i) {
+    const int rank = (rank_ + i) % size_;
+    const Seat& seat = seats_[rank];
+    if (!HasCome(seat)) {
+      if (absl::Status status = WaitFor(seat, rank, call); !status.ok()) return status;
+    }
+    // It writes this place again at its meeting after next, which needs us to have come to the
+    // next.
+    const Call& other = seat.calls[meetings_ % 2];
+    if (other == call) continue;
+    return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
+                     absl::StrCat("ranks are out of step: rank ", rank_, " is in ", Describe(call),
+                                  ", rank ", rank, " in ", Describe(other)),
+                     "all ranks must make the same calls in the same order");
+  }
+  return absl::OkStatus();
+}
+
+bool GangSync::HasCome(const Seat& seat) const {
+  // Counters wrap: only their distance has a meaning.
+  return static_cast<int32_t>(seat.meetings.load(std::memory_order_acquire) - meetings_) >= 0;
+}
+
+absl::Status GangSync::WaitFor(const Seat& seat, int rank, const Call& call) {
+  if (Spin(seat)) return absl::OkStatus();
+  return Sleep(seat, rank, call);
+}
+
+bool GangSync::Spin(const Seat& seat) {
+  for (int i = 0; i < spins_; ++i) {
+    Pause();
+    if (HasCome(seat)) {
+      spins_ = std::min(spin_max_, spins_ + spins_ / 4 + 1);
+      return true;
+    }
+  }
+  spins_ = std::max(kSpinMin, spins_ / 2);
+  sched_yield();
+  return HasCome(seat);
+}
+
+absl::Status GangSync::Sleep(const Seat& seat, int rank, const Call& call) {
+  auto& sleepers = const_cast<Seat&>(seat).sleepers;
+  absl::Status status;
+  sleepers.fetch_add(1, std::memory_order_seq_cst);
+  while (true) {
+    const uint32_t seen = seat.meetings.load(std::memory_order_seq_cst);
+    if (static_cast<int32_t>(seen - meetings_) >= 0) break;
+    FutexWait(&seat.meetings, seen);
+    if (HasCome(seat)) break;
+    const int dead = region_->FindDead();
+    // It may have come and ended since: then nothing is wrong yet.
+    if (dead >= 0 && !HasCome(seat)) {
+      status = Ended(dead == 0 || rank_ == 0 ? dead : rank, call);
+      break;
+    }
+  }
+  sleepers.fetch_sub(1, std::memory_order_seq_cst);
+  return status;
+}
+
+absl::Status GangSync::Ended(int rank, const Call& call) const {
+  return MakeError(
+      absl::StatusCode::kUnavailable, "UNAVAILABLE",
+      absl::StrCat("rank ", rank, " has ended while rank ", rank_, " waits in ", Describe(call)),
+      absl::StrCat("see the log of rank ", rank));
+}
+
+}  // namespace trainyard::training

@@ -1,0 +1,79 @@
+// The meeting of all ranks of one node, in memory that they share: everybody says where it is and
+// waits until all are there. Waiting spins for as long as spinning has paid lately, then sleeps on
+// a futex, so that more ranks than cores work too.
+//  - Each meeting carries the call it belongs to. Ranks that meet in different calls get an error
+//    that names both, instead of a hang or wrong sums.
+//  - A rank whose process ends while others wait is named within about 100 ms.
+// One thread at a time per rank.
+#ifndef TRAINYARD_WORKER_TRAINING_GANG_SYNC_H_
+#define TRAINYARD_WORKER_TRAINING_GANG_SYNC_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "worker/training/communicator.h"
+#include "worker/training/shared_region.h"
+
+namespace trainyard::training {
+
+enum class Collective : uint8_t {
+  kAllReduce,
+  kReduceScatter,
+  kAllGather,
+  kBroadcast,
+  kBarrier,
+  kAllocate
+};
+
+// What a rank is doing; must be equal on all ranks.
+struct Call {
+  Collective collective = Collective::kBarrier;
+  DataType type = DataType::kFloat32;
+  ReduceOp op = ReduceOp::kSum;
+  int32_t root = 0;
+  uint64_t count = 0;
+  uint64_t place = 0;  // offset in the arena plus 1; 0: not in the arena
+  bool operator==(const Call&) const = default;
+};
+// "all-reduce (sum) of 5 float32 in the arena".
+std::string Describe(const Call& call);
+
+class GangSync {
+ public:
+  // Bytes that the meeting needs at the start of the region, zeroed before anybody uses it.
+  static size_t BytesFor(int size);
+
+  GangSync(SharedRegion* region, int rank, int size);
+
+  // UNAVAILABLE naming a rank that has ended; FAILED_PRECONDITION naming a rank in another call.
+  absl::Status Meet(const Call& call);
+
+ private:
+  // Of one rank, written by it alone but for `sleepers`.
+  struct alignas(128) Seat {
+    std::atomic<uint32_t> meetings;  // that it has come to
+    std::atomic<uint32_t> sleepers;  // ranks asleep until `meetings` changes
+    Call calls[2];                   // of the last two meetings
+  };
+
+  absl::Status WaitFor(const Seat& seat, int rank, const Call& call);
+  bool Spin(const Seat& seat);
+  absl::Status Sleep(const Seat& seat, int rank, const Call& call);
+  bool HasCome(const Seat& seat) const;
+  absl::Status Ended(int rank, const Call& call) const;
+
+  SharedRegion* const region_;
+  const int rank_;
+  const int size_;
+  Seat* const seats_;
+  uint32_t meetings_ = 0;
+  int spin_max_;
+  int spins_;
+};
+
+}  // namespace trainyard::training
+
+#endif  // TRAINYARD_WORKER_TRAINING_GANG_SYNC_H_

@@ -1,0 +1,341 @@
+// See shared_communicator.h.
+#include "worker/training/shared_communicator.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "worker/training/async_queue.h"
+#include "worker/training/gang_sync.h"
+#include "worker/training/reduce.h"
+#include "worker/training/sampler.h"
+#include "worker/training/shared_region.h"
+
+namespace trainyard::training {
+namespace {
+
+constexpr size_t kSlotBytes = 8 << 10;
+constexpr size_t kStageBytes = 128 << 10;
+constexpr size_t kBlockBytes = 16 << 10;  // two of them fit a first-level cache
+constexpr size_t kPage = 4096;
+constexpr size_t kHugePage = 2 << 20;
+
+size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+// What belongs to one rank beside its seat. [2]: used in turn, so that one meeting a piece is
+// enough: a buffer is written again only after the meeting that follows its last reading.
+struct Buffers {
+  char slot[2][kSlotBytes];
+  char in[2][kStageBytes];
+  char out[2][kStageBytes];
+};
+
+// Slices at multiples of 64 bytes: no cache line is written by two ranks.
+Range SliceOf(size_t count, size_t element, int rank, int size) {
+  const size_t unit = 64 / element;
+  const Range units = ShardOf((count + unit - 1) / unit, rank, size);
+  return {std::min(count, units.begin * unit), std::min(count, units.end * unit)};
+}
+
+class SharedCommunicator : public Communicator {
+ public:
+  SharedCommunicator(std::shared_ptr<SharedRegion> region, int rank, int size)
+      : region_(std::move(region)), rank_(rank), size_(size), sync_(region_.get(), rank, size) {
+    buffers_ = RoundUp(GangSync::BytesFor(size), kPage);
+    arena_ = buffers_ + RoundUp(sizeof(Buffers), kPage) * static_cast<size_t>(size);
+    arena_begin_ = arena_;
+  }
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  std::string name() const override { return "shared"; }
+
+  absl::Status AllReduce(void* data, size_t count, DataType type, ReduceOp op) override {
+    Drain();
+    return Reduce(data, count, type, op);
+  }
+
+  absl::StatusOr<std::unique_ptr<Pending>> StartAllReduce(void* data, size_t count, DataType type,
+                                                          ReduceOp op) override {
+    started_ = true;
+    return queue_.Start([=, this] { return Reduce(data, count, type, op); });
+  }
+
+  absl::Status ReduceScatter(const void* send, void* receive, size_t count, DataType type,
+                             ReduceOp op) override;
+  absl::Status AllGather(const void* send, void* receive, size_t count, DataType type) override;
+  absl::Status Broadcast(void* data, size_t count, DataType type, int root) override;
+
+  absl::Status Barrier() override {
+    Drain();
+    return sync_.Meet({});
+  }
+
+  absl::StatusOr<void*> Allocate(size_t bytes) override;
+
+ private:
+  void Drain() {
+    if (started_) queue_.Drain();
+  }
+  Buffers& BuffersOf(int rank) const {
+    const size_t each = RoundUp(sizeof(Buffers), kPage);
+    return *reinterpret_cast<Buffers*>(region_->base() + buffers_ +
+                                       static_cast<size_t>(rank) * each);
+  }
+
+  absl::Status Reduce(void* data, size_t count, DataType type, ReduceOp op);
+  absl::Status ReduceSmall(void* data, const Call& call);
+  absl::Status ReduceInArena(char* data, size_t piece, const Call& call);
+  absl::Status ReduceStaged(char* data, const Call& call);
+  void Stage(const char* data, Range chunk, size_t element);
+  void ReduceStage(char* data, Range chunk, uint64_t turn, const Call& call);
+  void CopyResults(char* data, Range chunk, uint64_t turn, size_t element);
+  // The start of the piece that `data` lies in and its size per rank; 0 when in no arena.
+  size_t PieceOf(const char* data, size_t bytes) const;
+
+  struct Piece {
+    size_t offset = 0;  // of rank 0's part in the region
+    size_t bytes = 0;   // of each rank's part
+  };
+
+  const std::shared_ptr<SharedRegion> region_;
+  const int rank_;
+  const int size_;
+  GangSync sync_;
+  size_t buffers_ = 0;
+  size_t arena_begin_ = 0;
+  size_t arena_ = 0;  // end of what was handed out
+  std::vector<Piece> pieces_;
+  uint64_t slot_turn_ = 0;
+  uint64_t stage_turn_ = 0;
+  bool started_ = false;
+  AsyncQueue queue_;  // last: its thread uses all of the above
+};
+
+absl::Status SharedCommunicator::Reduce(void* data, size_t count, DataType type, ReduceOp op) {
+  Call call = {Collective::kAllReduce, type, op, 0, count, 0};
+  const size_t bytes = count * SizeOf(type);
+  if (bytes <= kSlotBytes) return ReduceSmall(data, call);
+  char* const start = static_cast<char*>(data);
+  const size_t piece = PieceOf(start, bytes);
+  if (piece == 0) return ReduceStaged(start, call);
+  const size_t mine = static_cast<size_t>(start - region_->base());
+  call.place = mine - static_cast<size_t>(rank_) * piece + 1;
+  return ReduceInArena(start, piece, call);
+}
+
+absl::Status SharedCommunicator::ReduceSmall(void* data, const Call& call) {
+  const uint64_t turn = slot_turn_++ % 2;
+  const size_t bytes = call.count * SizeOf(call.type);
+  std::memcpy(BuffersOf(rank_).slot[turn], data, bytes);
+  if (absl::Status status = sync_.Meet(call); !status.ok()) return status;
+  Combine(data, BuffersOf(0).slot[turn], BuffersOf(1).slot[turn], call.count, call.type, call.op);
+  for (int rank = 2; rank < size_; ++rank) {
+    Accumulate(data, BuffersOf(rank).slot[turn], call.count, call.type, call.op);
+  }
+  Finish(data, call.count, call.type, call.op, size_);
+  return absl::OkStatus();
+}
+
+absl::Status SharedCommunicator::ReduceInArena(char* data, size_t piece, const Call& call) {
+  if (absl::Status status = sync_.Meet(call); !status.ok()) return status;
+  const size_t element = SizeOf(call.type), block = kBlockBytes / element;
+  char* const first = data - static_cast<size_t>(rank_) * piece;
+  const auto of = [=](int rank, size_t i) {
+    return first + static_cast<size_t>(rank) * piece + i * element;
+  };
+  alignas(64) char sums[kBlockBytes];
+  const Range mine = SliceOf(call.count, element, rank_, size_);
+  for (size_t i = mine.begin; i < mine.end; i += block) {
+    const size_t count = std::min(block, mine.end - i);
+    // Two ranks need no third place for the sums.
+    char* const to = size_ == 2 ? of(rank_, i) : sums;
+    Combine(to, of(0, i), of(1, i), count, call.type, call.op);
+    for (int rank = 2; rank < size_; ++rank) {
+      Accumulate(to, of(rank, i), count, call.type, call.op);
+    }
+    Finish(to, count, call.type, call.op, size_);
+    for (int rank = 0; rank < size_; ++rank) {
+      if (of(rank, i) != to) std::memcpy(of(rank, i), to, count * element);
+    }
+  }
+  return sync_.Meet(call);
+}
+
+// Copies what the other ranks will reduce into this rank's next buffer.
+void SharedCommunicator::Stage(const char* data, Range chunk, size_t element) {
+  char* const in = BuffersOf(rank_).in[stage_turn_++ % 2];
+  for (int rank = 0; rank < size_; ++rank) {
+    if (rank == rank_) continue;
+    const Range slice = SliceOf(chunk.size(), element, rank, size_);
+    std::memcpy(in + slice.begin * element, data + (chunk.begin + slice.begin) * element,
+                slice.size() * element);
+  }
+}
+
+void SharedCommunicator::ReduceStage(char* data, Range chunk, uint64_t turn, const Call& call) {
+  const size_t element = SizeOf(call.type), block = kBlockBytes / element;
+  const Range slice = SliceOf(chunk.size(), element, rank_, size_);
+  char* const out = BuffersOf(rank_).out[turn];
+  for (size_t i = slice.begin; i < slice.end; i += block) {
+    const size_t count = std::min(block, slice.end - i);
+    char* const own = data + (chunk.begin + i) * element;
+    const auto of = [&](int rank) {
+      return rank == rank_ ? own : BuffersOf(rank).in[turn] + i * element;
+    };
+    char* const sums = out + i * element;
+    Combine(sums, of(0), of(1), count, call.type, call.op);
+    for (int rank = 2; rank < size_; ++rank) {
+      Accumulate(sums, of(rank), count, call.type, call.op);
+    }
+    Finish(sums, count, call.type, call.op, size_);
+    std::memcpy(own, sums, count * element);
+  }
+}
+
+void SharedCommunicator::CopyResults(char* data, Range chunk, uint64_t turn, size_t element) {
+  for (int i = 1; i < size_; ++i) {
+    const int rank = (rank_ + i) % size_;  // not all from the same rank at once
+    const Range slice = SliceOf(chunk.size(), element, rank, size_);
+    std::memcpy(data + (chunk.begin + slice.begin) * element,
+                BuffersOf(rank).out[turn] + slice.begin * element, slice.size() * element);
+  }
+}
+
+absl::Status SharedCommunicator::ReduceStaged(char* data, const Call& call) {
+  const size_t element = SizeOf(call.type), each = kStageBytes / element;
+  const auto chunk = [&](size_t begin) {
+    return Range{begin, std::min(begin + each, static_cast<size_t>(call.count))};
+  };
+  uint64_t turn = stage_turn_ % 2;
+  Stage(data, chunk(0), element);
+  if (absl::Status status = sync_.Meet(call); !status.ok()) return status;
+  for (size_t begin = 0; begin < call.count; begin += each) {
+    ReduceStage(data, chunk(begin), turn, call);
+    // The next chunk is staged before the meeting that shows this one's results.
+    if (begin + each < call.count) Stage(data, chunk(begin + each), element);
+    if (absl::Status status = sync_.Meet(call); !status.ok()) return status;
+    CopyResults(data, chunk(begin), turn, element);
+    turn = 1 - turn;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SharedCommunicator::ReduceScatter(const void* send, void* receive, size_t count,
+                                               DataType type, ReduceOp op) {
+  Drain();
+  const Call call = {Collective::kReduceScatter, type, op, 0, count, 0};
+  const size_t element = SizeOf(type), ranks = static_cast<size_t>(size_);
+  const size_t each = std::max<size_t>(1, kStageBytes / element / ranks);
+  const char* const from = static_cast<const char*>(send);
+  for (size_t begin = 0; begin < count; begin += each) {
+    const size_t part = std::min(each, count - begin);
+    const uint64_t turn = stage_turn_++ % 2;
+    for (size_t rank = 0; rank < ranks; ++rank) {
+      std::memcpy(BuffersOf(rank_).in[turn] + rank * part * element,
+                  from + (rank * count + begin) * element, part * element);
+    }
+    if (absl::Status status = sync_.Meet(call); !status.ok()) return status;
+    char* const to = static_cast<char*>(receive) + begin * element;
+    const size_t mine = static_cast<size_t>(rank_) * part * element;
+    std::memcpy(to, BuffersOf(0).in[turn] + mine, part * element);
+    for (int rank = 1; rank < size_; ++rank) {
+      Accumulate(to, BuffersOf(rank).in[turn] + mine, part, type, op);
+    }
+    Finish(to, part, type, op, size_);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SharedCommunicator::AllGather(const void* send, void* receive, size_t count,
+                                           DataType type) {
+  Drain();
+  const Call call = {Collective::kAllGather, type, ReduceOp::kSum, 0, count, 0};
+  const size_t bytes = count * SizeOf(type);
+  for (size_t begin = 0; begin < bytes; begin += kStageBytes) {
+    const size_t part = std::min(kStageBytes, bytes - begin);
+    const uint64_t turn = stage_turn_++ % 2;
+    std::memcpy(BuffersOf(rank_).in[turn], static_cast<const char*>(send) + begin, part);
+    if (absl::Status status = sync_.Meet(call); !status.ok()) return status;
+    for (int rank = 0; rank < size_; ++rank) {
+      std::memcpy(static_cast<char*>(receive) + static_cast<size_t>(rank) * bytes + begin,
+                  BuffersOf(rank).in[turn], part);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SharedCommunicator::Broadcast(void* data, size_t count, DataType type, int root) {
+  Drain();
+  const Call call = {Collective::kBroadcast, type, ReduceOp::kSum, root, count, 0};
+  const size_t bytes = count * SizeOf(type);
+  for (size_t begin = 0; begin < bytes; begin += kStageBytes) {
+    const size_t part = std::min(kStageBytes, bytes - begin);
+    const uint64_t turn = stage_turn_++ % 2;
+    char* const at = static_cast<char*>(data) + begin;
+    if (rank_ == root) std::memcpy(BuffersOf(root).in[turn], at, part);
+    if (absl::Status status = sync_.Meet(call); !status.ok()) return status;
+    if (rank_ != root) std::memcpy(at, BuffersOf(root).in[turn], part);
+  }
+  return absl::OkStatus();
+}
+
+size_t SharedCommunicator::PieceOf(const char* data, size_t bytes) const {
+  if (data < region_->base() || data >= region_->base() + arena_) return 0;
+  const size_t offset = static_cast<size_t>(data - region_->base());
+  for (const Piece& piece : pieces_) {
+    const size_t begin = piece.offset + static_cast<size_t>(rank_) * piece.bytes;
+    if (offset >= begin && offset + bytes <= begin + piece.bytes) return piece.bytes;
+  }
+  return 0;
+}
+
+absl::StatusOr<void*> SharedCommunicator::Allocate(size_t bytes) {
+  Drain();
+  const size_t unit = bytes >= kHugePage ? kHugePage : kPage;
+  const Piece piece = {RoundUp(arena_, unit), RoundUp(std::max<size_t>(bytes, 1), unit)};
+  const size_t ranks = static_cast<size_t>(size_);
+  if (piece.bytes > (SharedRegion::bytes_max() - piece.offset) / ranks) {
+    return absl::ResourceExhaustedError(absl::StrCat("no room for ", bytes, " shared bytes"));
+  }
+  // Each rank touches its own part first: it lies near its cores.
+  const size_t mine = piece.offset + static_cast<size_t>(rank_) * piece.bytes;
+  madvise(region_->base() + piece.offset, ranks * piece.bytes, MADV_HUGEPAGE);
+  if (absl::Status status = region_->Reserve(mine, piece.bytes); !status.ok()) return status;
+  absl::Status status =
+      sync_.Meet({Collective::kAllocate, DataType::kFloat32, ReduceOp::kSum, 0, bytes, 0});
+  if (!status.ok()) return status;
+#ifdef MADV_POPULATE_WRITE
+  // Without it the first reduction would pay for the page faults.
+  madvise(region_->base() + piece.offset, ranks * piece.bytes, MADV_POPULATE_WRITE);
+#endif
+  arena_ = piece.offset + ranks * piece.bytes;
+  pieces_.push_back(piece);
+  return region_->base() + mine;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Communicator>> CreateSharedCommunicator(const RankContext& context) {
+  auto region = SharedRegion::Join(context.gang, context.local_rank, context.local_world_size,
+                                   absl::Minutes(5));
+  if (!region.ok()) return region.status();
+  return std::make_unique<SharedCommunicator>(*std::move(region), context.local_rank,
+                                              context.local_world_size);
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<Communicator>>> CreateSharedCommunicators(int size) {
+  auto region = SharedRegion::Alone();
+  if (!region.ok()) return region.status();
+  const std::shared_ptr<SharedRegion> shared = *std::move(region);
+  std::vector<std::unique_ptr<Communicator>> ranks;
+  for (int rank = 0; rank < size; ++rank) {
+    ranks.push_back(std::make_unique<SharedCommunicator>(shared, rank, size));
+  }
+  return ranks;
+}
+
+}  // namespace trainyard::training
