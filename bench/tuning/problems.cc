@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "absl/strings/str_cat.h"
+
 namespace trainyard::bench {
 namespace {
 
@@ -43,14 +45,14 @@ v1::StudySpec::Parameter* Under(v1::StudySpec::Parameter* p, const std::string& 
 v1::StudySpec Box(int dimensions, double low, double high) {
   v1::StudySpec spec;
   for (int i = 0; i < dimensions; ++i) {
-    Double(spec.add_parameters(), "x" + std::to_string(i), low, high);
+    Double(spec.add_parameters(), absl::StrCat("x", i), low, high);
   }
   return spec;
 }
 
 std::vector<double> Vector(const Values& v) {
   std::vector<double> x(v.numbers.size());
-  for (size_t i = 0; i < x.size(); ++i) x[i] = v("x" + std::to_string(i));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = v(absl::StrCat("x", i));
   return x;
 }
 

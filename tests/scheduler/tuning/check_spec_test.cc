@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/errors.h"
 #include "scheduler/tuning/tuning.h"
 #include "tests/scheduler/tuning/builders.h"
@@ -91,7 +92,7 @@ TEST(CheckSpecTest, DeepTreesAreRefusedAndNotWalked) {
   v1::StudySpec spec = SpecBuilder().spec();
   auto* parameter = spec.add_parameters();
   for (int depth = 0; depth < 60; ++depth) {
-    parameter->set_parameter_id("p" + std::to_string(depth));
+    parameter->set_parameter_id(absl::StrCat("p", depth));
     parameter->mutable_integer_range()->set_max(1);
     auto* child = parameter->add_conditional_parameters();
     child->mutable_condition()->add_integer_values(1);
