@@ -1,0 +1,45 @@
+// A store in memory behind blob::Client, shared by all clients made from one FakeStore; can be made
+// to fail. Thread-safe.
+#ifndef TRAINYARD_TESTS_WORKER_AGENT_FAKE_STORE_H_
+#define TRAINYARD_TESTS_WORKER_AGENT_FAKE_STORE_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/blob/blob.h"
+#include "common/mutex.h"
+
+namespace trainyard::worker {
+
+class FakeStore {
+ public:
+  std::unique_ptr<blob::Client> MakeClient(const std::string& address, const std::string& token);
+
+  std::string Put(const std::string& bytes);  // digest
+  // A folder given as path -> content; returns the tree's digest.
+  std::string PutFolder(const std::map<std::string, std::string>& files);
+  absl::StatusOr<std::string> Get(const std::string& digest);
+  // path -> content of a stored tree.
+  std::map<std::string, std::string> GetFolder(const std::string& digest);
+  // The next `times` calls of any client are answered with `status`.
+  void Fail(int times, const absl::Status& status);
+  int downloads();
+  std::vector<std::string> tokens();
+
+  absl::Status Enter();  // one call of a client
+  void CountDownload();
+
+ private:
+  Mutex mutex_;
+  std::map<std::string, std::string> blobs_ ABSL_GUARDED_BY(mutex_);
+  int failures_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_);
+  int downloads_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<std::string> tokens_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace trainyard::worker
+
+#endif  // TRAINYARD_TESTS_WORKER_AGENT_FAKE_STORE_H_
