@@ -45,7 +45,10 @@ absl::StatusOr<Grant> VerifyGrant(absl::string_view text, absl::string_view secr
   if (!EqualConstantTime(mac, HmacSha256(secret, claims))) return Refuse("its signature is wrong");
   std::map<std::string, std::string> fields;
   for (absl::string_view line : absl::StrSplit(claims, '\n', absl::SkipEmpty())) {
-    fields.insert(absl::StrSplit(line, absl::MaxSplits('=', 1)));
+    // A field that held a line end would say another one twice.
+    if (!fields.insert(absl::StrSplit(line, absl::MaxSplits('=', 1))).second) {
+      return Refuse("it says a thing twice");
+    }
   }
   Grant grant;
   int64_t expire = 0;

@@ -23,7 +23,7 @@ using Parameter = v1::StudySpec::Parameter;
 
 void CheckMetrics(const Study& study, const std::string& path, Checker* checker) {
   if (study.metrics().empty()) {
-    checker->Say(path, "MISSING_FIELD", "the study has no metric to optimise",
+    checker->Say(Under(path, "metrics"), "MISSING_FIELD", "the study has no metric to optimise",
                  "metrics with one metricId and goal",
                  "add metrics: [{metricId: accuracy, goal: MAXIMIZE}]");
   }
@@ -136,7 +136,8 @@ void CheckInitialTrials(const Study& study, const SpaceChecker& space, const std
 void CheckStudy(const Study& study, const std::string& path, Checker* checker) {
   CheckMetrics(study, path, checker);
   if (study.parameters().empty()) {
-    checker->Say(path, "MISSING_FIELD", "the study has no parameter to search over", "parameters",
+    checker->Say(Under(path, "parameters"), "MISSING_FIELD",
+                 "the study has no parameter to search over", "parameters",
                  "add parameters with a parameterId and one of the value specs");
   }
   SpaceChecker space(checker);

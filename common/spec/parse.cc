@@ -158,13 +158,30 @@ std::string ParentOf(const std::string& path) {
   return end == std::string::npos ? "" : path.substr(0, end);
 }
 
-// Appends `found`, without those that follow from a fault that is already there.
-void AddChecked(const v1::Faults& found, v1::Faults* faults) {
+std::string LeafOf(const std::string& path) { return path.substr(path.rfind('.') + 1); }
+
+// Whether a check's fault about `canonical`, placed at `fault`, only follows from `old`: at the
+// same field, or about a map in which `old` may well be the reason for what is missing.
+bool Follows(const v1::Fault& fault, const std::string& canonical, bool exact,
+             const v1::Fault& old) {
+  if (old.is_note() || fault.is_note()) return false;
+  if (old.field() == fault.field()) return true;
+  if (ParentOf(old.field()) != fault.field()) return false;
+  return exact || old.reason() == "UNKNOWN_FIELD" ||
+         CamelOf(LeafOf(old.field())) == LeafOf(canonical);
+}
+
+// Places and appends what the checks found, without what follows from faults that are there.
+void AddChecked(const ParseResult& parsed, v1::Faults found, v1::Faults* faults) {
   const std::vector<v1::Fault> before(faults->faults().begin(), faults->faults().end());
-  for (const v1::Fault& fault : found.faults()) {
-    const bool follows = std::any_of(before.begin(), before.end(), [&fault](const v1::Fault& old) {
-      return !old.is_note() && !fault.is_note() &&
-             (old.field() == fault.field() || ParentOf(old.field()) == fault.field());
+  std::vector<std::string> canonical;
+  for (const v1::Fault& fault : found.faults()) canonical.push_back(fault.field());
+  PlaceFaults(parsed, &found);
+  for (int i = 0; i < found.faults_size(); ++i) {
+    const v1::Fault& fault = found.faults(i);
+    const bool exact = parsed.places.count(canonical[i]) > 0;
+    const bool follows = std::any_of(before.begin(), before.end(), [&](const v1::Fault& old) {
+      return Follows(fault, canonical[i], exact, old);
     });
     if (!follows) *faults->add_faults() = fault;
   }
@@ -268,8 +285,7 @@ ParseResult ParseJobSpec(absl::string_view text, absl::string_view file_name) {
     v1::Faults found;
     Checker checker(&found);
     CheckValues(result.spec, &checker);
-    PlaceFaults(result, &found);
-    AddChecked(found, &result.faults);
+    AddChecked(result, std::move(found), &result.faults);
   }
   Sort(&result.faults);
   TakeNotes(result.faults, &result.spec);
@@ -287,8 +303,7 @@ ParseResult ValidateJobSpec(absl::string_view text, absl::string_view file_name,
     TakeNotes(result.faults, &result.spec);
     FillJobSpec(tiers, &result.spec, &found);
     CheckComplete(result.spec, &checker);
-    PlaceFaults(result, &found);
-    AddChecked(found, &result.faults);
+    AddChecked(result, std::move(found), &result.faults);
   }
   Sort(&result.faults);
   return std::move(parsed.result);
@@ -311,8 +326,7 @@ StudyParseResult ParseStudySpec(absl::string_view text, absl::string_view file_n
     v1::Faults found;
     Checker checker(&found);
     CheckStudy(result.spec, "", &checker);
-    PlaceFaults(places, &found);
-    AddChecked(found, context.faults());
+    AddChecked(places, std::move(found), context.faults());
   }
   result.faults = *context.faults();
   Sort(&result.faults);

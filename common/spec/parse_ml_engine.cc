@@ -287,6 +287,7 @@ void ReadHyperparameters(Fields* fields, JobDraft* draft) {
   int goal = 0;
   if (fields->Enum("goal", *goals, &goal)) metric->set_goal(static_cast<Study::Goal>(goal));
   ReadTrialCounts(fields, &draft->spec);
+  fields->Bind("params", "studySpec.parameters");
   for (Fields& parameter : fields->Maps("params")) {
     const std::string path = At("studySpec", "parameters", study->parameters_size());
     ReadParameter(&parameter, path, study->add_parameters());

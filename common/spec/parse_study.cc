@@ -368,6 +368,8 @@ void ReadStudyAdditions(Fields* fields, const std::string& path, Study* study) {
 
 void ReadStudy(Fields* fields, const std::string& path, Study* study) {
   fields->BindSelf(path);
+  fields->Bind("metrics", Under(path, "metrics"));
+  fields->Bind("parameters", Under(path, "parameters"));
   for (Fields& metric : fields->Maps("metrics")) {
     const std::string at = At(path, "metrics", study->metrics_size());
     ReadMetric(&metric, at, study->add_metrics());

@@ -93,6 +93,7 @@ void ReadPoolProgram(Fields* pool, bool command_elsewhere, v1::Program* program)
     python->Bind("env", "program.env");
     python->Bind("packageUris", "program.packages");
     ReadPythonPackage(&*python, command_elsewhere, program);
+    if (container.has_value()) program->clear_python_module();
   }
 }
 

@@ -324,7 +324,8 @@ bool QuoteIsClosed(absl::string_view text, const YAML::Mark& mark) {
   const char quote = text[begin];
   if (quote != '"' && quote != '\'') return true;
   for (size_t i = begin + 1; i < text.size(); ++i) {
-    if (quote == '"' && text[i] == '\\') {
+    const bool doubled = quote == '\'' && text[i] == quote && text.substr(i + 1, 1) == "'";
+    if (doubled || (quote == '"' && text[i] == '\\')) {
       ++i;
     } else if (text[i] == quote) {
       return true;
