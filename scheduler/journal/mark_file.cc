@@ -1,0 +1,53 @@
+// See mark_file.h.
+#include "scheduler/journal/mark_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "scheduler/journal/hash64.h"
+
+namespace trainyard::journal {
+namespace {
+
+std::string Text(uint64_t incarnation, uint64_t sequence) {
+  const std::string body = absl::StrFormat("%020d %020d", incarnation, sequence);
+  return absl::StrFormat("%s %016x\n", body, Hash64(body, 0));
+}
+
+}  // namespace
+
+Mark ReadMark(const std::string& path) {
+  Mark mark;
+  const absl::StatusOr<std::string> text = ReadFile(path);
+  if (!text.ok()) return mark;
+  const std::vector<std::string> parts = absl::StrSplit(*text, ' ');
+  if (parts.size() != 3 || !absl::SimpleAtoi(parts[0], &mark.incarnation) ||
+      !absl::SimpleAtoi(parts[1], &mark.sequence)) {
+    return Mark();
+  }
+  if (*text != Text(mark.incarnation, mark.sequence)) return Mark();
+  mark.exists = true;
+  return mark;
+}
+
+absl::StatusOr<std::unique_ptr<MarkFile>> MarkFile::Open(const std::string& path) {
+  auto file = std::make_unique<MarkFile>();
+  file->fd_ = FileDescriptor(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (!file->fd_.valid()) return ErrnoError(errno, "open", path);
+  return file;
+}
+
+void MarkFile::Write(uint64_t incarnation, uint64_t sequence) {
+  const std::string text = Text(incarnation, sequence);
+  const ssize_t written = pwrite(fd_.get(), text.data(), text.size(), 0);
+  static_cast<void>(written);
+}
+
+}  // namespace trainyard::journal
