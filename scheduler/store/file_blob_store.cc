@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <bitset>
 #include <cerrno>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -60,20 +62,15 @@ class Shelf {
  public:
   absl::Status Open(const std::string& folder) {
     folder_ = folder;
-    for (int i = 0; i < 256; ++i) {
-      const std::string shard = absl::StrCat(folder, "/", absl::Hex(i, absl::kZeroPad2));
-      if (auto status = MakeFolders(shard, 0700); !status.ok()) return status;
-    }
     const std::string incoming = absl::StrCat(folder, "/incoming");
     if (auto status = MakeFolders(incoming, 0700); !status.ok()) return status;
     auto left = ListFolder(incoming);
     if (!left.ok()) return left.status();
-    for (const std::string& name : *left) unlink(absl::StrCat(incoming, "/", name).c_str());
-    for (int i = 0; i < 256; ++i) {
-      const std::string shard = absl::StrCat(folder, "/", absl::Hex(i, absl::kZeroPad2));
-      if (auto status = FsyncFolder(shard); !status.ok()) return status;
+    for (const std::string& name : *left) {
+      // Damaged files stay as evidence.
+      if (!absl::StartsWith(name, "corrupt-")) unlink(JoinPath(incoming, name).c_str());
     }
-    return FsyncFolder(folder);
+    return absl::OkStatus();
   }
 
   std::string PathOf(absl::string_view digest) const {
@@ -84,12 +81,14 @@ class Shelf {
   // Size, or -1 when absent. Present means durable.
   int64_t SizeOf(absl::string_view digest) {
     struct stat info {};
+    if (!Settle(digest, false).ok()) return -1;
     if (stat(PathOf(digest).c_str(), &info) != 0) return -1;
     MutexLock lock(&mutex_);
     return busy_.contains(digest) ? -1 : info.st_size;
   }
 
   absl::Status Put(absl::string_view digest, absl::string_view bytes) {
+    if (auto status = Settle(digest, true); !status.ok()) return status;
     {
       MutexLock lock(&mutex_);
       while (busy_.contains(digest)) done_.Wait(&mutex_);
@@ -140,6 +139,22 @@ class Shelf {
   }
 
  private:
+  // Syncs the digest's folder when it is used for the first time, and makes it if asked to.
+  absl::Status Settle(absl::string_view digest, bool make) {
+    const auto shard = static_cast<unsigned char>(digest.front());
+    MutexLock lock(&settle_mutex_);
+    if (settled_[shard]) return absl::OkStatus();
+    const std::string path = PathOf(digest);
+    const std::string folder = path.substr(0, path.rfind('/'));
+    if (make && mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+      return DiskError(errno, "cannot make folder", folder);
+    }
+    absl::Status status = FsyncFolder(folder);
+    if (status.ok()) status = FsyncFolder(folder_);
+    settled_[shard] = status.ok();
+    return status;
+  }
+
   absl::Status Write(const std::string& path, absl::string_view bytes) {
     const std::string temporary = absl::StrCat(folder_, "/incoming/", next_.fetch_add(1));
     FileDescriptor file(
@@ -169,6 +184,8 @@ class Shelf {
 
   std::string folder_;
   std::atomic<uint64_t> next_{0};
+  Mutex settle_mutex_;
+  std::bitset<256> settled_ ABSL_GUARDED_BY(settle_mutex_);
   Mutex mutex_;
   CondVar done_;
   absl::flat_hash_set<std::string> busy_ ABSL_GUARDED_BY(mutex_);

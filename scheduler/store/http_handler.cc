@@ -106,6 +106,10 @@ class BlobReader {
     const auto index = static_cast<size_t>(at_ / blob::kChunkBytes);
     const int64_t begin = static_cast<int64_t>(index) * blob::kChunkBytes;
     auto chunk = blobs_->GetChunk(info_.chunks[index]);
+    if (absl::IsNotFound(chunk.status())) {
+      return MakeError(absl::StatusCode::kInternal, "STORE_CORRUPT", "a part of this blob is lost",
+                       "upload the content again");
+    }
     if (!chunk.ok()) return chunk;
     const int64_t length = std::min(blob::kChunkBytes, info_.size - begin);
     if (static_cast<int64_t>(chunk->size()) != length) {
@@ -361,9 +365,21 @@ HttpAnswer HttpHandler::GetBlob(const HttpCall& call, const std::string& digest)
                                 absl::StrCat("bytes ", range.first, "-", range.end - 1, "/", size));
   }
   answer.stream_bytes = range.end - range.first;
-  if (answer.stream_bytes > 0) {
-    answer.next_piece = BlobReader(&store_->blobs(), *std::move(info), range.first, range.end);
+  if (answer.stream_bytes == 0 || call.method == "HEAD") return answer;
+  BlobReader reader(&store_->blobs(), *std::move(info), range.first, range.end);
+  // The first piece before the head goes: most damage is met while it can still be told.
+  auto first = reader();
+  if (!first.ok()) return AnswerOf(first.status());
+  if (static_cast<int64_t>(first->size()) == answer.stream_bytes) {
+    answer.stream_bytes = -1;
+    answer.body = *std::move(first);
+    return answer;
   }
+  answer.next_piece = [reader = std::move(reader), piece = *std::move(first),
+                       begun = false]() mutable -> absl::StatusOr<std::string> {
+    if (std::exchange(begun, true)) return reader();
+    return std::move(piece);
+  };
   return answer;
 }
 

@@ -4,7 +4,6 @@
 //
 // Limits, each with its answer: head 16 KiB (431), body by route (413), bodies in memory 256 MiB
 // (503), connections 512 (503), idle or slow head 60 s, body 120 s, one write 60 s (closed).
-#include <array>
 #include <atomic>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/io_context.hpp>
@@ -43,6 +42,7 @@ constexpr std::chrono::seconds kIdleTimeout{60};
 constexpr std::chrono::seconds kBodyTimeout{120};
 constexpr std::chrono::seconds kWriteTimeout{60};
 constexpr std::chrono::seconds kLingerTimeout{2};
+constexpr size_t kTogetherBytesMax = 64 << 10;
 constexpr size_t kLingerBytesMax = 16 << 20;
 
 // What all connections share.
@@ -190,24 +190,22 @@ class Session : public std::enable_shared_from_this<Session<Stream>> {
     left_ = streams ? answer_.stream_bytes : static_cast<int64_t>(answer_.body.size());
     response_.content_length(static_cast<uint64_t>(left_));
     if (call_.method == "HEAD") left_ = 0;
-    serializer_.emplace(response_);
     Lowest().expires_after(kWriteTimeout);
-    if (streams || left_ == 0) {
-      http::async_write_header(
-          stream_, *serializer_,
-          [self = this->shared_from_this()](Error error, size_t) { self->OnWritten(error, 0); });
-      return;
-    }
-    // Head and body in one write: one packet for small answers.
-    head_text_.clear();
-    beast::ostream(head_buffer_) << response_.base();
-    head_text_ = beast::buffers_to_string(head_buffer_.data());
-    head_buffer_.consume(head_buffer_.size());
-    const std::array<asio::const_buffer, 2> both = {asio::buffer(head_text_),
-                                                    asio::buffer(answer_.body)};
-    asio::async_write(stream_, both, [self = this->shared_from_this()](Error error, size_t) {
-      self->OnWritten(error, self->left_);
-    });
+    // A small body goes in one write with the head. (One buffer: a sequence of two loses its second
+    // in this Beast's TLS stream.)
+    head_ = HeadText();
+    const bool together = !streams && answer_.body.size() <= kTogetherBytesMax;
+    if (together && left_ > 0) head_ += answer_.body;
+    asio::async_write(stream_, asio::buffer(head_),
+                      [self = this->shared_from_this(), together](Error error, size_t) {
+                        self->OnWritten(error, together ? self->left_ : 0);
+                      });
+  }
+
+  std::string HeadText() {
+    beast::flat_buffer buffer;
+    beast::ostream(buffer) << response_.base();
+    return beast::buffers_to_string(buffer.data());
   }
 
   // `bytes` of the body have gone.
@@ -221,12 +219,14 @@ class Session : public std::enable_shared_from_this<Session<Stream>> {
   }
 
   void WritePiece() {
-    auto piece = answer_.next_piece();
-    // The length is promised already: a damaged chunk can only be told by ending early.
-    if (!piece.ok() || piece->empty() || static_cast<int64_t>(piece->size()) > left_) {
-      return Close();
+    if (answer_.next_piece != nullptr) {
+      auto piece = answer_.next_piece();
+      // The length is promised already: a damaged chunk can only be told by ending early.
+      if (!piece.ok() || piece->empty() || static_cast<int64_t>(piece->size()) > left_) {
+        return Close();
+      }
+      answer_.body = *std::move(piece);
     }
-    answer_.body = *std::move(piece);
     Lowest().expires_after(kWriteTimeout);
     asio::async_write(stream_, asio::buffer(answer_.body),
                       [self = this->shared_from_this()](Error error, size_t n) {
@@ -264,9 +264,7 @@ class Session : public std::enable_shared_from_this<Session<Stream>> {
   HttpHandler::Route route_;
   HttpAnswer answer_;
   http::response<http::empty_body> response_, interim_;
-  std::optional<http::response_serializer<http::empty_body>> serializer_;
-  beast::flat_buffer head_buffer_;
-  std::string head_text_, scratch_;
+  std::string head_, scratch_;
   int64_t left_ = 0;
   int64_t reserved_ = 0;
   bool keep_alive_ = false;
