@@ -1,18 +1,21 @@
 // See cluster_book.h.
 #include "scheduler/runtime/cluster_book.h"
 
-#include <algorithm>
+#include <utility>
+
+#include "scheduler/core/capacity.h"
+#include "scheduler/core/ranks.h"
 
 namespace trainyard::runtime {
 namespace {
 
 constexpr int32_t kWhole = 1000;
+constexpr char kNotLinked[] = "not connected";
 
 std::string WhyNot(const journal::v1::AgentRow& agent, bool linked) {
-  if (agent.quarantined()) return agent.reason().empty() ? "quarantined" : agent.reason();
-  if (agent.draining()) return "draining";
-  if (!agent.connected() || !linked) return "not connected";
-  return "";
+  std::string reason = core::UnschedulableReason(agent);
+  if (reason.empty() && !linked) reason = kNotLinked;
+  return reason;
 }
 
 placement::NodeView ViewOf(const journal::v1::AgentRow& agent) {
@@ -31,17 +34,14 @@ placement::NodeView ViewOf(const journal::v1::AgentRow& agent) {
 
 std::vector<placement::RankNeeds> ClusterBook::NeedsOf(const trainyard::v1::JobSpec& spec) {
   std::vector<placement::RankNeeds> ranks;
-  const int per_replica = std::max(1, spec.launch().processes_per_replica());
-  for (const trainyard::v1::WorkerPool& pool : spec.worker_pools()) {
-    if (pool.role() == "evaluator") continue;
-    const trainyard::v1::Resources& resources = pool.resources();
-    placement::RankNeeds needs;
-    needs.cpu_milli = resources.cpu_milli() / per_replica;
-    needs.memory_bytes = resources.memory_bytes() / per_replica;
-    needs.gpu_count = (resources.gpu_count() + per_replica - 1) / per_replica;
-    needs.gpu_milli = resources.gpu_milli();
-    needs.gpu_models.assign(resources.gpu_models().begin(), resources.gpu_models().end());
-    ranks.insert(ranks.end(), static_cast<size_t>(pool.replica_count()) * per_replica, needs);
+  for (const core::RankNeed& need : core::RanksOf(spec)) {
+    placement::RankNeeds needs{
+        need.cpu_milli, need.memory_bytes, need.gpu_count, need.gpu_milli, {}};
+    if (need.resources != nullptr) {
+      needs.gpu_models.assign(need.resources->gpu_models().begin(),
+                              need.resources->gpu_models().end());
+    }
+    ranks.push_back(std::move(needs));
   }
   return ranks;
 }
@@ -72,8 +72,7 @@ void ClusterBook::UpdateRun(const core::State& state, uint64_t run_uid) {
   if (found == state.runs.end()) return;
   const journal::v1::RunRow& run = *found->second;
   std::vector<Held> slices;
-  for (const journal::v1::MemberRow& member : run.attempt().members()) {
-    if (member.released()) continue;
+  core::ForEachHold(run, [&](const journal::v1::MemberRow& member) {
     Held held{member.node_id(),
               member.cpu_milli(),
               member.memory_bytes(),
@@ -81,7 +80,7 @@ void ClusterBook::UpdateRun(const core::State& state, uint64_t run_uid) {
               member.gpu_milli() > 0 ? static_cast<int32_t>(member.gpu_milli()) : kWhole};
     Take(held, 1);
     slices.push_back(std::move(held));
-  }
+  });
   if (!slices.empty()) held_[run_uid] = std::move(slices);
   if (waits) {
     const auto spec = state.specs.find(run.job_uid());
@@ -129,8 +128,8 @@ void ClusterBook::SetLinked(const std::string& node_id, bool linked) {
   ++version_;
   if (!linked && node.view.schedulable) {
     node.view.schedulable = false;
-    node.view.unschedulable_reason = "not connected";
-  } else if (linked && node.view.unschedulable_reason == "not connected") {
+    node.view.unschedulable_reason = kNotLinked;
+  } else if (linked && node.view.unschedulable_reason == kNotLinked) {
     node.view.schedulable = true;
     node.view.unschedulable_reason.clear();
   }
@@ -169,37 +168,20 @@ placement::Snapshot ClusterBook::Snapshot(const core::State& state, size_t most,
   return snapshot;
 }
 
-core::ApplyPlan ClusterBook::PlanCommand(const core::State& state, const placement::Plan& plan) {
+core::ApplyPlan ClusterBook::PlanCommand(const placement::Plan& plan) {
   core::ApplyPlan command;
   for (const placement::Placement& placement : plan.placements) {
-    const auto run = state.runs.find(placement.run_uid);
-    if (run == state.runs.end()) continue;
-    const auto spec = state.specs.find(run->second->job_uid());
-    if (spec == state.specs.end()) continue;
-    const std::vector<placement::RankNeeds> needs = NeedsOf(*spec->second);
     core::PlacedRun placed;
     placed.run_uid = placement.run_uid;
     for (const placement::PlannedMember& planned : placement.members) {
       journal::v1::MemberRow member;
       member.set_member(static_cast<int32_t>(placed.members.size()));
       member.set_node_id(planned.node_id);
-      const auto agent = state.agents.find(planned.node_id);
       for (size_t i = 0; i < planned.ranks.size(); ++i) {
-        const size_t rank = static_cast<size_t>(planned.ranks[i]);
-        if (rank >= needs.size() || agent == state.agents.end()) continue;
         agent::v1::RankSlot* slot = member.add_ranks();
         slot->set_rank(planned.ranks[i]);
         slot->set_local_rank(static_cast<int32_t>(i));
-        for (const std::string& uuid : planned.rank_devices[i]) {
-          slot->add_device_uuids(uuid);
-          member.add_device_uuids(uuid);
-          for (const trainyard::v1::Device& device : agent->second->inventory().devices()) {
-            if (device.uuid() == uuid) slot->add_device_indices(device.index());
-          }
-        }
-        member.set_cpu_milli(member.cpu_milli() + needs[rank].cpu_milli);
-        member.set_memory_bytes(member.memory_bytes() + needs[rank].memory_bytes);
-        if (needs[rank].gpu_milli > 0) member.set_gpu_milli(needs[rank].gpu_milli);
+        for (const std::string& uuid : planned.rank_devices[i]) slot->add_device_uuids(uuid);
       }
       placed.members.push_back(std::move(member));
     }

@@ -32,8 +32,8 @@ class ClusterBook {
   // Rises when room was freed, a node came, or the queue changed: when a new plan may differ.
   uint64_t version() const { return version_; }
 
-  // The command that carries a plan out.
-  static core::ApplyPlan PlanCommand(const core::State& state, const placement::Plan& plan);
+  // The command that carries a plan out: nodes, ranks and devices; the core fills in the rest.
+  static core::ApplyPlan PlanCommand(const placement::Plan& plan);
   // What the ranks of a job need, by rank; evaluator pools take no part.
   static std::vector<placement::RankNeeds> NeedsOf(const trainyard::v1::JobSpec& spec);
 

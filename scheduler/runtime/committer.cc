@@ -97,6 +97,7 @@ void Committer::Commit(std::vector<Batch>* batches) {
     }
     TRAINYARD_FAULT_POINT("runtime.after_append");
     if (!status.ok()) EndProcess(status);
+    guard_->Written();
   }
   for (Batch& batch : *batches) {
     engine_->Deliver(&batch, link_);

@@ -39,12 +39,12 @@ void DiskGuard::Full() {
   if (!folder_.empty()) unlink(JoinPath(folder_, "reserve").c_str());
 }
 
+void DiskGuard::Written() {
+  if (folder_.empty() && full()) full_.store(false, std::memory_order_relaxed);
+}
+
 void DiskGuard::Look() {
-  if (folder_.empty() || reserve_bytes_ <= 0) {
-    // Without a folder only the journal's word counts; the next append asks again.
-    full_.store(false, std::memory_order_relaxed);
-    return;
-  }
+  if (folder_.empty() || reserve_bytes_ <= 0) return;  // only the journal's word counts
   const int64_t free_bytes = FreeBytes();
   const bool reserved = Exists(JoinPath(folder_, "reserve"));
   const int64_t wanted = reserved ? reserve_bytes_ : 2 * reserve_bytes_;

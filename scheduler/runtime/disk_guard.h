@@ -20,6 +20,8 @@ class DiskGuard {
 
   // The journal said the disk is full: gives the reserve up.
   void Full();
+  // The journal wrote again; enough where nothing is guarded.
+  void Written();
   // Looks at the disk again; full is over when there is room for the reserve and as much again.
   void Look();
   bool full() const { return full_.load(std::memory_order_relaxed); }

@@ -63,6 +63,7 @@ void Engine::Connect(const std::string& node_id, const agent::v1::Hello& hello,
   connect.node_id = node_id;
   connect.inventory = hello.inventory();
   connect.inventory.set_node_id(node_id);
+  connect.first_unacked_fact = hello.first_unacked_fact();
   connect.members.assign(hello.members().begin(), hello.members().end());
   command.body = std::move(connect);
   const absl::StatusOr<core::Reply> reply = Decide(&command);
@@ -131,8 +132,11 @@ void Engine::ForgetOld(const core::Touched& touched, Delta* delta) {
       continue;
     }
     Archive archive = ArchiveOf(state_, uid);
+    core::Touched gone;
+    for (const core::RunPtr& run : archive.runs) gone.runs.insert(run->uid());
     if (archive.job != nullptr) delta->archives.push_back(std::move(archive));
     core::Forget(uid, &state_);
+    book_.Update(state_, gone);
     specs_known_.erase(uid);
     terminal_set_.erase(uid);
   }

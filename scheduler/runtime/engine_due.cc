@@ -55,7 +55,7 @@ void Engine::PlaceNow() {
         Explain(plan);
         break;
       }
-      Internal(ClusterBook::PlanCommand(state_, plan));
+      Internal(ClusterBook::PlanCommand(plan));
       CatchUp();
       if (book_.waiting() == waiting || plan.placements.size() < snapshot.waiting.size()) {
         Explain(plan);
@@ -86,7 +86,7 @@ void Engine::Answer(PlanAnswer answer) {
       options_.clock->Monotonic() + (UseQuickPlan() ? kWholePlanGap : absl::ZeroDuration());
   Explain(answer.plan);
   if (!answer.plan.placements.empty() || !answer.plan.preemptions.empty()) {
-    Internal(ClusterBook::PlanCommand(state_, answer.plan));
+    Internal(ClusterBook::PlanCommand(answer.plan));
   }
 }
 

@@ -2,6 +2,7 @@
 #include "scheduler/runtime/view_table.h"
 
 #include "absl/strings/str_cat.h"
+#include "scheduler/core/capacity.h"
 
 namespace trainyard::runtime {
 namespace {
@@ -15,13 +16,12 @@ void Put(const Key& key, const Row& row, Map* map) {
   }
 }
 
-// Nodes that hold a member of the run which is not released.
+// Nodes on which the run holds anything.
 std::set<std::string> NodesOf(const core::RunPtr& run) {
   std::set<std::string> nodes;
   if (run == nullptr) return nodes;
-  for (const journal::v1::MemberRow& member : run->attempt().members()) {
-    if (!member.released()) nodes.insert(member.node_id());
-  }
+  core::ForEachHold(*run,
+                    [&](const journal::v1::MemberRow& member) { nodes.insert(member.node_id()); });
   return nodes;
 }
 

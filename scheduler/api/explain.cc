@@ -1,0 +1,104 @@
+// See explain.h.
+#include "scheduler/api/explain.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "common/names.h"
+#include "scheduler/api/convert.h"
+
+namespace trainyard::api {
+namespace {
+
+std::string NodesOf(const journal::v1::RunRow& run) {
+  std::vector<std::string> nodes;
+  for (const journal::v1::MemberRow& member : run.attempt().members()) {
+    nodes.push_back(member.node_id());
+  }
+  return absl::StrJoin(nodes, ", ");
+}
+
+void ExplainWaiting(const runtime::View& view, const journal::v1::RunRow& run,
+                    v1::ExplainJobResponse* out) {
+  const auto explanation = view.Explanation(run.uid());
+  if (explanation == nullptr) {
+    out->set_reason("WAITING_FOR_RESOURCES");
+    out->set_message("is being placed");
+    return;
+  }
+  out->set_reason(explanation->reason);
+  out->set_message(explanation->message);
+  out->set_queue_position(explanation->position);
+  for (const uint64_t uid : explanation->blockers) {
+    const core::RunPtr blocker = view.Run(uid);
+    const core::JobPtr job = blocker == nullptr ? nullptr : view.Job(blocker->job_uid());
+    if (job != nullptr) out->add_blockers(FormatJob(job->project(), job->job_id()));
+  }
+  for (const std::string& what_if : explanation->counterfactuals) {
+    out->add_counterfactuals(what_if);
+  }
+  if (explanation->estimated_start_us != 0) {
+    SetTime(explanation->estimated_start_us, out->mutable_estimated_start());
+    out->mutable_estimate_band()->set_seconds(explanation->estimate_band_us / 1'000'000);
+  }
+}
+
+void ExplainRun(const runtime::View& view, const journal::v1::RunRow& run,
+                v1::ExplainJobResponse* out) {
+  switch (run.state()) {
+    case journal::v1::R_WAITING:
+      ExplainWaiting(view, run, out);
+      return;
+    case journal::v1::R_BACKING_OFF: {
+      out->set_reason("BACKING_OFF");
+      SetTime(run.not_before_us(), out->mutable_estimated_start());
+      std::string last = run.attempt().exit().message();
+      if (last.empty()) last = v1::ExitCause_Name(run.attempt().exit().cause());
+      out->set_message(absl::StrCat("waits until ",
+                                    absl::FormatTime(absl::FromUnixMicros(run.not_before_us())),
+                                    " before its next attempt; the last one ended with: ", last));
+      return;
+    }
+    case journal::v1::R_ACTIVE:
+      out->set_message(
+          absl::StrCat(run.attempt().running_us() != 0 ? "runs on " : "starts on ", NodesOf(run)));
+      return;
+    case journal::v1::R_PAUSED:
+      out->set_message("is paused; resume it to have it placed again");
+      return;
+    default:
+      out->set_message("has ended");
+      return;
+  }
+}
+
+}  // namespace
+
+v1::ExplainJobResponse ExplainRow(const runtime::View& view, const journal::v1::JobRow& job) {
+  v1::ExplainJobResponse out;
+  if (IsTerminal(job.state())) {
+    out.set_message(absl::StrCat("has ended as ", v1::JobState_Name(job.state())));
+    if (job.state() == v1::FAILED) out.set_reason("JOB_FAILED");
+    if (!job.error().message().empty()) {
+      out.set_message(absl::StrCat(out.message(), ": ", job.error().message()));
+    }
+    return out;
+  }
+  if (job.paused()) {
+    out.set_message("is paused; resume it to have it placed again");
+    return out;
+  }
+  const core::RunPtr run = WaitingRun(view, job);
+  if (run == nullptr) {
+    out.set_reason("WAITING_FOR_RESOURCES");
+    out.set_message(job.study_uid() != 0 ? "its first trials are being chosen" : "is being placed");
+    return out;
+  }
+  ExplainRun(view, *run, &out);
+  return out;
+}
+
+}  // namespace trainyard::api

@@ -1,0 +1,15 @@
+// Why a job is where it is, in one true sentence. Thread-safe.
+#ifndef TRAINYARD_SCHEDULER_API_EXPLAIN_H_
+#define TRAINYARD_SCHEDULER_API_EXPLAIN_H_
+
+#include "scheduler/runtime/view.h"
+#include "trainyard/v1/job.pb.h"
+
+namespace trainyard::api {
+
+// `reason` is empty for a job that does not wait.
+v1::ExplainJobResponse ExplainRow(const runtime::View& view, const journal::v1::JobRow& job);
+
+}  // namespace trainyard::api
+
+#endif  // TRAINYARD_SCHEDULER_API_EXPLAIN_H_

@@ -1,0 +1,278 @@
+// See studies.h.
+#include "scheduler/api/studies.h"
+
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <set>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/errors.h"
+#include "common/names.h"
+#include "scheduler/api/best.h"
+#include "scheduler/api/convert.h"
+#include "scheduler/tuning/tuning.h"
+
+namespace trainyard::api {
+namespace {
+
+constexpr int kSuggestionsMax = 256;
+constexpr int kAskRoundsMax = 4;
+constexpr int kTrialsMax = 1'000'000;
+
+v1::Study StudyByUid(const Context& context, uint64_t uid) {
+  const core::StudyPtr study = context.runtime->view().Study(uid);
+  return study == nullptr ? v1::Study() : StudyOf(context.runtime->view(), *study);
+}
+
+// One SuggestTrials: ask, have the optimiser make what is missing, ask again.
+struct Asking : std::enable_shared_from_this<Asking> {
+  Context context;
+  core::Principal principal;
+  core::StudyPtr study;
+  core::AskTrials ask;
+  Done<v1::SuggestTrialsResponse> done;
+  int rounds = 0;
+
+  void Ask() {
+    core::Command command;
+    command.principal = principal;
+    command.body = ask;
+    context.runtime->Post(std::move(command),
+                          [self = shared_from_this()](const absl::StatusOr<core::Reply>& reply) {
+                            self->Answered(reply);
+                          });
+  }
+
+  void Answered(const absl::StatusOr<core::Reply>& reply) {
+    if (!reply.ok()) return done(reply.status());
+    if (reply->short_by > 0 && ++rounds < kAskRoundsMax) {
+      context.runtime->EnsureSuggestions(study->uid(), reply->short_by,
+                                         [self = shared_from_this()](const absl::Status& status) {
+                                           if (!status.ok()) return self->done(status);
+                                           self->Ask();
+                                         });
+      return;
+    }
+    const runtime::View& view = context.runtime->view();
+    v1::SuggestTrialsResponse response;
+    for (const int32_t id : reply->trials) {
+      if (const core::TrialPtr trial = view.Trial(study->uid(), id); trial != nullptr) {
+        *response.add_trials() = TrialOf(view, *study, *trial, /*with_measurements=*/false);
+      }
+    }
+    if (const core::StudyPtr now = view.Study(study->uid()); now != nullptr) {
+      response.set_study_state(now->state());
+    }
+    done(std::move(response));
+  }
+};
+
+}  // namespace
+
+void CreateStudy(const Context& context, const core::Principal& principal,
+                 const v1::CreateStudyRequest& request, Done<v1::Study> done) {
+  absl::StatusOr<std::string> project = ProjectOf(request.parent());
+  if (!project.ok()) return done(project.status());
+  absl::Status status =
+      core::CheckAccess(principal, core::Action::kSubmit, *project, principal.name);
+  if (status.ok() && !request.study_id().empty()) {
+    status = CheckId("study_id", request.study_id());
+  }
+  if (status.ok()) status = tuning::CheckStudySpec(request.spec());
+  if (!status.ok()) return done(status);
+  context.runtime->Post(
+      MakeCommand(principal, request.request_id(), request,
+                  core::CreateStudy{*project, request.study_id(), request.spec()}),
+      [context, done](const absl::StatusOr<core::Reply>& reply) {
+        if (!reply.ok()) return done(reply.status());
+        done(StudyByUid(context, reply->uid));
+      });
+}
+
+void DeleteStudy(const Context& context, const core::Principal& principal,
+                 const v1::DeleteStudyRequest& request, Done<google::protobuf::Empty> done) {
+  absl::StatusOr<core::StudyPtr> study =
+      FindStudy(context, principal, core::Action::kChange, request.name());
+  if (!study.ok()) return done(study.status());
+  context.runtime->Post(MakeCommand(principal, request.request_id(), request,
+                                    core::DeleteStudy{(*study)->project(), (*study)->study_id()}),
+                        [done](const absl::StatusOr<core::Reply>& reply) {
+                          if (!reply.ok()) return done(reply.status());
+                          done(google::protobuf::Empty());
+                        });
+}
+
+void SuggestTrials(const Context& context, const core::Principal& principal,
+                   const v1::SuggestTrialsRequest& request, Done<v1::SuggestTrialsResponse> done) {
+  absl::StatusOr<core::StudyPtr> study =
+      FindStudy(context, principal, core::Action::kSubmit, request.parent());
+  if (!study.ok()) return done(study.status());
+  if (request.count() < 0 || request.count() > kSuggestionsMax) {
+    return done(MakeError(absl::StatusCode::kInvalidArgument, "OUT_OF_RANGE",
+                          absl::StrCat("count ", request.count(), " is out of range"),
+                          absl::StrCat("ask for 1 to ", kSuggestionsMax, " at a time"), "count"));
+  }
+  auto asking = std::make_shared<Asking>();
+  asking->context = context;
+  asking->principal = principal;
+  asking->study = *study;
+  asking->ask = {(*study)->project(), (*study)->study_id(), std::max(1, request.count()),
+                 request.client_id().empty() ? principal.name : request.client_id()};
+  asking->done = std::move(done);
+  asking->Ask();
+}
+
+void AddMeasurement(const Context& context, const core::Principal& principal,
+                    const v1::AddMeasurementRequest& request,
+                    Done<v1::AddMeasurementResponse> done) {
+  absl::StatusOr<FoundTrial> found =
+      FindTrial(context, principal, core::Action::kSubmit, request.trial_name());
+  if (!found.ok()) return done(found.status());
+  context.runtime->Post(
+      MakeCommand(principal, request.request_id(), request,
+                  core::AddMeasurement{found->study->project(), found->study->study_id(),
+                                       found->trial->id(), request.measurement()}),
+      [done](const absl::StatusOr<core::Reply>& reply) {
+        if (!reply.ok()) return done(reply.status());
+        v1::AddMeasurementResponse response;
+        response.set_should_stop(reply->should_stop);
+        done(std::move(response));
+      });
+}
+
+void CompleteTrial(const Context& context, const core::Principal& principal,
+                   const v1::CompleteTrialRequest& request, Done<v1::Trial> done) {
+  absl::StatusOr<FoundTrial> found =
+      FindTrial(context, principal, core::Action::kSubmit, request.name());
+  if (!found.ok()) return done(found.status());
+  core::CompleteTrial body{found->study->project(),     found->study->study_id(),
+                           found->trial->id(),          request.has_final_measurement(),
+                           request.final_measurement(), request.infeasible(),
+                           request.infeasible_reason()};
+  context.runtime->Post(MakeCommand(principal, request.request_id(), request, std::move(body)),
+                        [context, study = found->study, id = found->trial->id(),
+                         done](const absl::StatusOr<core::Reply>& reply) {
+                          if (!reply.ok()) return done(reply.status());
+                          const runtime::View& view = context.runtime->view();
+                          const core::TrialPtr trial = view.Trial(study->uid(), id);
+                          if (trial == nullptr) return done(NotFound("trial", absl::StrCat(id)));
+                          done(TrialOf(view, *study, *trial, /*with_measurements=*/false));
+                        });
+}
+
+absl::StatusOr<v1::Study> GetStudy(const Context& context, const core::Principal& principal,
+                                   const v1::GetStudyRequest& request) {
+  absl::StatusOr<core::StudyPtr> study =
+      FindStudy(context, principal, core::Action::kRead, request.name());
+  if (!study.ok()) return study.status();
+  return StudyOf(context.runtime->view(), **study);
+}
+
+absl::StatusOr<v1::ListStudiesResponse> ListStudies(const Context& context,
+                                                    const core::Principal& principal,
+                                                    const v1::ListStudiesRequest& request) {
+  absl::StatusOr<std::string> project = ProjectOf(request.parent());
+  if (!project.ok()) return project.status();
+  if (*project == "-") project->clear();
+  absl::Status status = core::CheckAccess(principal, core::Action::kRead, *project, "");
+  if (!status.ok()) return status;
+  absl::StatusOr<int> size = PageSize(request.page_size());
+  if (!size.ok()) return size.status();
+  absl::StatusOr<uint64_t> next = PageStart(request.page_token());
+  if (!next.ok()) return next.status();
+  const runtime::View& view = context.runtime->view();
+  v1::ListStudiesResponse response;
+  while (true) {
+    const std::vector<core::StudyPtr> rows = view.Studies(*project, *next, *size + 1);
+    for (const core::StudyPtr& row : rows) {
+      if (response.studies_size() == *size) {
+        response.set_next_page_token(absl::StrCat(*next));
+        return response;
+      }
+      *next = row->uid();
+      if (!row->deleted()) *response.add_studies() = StudyOf(view, *row);
+    }
+    if (static_cast<int>(rows.size()) <= *size) return response;
+  }
+}
+
+absl::StatusOr<v1::ShouldStopResponse> ShouldStop(const Context& context,
+                                                  const core::Principal& principal,
+                                                  const v1::ShouldStopRequest& request) {
+  absl::StatusOr<FoundTrial> found =
+      FindTrial(context, principal, core::Action::kRead, request.trial_name());
+  if (!found.ok()) return found.status();
+  v1::ShouldStopResponse response;
+  const v1::TrialState state = found->trial->state();
+  response.set_should_stop(state != v1::ACTIVE && state != v1::REQUESTED);
+  response.set_reason(found->trial->stop_reason());
+  return response;
+}
+
+absl::StatusOr<v1::Trial> GetTrial(const Context& context, const core::Principal& principal,
+                                   const v1::GetTrialRequest& request) {
+  absl::StatusOr<FoundTrial> found =
+      FindTrial(context, principal, core::Action::kRead, request.name());
+  if (!found.ok()) return found.status();
+  return TrialOf(context.runtime->view(), *found->study, *found->trial,
+                 /*with_measurements=*/true);
+}
+
+absl::StatusOr<v1::ListTrialsResponse> ListTrials(const Context& context,
+                                                  const core::Principal& principal,
+                                                  const v1::ListTrialsRequest& request) {
+  absl::StatusOr<core::StudyPtr> study =
+      FindStudy(context, principal, core::Action::kRead, request.parent());
+  if (!study.ok()) return study.status();
+  absl::StatusOr<int> size = PageSize(request.page_size());
+  if (!size.ok()) return size.status();
+  absl::StatusOr<uint64_t> after = PageStart(request.page_token());
+  if (!after.ok()) return after.status();
+  if (*after > static_cast<uint64_t>(std::numeric_limits<int32_t>::max())) {
+    return v1::ListTrialsResponse();
+  }
+  const runtime::View& view = context.runtime->view();
+  v1::ListTrialsResponse response;
+  response.set_revision(view.revision());
+  std::set<int32_t> best;
+  for (const int32_t id :
+       BestTrials((*study)->spec(), view.Trials((*study)->uid(), 0, kTrialsMax), 1)) {
+    best.insert(id);
+  }
+  const auto rows = view.Trials((*study)->uid(), static_cast<int32_t>(*after), *size + 1);
+  for (const core::TrialPtr& row : rows) {
+    if (response.trials_size() == *size) {
+      response.set_next_page_token(absl::StrCat(response.trials(*size - 1).id()));
+      break;
+    }
+    v1::Trial* trial = response.add_trials();
+    *trial = TrialOf(view, **study, *row, request.with_measurements());
+    trial->set_is_best(best.contains(row->id()));
+  }
+  return response;
+}
+
+absl::StatusOr<v1::ListBestTrialsResponse> ListBestTrials(
+    const Context& context, const core::Principal& principal,
+    const v1::ListBestTrialsRequest& request) {
+  absl::StatusOr<core::StudyPtr> study =
+      FindStudy(context, principal, core::Action::kRead, request.parent());
+  if (!study.ok()) return study.status();
+  absl::StatusOr<int> count = PageSize(request.count() == 0 ? 1 : request.count());
+  if (!count.ok()) return count.status();
+  const runtime::View& view = context.runtime->view();
+  v1::ListBestTrialsResponse response;
+  for (const int32_t id :
+       BestTrials((*study)->spec(), view.Trials((*study)->uid(), 0, kTrialsMax), *count)) {
+    const core::TrialPtr row = view.Trial((*study)->uid(), id);
+    if (row == nullptr) continue;
+    v1::Trial* trial = response.add_trials();
+    *trial = TrialOf(view, **study, *row, /*with_measurements=*/false);
+    trial->set_is_best(response.trials_size() == 1);
+  }
+  return response;
+}
+
+}  // namespace trainyard::api

@@ -1,0 +1,119 @@
+// The control stream; see agent_streams.h.
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/errors.h"
+#include "scheduler/rpc/agent_streams.h"
+#include "scheduler/rpc/auth.h"
+#include "scheduler/rpc/duplex_stream.h"
+
+namespace trainyard::rpc {
+namespace {
+
+using Duplex = DuplexStream<agent::v1::AgentMessage, agent::v1::SchedulerMessage>;
+
+class ControlStream : public Duplex, public AgentStream {
+ public:
+  ControlStream(const api::Context& context, core::Principal principal, AgentRegistry* registry,
+                MetricHub* hub)
+      : context_(context),
+        principal_(std::move(principal)),
+        registry_(registry),
+        hub_(hub),
+        node_id_(principal_.name) {}
+
+  bool Send(const agent::v1::SchedulerMessage& message) override { return Push(message); }
+  void Replaced() override {
+    Close(absl::AbortedError("another connection of this node took over"));
+  }
+
+ protected:
+  void Received(agent::v1::AgentMessage* message) override {
+    switch (message->body_case()) {
+      case agent::v1::AgentMessage::kHello:
+        return Hello(message->hello());
+      case agent::v1::AgentMessage::kHeartbeat:
+        return Heartbeat(message->heartbeat());
+      case agent::v1::AgentMessage::kFact:
+        return Fact(message->mutable_fact());
+      case agent::v1::AgentMessage::kDesiredAck:
+      case agent::v1::AgentMessage::BODY_NOT_SET:
+        return;  // of use to people who look, and to later versions
+    }
+  }
+
+  void Ended() override {
+    if (registry_->Remove(node_id_, this)) context_.runtime->AgentDisconnected(node_id_);
+  }
+
+ private:
+  void Hello(const agent::v1::Hello& hello) {
+    if (greeted_) return Close(absl::FailedPreconditionError("a second hello on one stream"));
+    greeted_ = true;
+    if (!hello.inventory().node_id().empty() && hello.inventory().node_id() != node_id_) {
+      return Close(MakeError(
+          absl::StatusCode::kPermissionDenied, "PERMISSION_DENIED",
+          absl::StrCat("the token is of node \"", node_id_, "\", the agent says it is \"",
+                       hello.inventory().node_id(), "\""),
+          absl::StrCat("start it with --node_id=", node_id_, ", or join with a new token")));
+    }
+    std::weak_ptr<Duplex> weak = weak_from_this();
+    context_.runtime->AgentConnected(
+        node_id_, hello, [this, weak](absl::StatusOr<agent::v1::Welcome> welcome) {
+          const std::shared_ptr<Duplex> self = weak.lock();
+          if (self == nullptr) return;
+          if (!welcome.ok()) return Close(welcome.status());
+          // Registered before anything can be sent to this session: deltas come after the welcome,
+          // on this same thread.
+          registry_->Register(node_id_, std::shared_ptr<AgentStream>(self, this));
+          agent::v1::SchedulerMessage message;
+          *message.mutable_welcome() = *std::move(welcome);
+          Push(std::move(message));
+        });
+  }
+
+  void Heartbeat(const agent::v1::Heartbeat& heartbeat) {
+    if (!context_.runtime->AgentHeartbeat(node_id_)) {
+      return Close(absl::AbortedError("the lease was lost; connect anew"));
+    }
+    agent::v1::SchedulerMessage message;
+    message.mutable_lease_renewed()->set_sequence(heartbeat.sequence());
+    Push(std::move(message));
+  }
+
+  void Fact(agent::v1::Fact* fact) {
+    if (!greeted_) return Close(absl::FailedPreconditionError("a fact before the hello"));
+    // What was measured before the end belongs to the trial's result.
+    if (fact->has_exited()) hub_->Flush(fact->key().run_uid());
+    core::Command command;
+    command.principal = principal_;
+    command.body = core::AgentFact{node_id_, std::move(*fact)};
+    context_.runtime->Post(std::move(command), nullptr);
+  }
+
+  const api::Context context_;
+  const core::Principal principal_;
+  AgentRegistry* const registry_;
+  MetricHub* const hub_;
+  const std::string node_id_;
+  bool greeted_ = false;  // reader's thread alone
+};
+
+}  // namespace
+
+grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::SchedulerMessage>* StartControl(
+    const api::Context& context, grpc::CallbackServerContext* call, AgentRegistry* registry,
+    MetricHub* hub) {
+  absl::StatusOr<api::Identity> caller = CallerOf(context, *call);
+  if (!caller.ok()) {
+    return new RefusedDuplex<agent::v1::AgentMessage, agent::v1::SchedulerMessage>(caller.status());
+  }
+  auto stream =
+      std::make_shared<ControlStream>(context, std::move(caller->principal), registry, hub);
+  stream->Begin();
+  return stream.get();
+}
+
+}  // namespace trainyard::rpc

@@ -1,0 +1,216 @@
+// The threads around the engine: nothing is answered before it is durable, commits are shared, a
+// stop drains.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "common/errors.h"
+#include "common/mutex.h"
+#include "tests/scheduler/runtime/scene.h"
+
+namespace trainyard::runtime {
+namespace {
+
+// Passes everything on and counts; an append can be held up or fail.
+class WatchedJournal : public journal::Journal {
+ public:
+  absl::StatusOr<journal::Recovered> Recover() override { return inner_->Recover(); }
+  absl::Status Append(uint64_t incarnation, uint64_t expected,
+                      const std::vector<std::string>& batch) override {
+    {
+      MutexLock lock(&mutex_);
+      ++appends_;
+      while (held_) changed_.Wait(&mutex_);
+      if (full_) return absl::ResourceExhaustedError("disk full");
+      if (broken_) return absl::InternalError("sync failed");
+    }
+    absl::Status status = inner_->Append(incarnation, expected, batch);
+    durable_ = expected + batch.size();
+    return status;
+  }
+  absl::Status WriteRows(uint64_t incarnation, const std::vector<journal::RowUpdate>& rows,
+                         uint64_t through) override {
+    return inner_->WriteRows(incarnation, rows, through);
+  }
+  absl::StatusOr<std::string> ReadRow(absl::string_view kind, absl::string_view key) override {
+    return inner_->ReadRow(kind, key);
+  }
+  absl::StatusOr<std::vector<journal::RowUpdate>> ReadRows(absl::string_view kind,
+                                                           absl::string_view prefix,
+                                                           absl::string_view after,
+                                                           int limit) override {
+    return inner_->ReadRows(kind, prefix, after, limit);
+  }
+
+  void Hold(bool held) {
+    MutexLock lock(&mutex_);
+    held_ = held;
+    changed_.NotifyAll();
+  }
+  void Fill(bool full) {
+    MutexLock lock(&mutex_);
+    full_ = full;
+  }
+  void Break() {
+    MutexLock lock(&mutex_);
+    broken_ = true;
+  }
+  int appends() const {
+    MutexLock lock(&mutex_);
+    return appends_;
+  }
+  uint64_t durable() const { return durable_; }
+
+ private:
+  std::unique_ptr<journal::Journal> inner_ = journal::MakeMemoryJournal();
+  mutable Mutex mutex_;
+  CondVar changed_;
+  int appends_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool held_ ABSL_GUARDED_BY(mutex_) = false;
+  bool full_ ABSL_GUARDED_BY(mutex_) = false;
+  bool broken_ ABSL_GUARDED_BY(mutex_) = false;
+  std::atomic<uint64_t> durable_{0};
+};
+
+core::Command SubmitCommand(const std::string& id) {
+  core::Command command;
+  command.principal = User();
+  command.body = core::SubmitJob{"default", id, MakeSpec(), false};
+  return command;
+}
+
+// Counts answers; waits for them.
+class Counter {
+ public:
+  void Add() {
+    MutexLock lock(&mutex_);
+    ++count_;
+    changed_.NotifyAll();
+  }
+  void Await(int count) {
+    MutexLock lock(&mutex_);
+    while (count_ < count) changed_.Wait(&mutex_);
+  }
+  int count() const {
+    MutexLock lock(&mutex_);
+    return count_;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  CondVar changed_;
+  int count_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+TEST(ThreadedTest, ManyCallersShareCommits) {
+  WatchedJournal journal;
+  RecordingLink link;
+  auto runtime = Runtime::Start(&journal, &link, {}).value();
+  const int before = journal.appends();
+  journal.Hold(true);
+  Counter answered;
+  std::vector<std::thread> callers;
+  for (int t = 0; t < 4; ++t) {
+    callers.emplace_back([&, t] {
+      for (int i = 0; i < 250; ++i) {
+        runtime->Post(SubmitCommand(absl::StrCat("j", t, "x", i)), [&](const auto& reply) {
+          EXPECT_TRUE(reply.ok()) << reply.status();
+          answered.Add();
+        });
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(answered.count(), 0) << "nothing is answered before it is durable";
+  EXPECT_TRUE(runtime->view().Jobs("default", 0, 10).empty()) << "nor shown";
+  journal.Hold(false);
+  answered.Await(1000);
+  EXPECT_LE(journal.appends() - before, 100) << "appends for 1000 submits";
+  EXPECT_EQ(runtime->view().Jobs("default", 0, 2000).size(), 1000u);
+}
+
+TEST(ThreadedTest, AnswersComeAfterTheirEventsAreDurable) {
+  WatchedJournal journal;
+  RecordingLink link;
+  auto runtime = Runtime::Start(&journal, &link, {}).value();
+  Counter answered;
+  for (int i = 0; i < 200; ++i) {
+    runtime->Post(SubmitCommand(absl::StrCat("j", i)), [&](const auto& reply) {
+      ASSERT_TRUE(reply.ok());
+      EXPECT_LE(runtime->view().Job(reply->uid)->revision(), journal.durable());
+      EXPECT_NE(runtime->view().Job(reply->uid), nullptr) << "the view shows it";
+      answered.Add();
+    });
+  }
+  answered.Await(200);
+}
+
+TEST(ThreadedTest, StopDrainsWhatWasPosted) {
+  WatchedJournal journal;
+  RecordingLink link;
+  Counter answered;
+  {
+    auto runtime = Runtime::Start(&journal, &link, {}).value();
+    for (int i = 0; i < 500; ++i) {
+      runtime->Post(SubmitCommand(absl::StrCat("j", i)), [&](const auto& reply) {
+        EXPECT_TRUE(reply.ok());
+        answered.Add();
+      });
+    }
+  }
+  EXPECT_EQ(answered.count(), 500);
+}
+
+TEST(ThreadedTest, BoundedQueueRefusesWithReason) {
+  WatchedJournal journal;
+  RecordingLink link;
+  Options options;
+  options.queue_max = 0;
+  auto runtime = Runtime::Start(&journal, &link, options).value();
+  absl::Status refused;
+  runtime->Post(SubmitCommand("j"), [&](const auto& reply) { refused = reply.status(); });
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST(ThreadedTest, FullDiskLosesNothingAndGoesOn) {
+  WatchedJournal journal;
+  RecordingLink link;
+  auto runtime = Runtime::Start(&journal, &link, {}).value();
+  journal.Fill(true);
+  Counter answered;
+  runtime->Post(SubmitCommand("first"), [&](const auto& reply) {
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    answered.Add();
+  });
+  while (journal.appends() < 3) std::this_thread::yield();  // it was tried again
+  EXPECT_EQ(answered.count(), 0);
+  absl::Status refused;
+  runtime->Post(SubmitCommand("second"), [&](const auto& reply) {
+    refused = reply.status();
+    answered.Add();
+  });
+  EXPECT_EQ(ReasonOf(refused), "DISK_FULL");
+  journal.Fill(false);
+  answered.Await(2);
+  EXPECT_NE(runtime->view().JobByName("default", "first"), nullptr);
+}
+
+TEST(ThreadedDeathTest, FailedSyncEndsTheProcess) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(
+      {
+        WatchedJournal journal;
+        RecordingLink link;
+        auto runtime = Runtime::Start(&journal, &link, {}).value();
+        journal.Break();
+        Counter never;
+        runtime->Post(SubmitCommand("j"), [&](const auto&) { never.Add(); });
+        never.Await(1);
+      },
+      ::testing::ExitedWithCode(70), "journal failed");
+}
+
+}  // namespace
+}  // namespace trainyard::runtime
