@@ -286,6 +286,7 @@ class Checker {
       case v1::StudySpec::RANDOM:
       case v1::StudySpec::SOBOL:
       case v1::StudySpec::GP:
+      case v1::StudySpec::TPE:
         return true;
       default:
         return false;

@@ -1,6 +1,8 @@
 // Which sampler a spec gets. See sampler.h.
+#include "scheduler/tuning/default_sampler.h"
 #include "scheduler/tuning/gp_sampler.h"
 #include "scheduler/tuning/sampler.h"
+#include "scheduler/tuning/tpe.h"
 
 namespace trainyard::tuning {
 
@@ -12,8 +14,12 @@ std::unique_ptr<Sampler> MakeSampler(const v1::StudySpec& spec, const Space& spa
       return MakeGridSampler(space);
     case v1::StudySpec::SOBOL:
       return MakeSobolSampler(space);
-    default:
+    case v1::StudySpec::GP:
       return MakeGpSampler(spec, space);
+    case v1::StudySpec::TPE:
+      return MakeTpeSampler(spec, space);
+    default:
+      return MakeDefaultSampler(spec, space);
   }
 }
 

@@ -164,7 +164,8 @@ std::string AlgorithmName(const testing::TestParamInfo<Spec::Algorithm>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, AlgorithmTest,
-                         testing::Values(Spec::ALGORITHM_UNSPECIFIED, Spec::RANDOM, Spec::SOBOL),
+                         testing::Values(Spec::ALGORITHM_UNSPECIFIED, Spec::RANDOM, Spec::SOBOL,
+                                         Spec::GP, Spec::TPE),
                          AlgorithmName);
 
 TEST(OptimizerTest, GridGoesThroughInOrderAndEnds) {
