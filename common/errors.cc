@@ -123,6 +123,8 @@ std::string NearestName(absl::string_view typed, const std::vector<std::string>&
   std::string best;
   size_t best_distance = 3;
   for (const std::string& name : names) {
+    // The distance is at least the difference in length; long texts must cost nothing.
+    if (std::max(typed.size(), name.size()) - std::min(typed.size(), name.size()) > 2) continue;
     const size_t distance = EditDistance(typed, name);
     if (distance < best_distance && distance < name.size()) {
       best = name;

@@ -15,6 +15,8 @@ inline constexpr int64_t kCpuMilliMax = 10'000'000;
 inline constexpr int64_t kGpusMax = 1'024;
 inline constexpr int64_t kRetriesMax = 1'000;
 inline constexpr int64_t kTrialsMax = 1'000'000;
+// An answer holds at most so many faults, and then says that there are more.
+inline constexpr int kFaultsMax = 200;
 inline constexpr size_t kRegexBytesMax = 1'024;
 
 }  // namespace trainyard::spec

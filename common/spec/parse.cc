@@ -11,6 +11,7 @@
 #include "common/errors.h"
 #include "common/names.h"
 #include "common/spec/check.h"
+#include "common/spec/limits.h"
 #include "common/spec/resolve.h"
 #include "common/spec/spec.h"
 #include "common/spec/text.h"
@@ -146,11 +147,23 @@ void OverlayResources(const v1::Resources& over, v1::JobSpec* spec) {
   }
 }
 
+// In order of line, at most kFaultsMax.
 void Sort(v1::Faults* faults) {
   std::stable_sort(faults->mutable_faults()->begin(), faults->mutable_faults()->end(),
                    [](const v1::Fault& a, const v1::Fault& b) {
                      return std::pair(a.line(), a.column()) < std::pair(b.line(), b.column());
                    });
+  if (faults->faults_size() <= kFaultsMax) return;
+  v1::Fault last = faults->faults(kFaultsMax);
+  faults->mutable_faults()->DeleteSubrange(kFaultsMax, faults->faults_size() - kFaultsMax);
+  last.set_reason("SPEC_TOO_LARGE");
+  last.clear_field();
+  last.set_message(
+      absl::StrCat("there are more than ", kFaultsMax, " faults; the rest is not shown"));
+  last.set_expected("a job spec");
+  last.set_fix("check that this file is the spec, or mend those above first");
+  last.set_is_note(false);
+  *faults->add_faults() = last;
 }
 
 std::string ParentOf(const std::string& path) {

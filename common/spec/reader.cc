@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/errors.h"
+#include "common/spec/limits.h"
 #include "common/spec/text.h"
 
 namespace trainyard::spec {
@@ -337,6 +338,7 @@ void Fields::Finish() {
   for (const Node::Entry& entry : node_->entries) {
     const std::string camel = CamelOf(entry.key);
     if (holds(known_, camel) || holds(quiet_, camel) || holds(known_, entry.key)) continue;
+    if (context_->faults()->faults_size() > kFaultsMax) return;
     const std::string nearest = NearestName(camel, known_);
     v1::Fault* fault =
         context_->Fault("UNKNOWN_FIELD", JoinPath(path_, entry.key), entry.line, entry.column);

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <sstream>
 #include <utility>
 
@@ -34,6 +33,19 @@ v1::Fault* AddFault(absl::string_view file, absl::string_view reason, int line, 
   return fault;
 }
 
+void SayTooMany(absl::string_view file, int line, int column, v1::Faults* faults) {
+  v1::Fault* fault = AddFault(file, "SPEC_TOO_LARGE", line, column, faults);
+  fault->set_message(
+      absl::StrCat("the spec has more than ", kNodesMax, " values once its aliases are followed"));
+  fault->set_expected(absl::StrCat("at most ", kNodesMax, " values"));
+  fault->set_fix("put data into files; remove aliases (*name) that repeat other aliases");
+}
+
+// Leaves yaml-cpp early by its own exception, the only way there is; ParseYaml() catches it.
+[[noreturn]] void StopReading(const YAML::Mark& mark) {
+  throw YAML::ParserException(mark, "stopped at a limit");
+}
+
 class Builder : public YAML::EventHandler {
  public:
   Builder(absl::string_view file, v1::Faults* faults) : file_(file), faults_(faults) {}
@@ -43,7 +55,7 @@ class Builder : public YAML::EventHandler {
     bool flow = false;
     bool key_next = true;  // maps: the next node is a key
     Node::Entry entry;
-    std::set<std::string> keys;
+    std::map<std::string, int> keys;  // with the line of each
     std::vector<Node::Entry> merged;  // by "<<"; the map's own keys win
   };
 
@@ -94,6 +106,8 @@ class Builder : public YAML::EventHandler {
   // Where the last quoted text begins.
   const YAML::Mark& last_quoted() const { return last_quoted_; }
   const std::vector<Open>& open() const { return open_; }
+  // Whether reading stopped at a limit; the fault is there.
+  bool at_limit() const { return at_limit_; }
 
  private:
   static std::shared_ptr<Node> Make(const YAML::Mark& mark, Node::Kind kind) {
@@ -120,18 +134,20 @@ class Builder : public YAML::EventHandler {
     open.flow = style == YAML::EmitterStyle::Flow;
     open_.push_back(std::move(open));
     open_anchors_.push_back(anchor);
-    if (static_cast<int>(open_.size()) <= kSpecDepthMax || too_deep_) return;
-    too_deep_ = true;
+    if (static_cast<int>(open_.size()) <= kSpecDepthMax) return;
+    at_limit_ = true;
     v1::Fault* fault = AddFault(file_, "SPEC_TOO_LARGE", mark.line + 1, mark.column + 1, faults_);
     fault->set_message(absl::StrCat("values are nested more than ", kSpecDepthMax, " deep"));
     fault->set_expected(absl::StrCat("at most ", kSpecDepthMax, " levels"));
     fault->set_fix("flatten the spec");
+    StopReading(mark);
   }
 
   void End() {
     Open& last = open_.back();
     for (Node::Entry& entry : last.merged) {
-      if (last.keys.insert(entry.key).second) last.node->entries.push_back(std::move(entry));
+      if (last.keys.insert({entry.key, entry.line}).second)
+        last.node->entries.push_back(std::move(entry));
     }
     std::shared_ptr<Node> node = std::move(last.node);
     open_.pop_back();
@@ -146,12 +162,16 @@ class Builder : public YAML::EventHandler {
 
   void Add(NodePtr node, const YAML::Mark& mark) {
     if (documents_ > 1) return;
+    if (++nodes_ > kNodesMax) {
+      at_limit_ = true;
+      SayTooMany(file_, 1, 1, faults_);
+      StopReading(mark);
+    }
     if (open_.empty()) {
       root_ = std::move(node);
       return;
     }
     Open& parent = open_.back();
-    if (too_deep_ && static_cast<int>(open_.size()) > kSpecDepthMax) return;
     parent.node->weight = std::min(kNodesMax + 1, parent.node->weight + node->weight);
     if (parent.node->kind == Node::Kind::kList) {
       parent.node->items.push_back(std::move(node));
@@ -194,17 +214,15 @@ class Builder : public YAML::EventHandler {
       parent->merged.insert(parent->merged.end(), others.begin(), others.end());
       return;
     }
-    if (parent->keys.insert(entry.key).second) {
+    const auto [first, is_new] = parent->keys.insert({entry.key, entry.line});
+    if (is_new) {
       parent->node->entries.push_back(std::move(entry));
       return;
     }
-    const auto first =
-        std::find_if(parent->node->entries.begin(), parent->node->entries.end(),
-                     [&entry](const Node::Entry& other) { return other.key == entry.key; });
     v1::Fault* fault = AddFault(file_, "DUPLICATE_KEY", entry.line, entry.column, faults_);
     fault->set_field(PathHere());
     fault->set_message(absl::StrCat("\"", Shorten(entry.key),
-                                    "\" stands twice in this map; first on line ", first->line));
+                                    "\" stands twice in this map; first on line ", first->second));
     fault->set_expected("each key once");
     fault->set_fix("remove one of the two");
   }
@@ -212,7 +230,8 @@ class Builder : public YAML::EventHandler {
   const std::string file_;
   v1::Faults* const faults_;
   int documents_ = 0;
-  bool too_deep_ = false;
+  int64_t nodes_ = 0;
+  bool at_limit_ = false;
   YAML::Mark last_quoted_ = YAML::Mark::null_mark();
   NodePtr root_;
   std::vector<Open> open_;
@@ -344,13 +363,9 @@ bool CheckQuotes(absl::string_view text, const YAML::Mark& mark, absl::string_vi
   return false;
 }
 
-bool WithinLimits(const NodePtr& root, absl::string_view file, v1::Faults* faults) {
-  if (root->weight <= kNodesMax) return true;
-  v1::Fault* fault = AddFault(file, "SPEC_TOO_LARGE", root->line, root->column, faults);
-  fault->set_message(
-      absl::StrCat("the spec has more than ", kNodesMax, " values once its aliases are followed"));
-  fault->set_expected(absl::StrCat("at most ", kNodesMax, " values"));
-  fault->set_fix("remove aliases (*name) that repeat other aliases");
+bool WithinLimits(const Node& root, absl::string_view file, v1::Faults* faults) {
+  if (root.weight <= kNodesMax) return true;
+  SayTooMany(file, root.line, root.column, faults);
   return false;
 }
 
@@ -367,7 +382,7 @@ NodePtr ParseYaml(absl::string_view text, absl::string_view file_name, v1::Fault
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::ParserException& error) {
-    SyntaxFault(text, error, builder, file_name, faults);
+    if (!builder.at_limit()) SyntaxFault(text, error, builder, file_name, faults);
     return nullptr;
   } catch (const std::exception& error) {
     v1::Fault* fault = AddFault(file_name, "SPEC_SYNTAX", 1, 1, faults);
@@ -386,7 +401,7 @@ NodePtr ParseYaml(absl::string_view text, absl::string_view file_name, v1::Fault
     fault->set_fix("write one; docs/spec.md begins with a short example");
     return nullptr;
   }
-  return WithinLimits(root, file_name, faults) ? root : nullptr;
+  return WithinLimits(*root, file_name, faults) ? root : nullptr;
 }
 
 std::string Describe(const Node& node) {
