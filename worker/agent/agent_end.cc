@@ -89,7 +89,7 @@ MemberEnd Agent::ReadEnd(const MemberId& id, const Member& member) {
     end.record.set_message(
         "The supervisor of the program ended without a record; the node's log "
         "may have more.");
-    if (member.supervisor.has_value()) KillSession(member.supervisor->pid());
+    if (const pid_t session = member.folder.DeadSession(); session > 0) KillSession(session);
   }
   LOG(ERROR) << "member=" << FolderName(id) << " has no exit record: " << report.status();
   return end;

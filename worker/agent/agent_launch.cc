@@ -30,6 +30,14 @@ int32_t FreePort() {
   return ntohs(address.sin_port);
 }
 
+// What is wrong and how to mend it, for an exit record.
+std::string OneSentence(const absl::Status& status) {
+  const v1::Faults faults = FaultsOf(status);
+  if (faults.faults_size() == 0) return std::string(status.message());
+  const v1::Fault& fault = faults.faults(0);
+  return absl::StrCat(fault.message(), fault.fix().empty() ? "" : "; ", fault.fix());
+}
+
 }  // namespace
 
 absl::StatusOr<RunAs> ResolveRunAs(const std::string& user) {
@@ -83,7 +91,8 @@ void Agent::Do(const StageMember& effect) {
 
 void Agent::FinishStaging(const MemberId& id, const absl::Status& status) {
   LOG_IF(WARNING, !status.ok()) << "member=" << FolderName(id) << " staging failed: " << status;
-  core_->Staged(id, status, FreePort(), Time());
+  const absl::Status told = status.ok() ? status : absl::Status(status.code(), OneSentence(status));
+  core_->Staged(id, told, FreePort(), Time());
   Perform();
 }
 
@@ -138,7 +147,7 @@ void Agent::Do(const LaunchMember& effect) {
   }
   LOG(WARNING) << "member=" << FolderName(effect.id) << " not launched: " << launched;
   Unwatch(member);
-  core_->Ended(effect.id, RefusedEnd(v1::LAUNCH, FormatFaults(FaultsOf(launched))), Time());
+  core_->Ended(effect.id, RefusedEnd(v1::LAUNCH, OneSentence(launched)), Time());
 }
 
 void Agent::WatchEnd(const MemberId& id, Member* member) {

@@ -132,6 +132,15 @@ FileDescriptor AttemptFolder::Seize() const {
   return lock;
 }
 
+pid_t AttemptFolder::DeadSession() const {
+  const std::vector<std::string> words = LockWords(In(layout::kLock));
+  pid_t pid = -1;
+  if (words.empty() || words[0] != BootId() || !absl::SimpleAtoi(words[1], &pid)) return -1;
+  // While a session has members its number is given to no process: if there is one, it is reused.
+  const std::vector<std::string> fields = StatFields(words[1]);
+  return fields.empty() || fields[0] == "Z" ? pid : -1;
+}
+
 bool AttemptFolder::FromEarlierBoot() const {
   const std::vector<std::string> words = LockWords(In(layout::kLock));
   return !words.empty() && words[0] != BootId();

@@ -42,6 +42,8 @@ class AttemptFolder {
   pid_t Supervisor() const;
   // Takes the lock, so that a supervisor which starts only now gives up. Invalid when one has it.
   FileDescriptor Seize() const;
+  // Session of a supervisor of this boot that is gone, -1 when there was none or it cannot be told.
+  pid_t DeadSession() const;
   // Whether the folder's last supervisor belonged to an earlier boot of the machine.
   bool FromEarlierBoot() const;
 

@@ -107,6 +107,7 @@ int64_t MonotonicNanos() {
 }
 
 int Run(char** program) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // mpirun gone: nobody would end this rank
   const char* const folder = getenv("TRAINYARD_ATTEMPT_DIR");
   const int32_t rank = ParseRank(getenv("OMPI_COMM_WORLD_RANK"));
   if (folder == nullptr || rank < 0) {

@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -74,7 +75,8 @@ bool BecomeUser(const Prepared& child) {
             Redirect(child->error_path, kAppend, 2);
   if (ok) {
     child->step = "setuid";
-    ok = BecomeUser(*child);
+    // After the change of user, which clears it: what outlives its supervisor belongs to nobody.
+    ok = BecomeUser(*child) && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
   }
   if (ok) {
     child->step = "chdir";

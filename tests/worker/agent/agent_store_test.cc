@@ -1,0 +1,167 @@
+// What goes into the store and comes out of it: packages, checkpoints, outputs.
+#include <gmock/gmock.h>
+
+#include "common/file.h"
+#include "tests/worker/agent/agent_fixture.h"
+
+namespace trainyard::worker {
+namespace {
+
+using testing::Contains;
+using testing::Each;
+using testing::HasSubstr;
+
+void AddTree(const std::string& digest, agent::v1::Assignment* assignment) {
+  v1::PackageRef* const package = assignment->mutable_program()->add_packages();
+  package->set_kind(v1::PackageRef::TREE);
+  package->set_digest(digest);
+  package->set_uri("trainer");
+}
+
+agent::v1::Assignment ModuleAssignment(agent::v1::Assignment assignment) {
+  assignment.mutable_program()->clear_command();
+  assignment.mutable_program()->set_python_module("trainer.task");
+  assignment.mutable_program()->set_interpreter("/usr/bin/python3");
+  return assignment;
+}
+
+TEST_F(AgentTest, APackageIsFetchedOncePerNodeAndFound) {
+  const std::string tree = store_.PutFolder(
+      {{"data.txt", "beside"},
+       {"trainer/__init__.py", ""},
+       {"trainer/task.py", "import sys; print(sys.argv[1:], open('data.txt').read())"}});
+  StartAgent();
+  for (int i = 0; i < 3; ++i) {
+    agent::v1::Assignment assignment = ModuleAssignment(Assign({}));
+    assignment.mutable_program()->add_args("--train_steps");
+    assignment.mutable_program()->add_args("5");
+    assignment.set_pass_job_dir(true);
+    assignment.set_job_dir("gs://team/x");
+    v1::ParameterValue* const rate = assignment.add_parameters();
+    rate->set_parameter_id("rate");
+    rate->set_number(0.1);
+    AddTree(tree, &assignment);
+    const auto key = Run(assignment);
+    const agent::v1::Exited exited = scheduler_.WaitForExit(key);
+    EXPECT_EQ(exited.record().cause(), v1::EXIT_CAUSE_UNSPECIFIED) << exited.record().stderr_tail();
+    EXPECT_EQ(scheduler_.Log(key, 0, false),
+              "['--train_steps', '5', '--job-dir=" + AttemptPath(key) +
+                  "/job_dir', '--rate=0.1'] beside\n");
+  }
+  EXPECT_EQ(store_.downloads(), 1);
+  EXPECT_THAT(store_.tokens(), Each("attempt-token"));
+}
+
+TEST_F(AgentTest, APackageThatIsGoneRefusesTheMemberByName) {
+  StartAgent();
+  agent::v1::Assignment assignment = ModuleAssignment(Assign({}));
+  AddTree(std::string(32, 'x'), &assignment);
+  const agent::v1::Exited exited = scheduler_.WaitForExit(Run(assignment));
+  EXPECT_EQ(exited.record().cause(), v1::STAGING);
+  EXPECT_TRUE(exited.refused());
+  EXPECT_THAT(exited.record().message(), HasSubstr("package trainer"));
+  EXPECT_TRUE(WaitForReleased(assignment.key()));
+}
+
+TEST_F(AgentTest, OutputsAreDurableBeforeTheEndIsTold) {
+  StartAgent();
+  agent::v1::Assignment assignment =
+      Assign(Shell("echo m > $AIP_MODEL_DIR/model.bin; mkdir $AIP_CHECKPOINT_DIR/step_4; "
+                   "echo c > $AIP_CHECKPOINT_DIR/step_4/w; echo j > $TRAINYARD_JOB_DIR/out"));
+  assignment.set_trial(3);
+  const auto key = Run(assignment);
+  const agent::v1::Exited exited = scheduler_.WaitForExit(key);
+  std::map<std::string, v1::OutputTree> outputs;
+  for (const v1::OutputTree& output : exited.outputs()) outputs[output.kind()] = output;
+  ASSERT_EQ(outputs.size(), 3u);
+  EXPECT_EQ(store_.GetFolder(outputs["model"].digest())["model.bin"], "m\n");
+  EXPECT_EQ(store_.GetFolder(outputs["checkpoint"].digest())["step_4/w"], "c\n");
+  EXPECT_EQ(store_.GetFolder(outputs["job_dir"].digest())["out"], "j\n");
+  EXPECT_EQ(outputs["model"].trial(), 3);
+  EXPECT_EQ(outputs["model"].epoch(), key.epoch());
+}
+
+TEST_F(AgentTest, AStoreThatIsAwayForAMomentLosesNothing) {
+  StartAgent();
+  store_.Fail(3, absl::UnavailableError("store is away"));
+  const agent::v1::Exited exited =
+      scheduler_.WaitForExit(Run(Assign(Shell("echo m > $AIP_MODEL_DIR/m"))));
+  EXPECT_EQ(exited.record().cause(), v1::EXIT_CAUSE_UNSPECIFIED) << exited.record().message();
+  EXPECT_EQ(exited.outputs_size(), 1);
+}
+
+TEST_F(AgentTest, OutputsThatCannotBeStoredAreNoSuccess) {
+  StartAgent();
+  store_.Fail(1000, absl::PermissionDeniedError("wrong token"));
+  const agent::v1::Exited exited =
+      scheduler_.WaitForExit(Run(Assign(Shell("echo m > $AIP_MODEL_DIR/m"))));
+  EXPECT_EQ(exited.record().cause(), v1::INTERNAL);
+  EXPECT_THAT(exited.record().message(), HasSubstr("wrong token"));
+}
+
+constexpr char kCheckpointing[] = R"(
+import json, os, socket
+root = os.environ['AIP_CHECKPOINT_DIR']
+print('found', sorted(os.listdir(root)), os.environ.get('TRAINYARD_RESUME_STEP'))
+s = socket.socket(socket.AF_UNIX)
+s.connect(os.environ['TRAINYARD_SOCKET'])
+f = s.makefile('rw')
+os.mkdir(root + 'step_7')
+with open(root + 'step_7/weights', 'w') as w:
+    w.write('w7')
+f.write(json.dumps({'checkpoint': {'step': 7, 'path': 'step_7'}}) + '\n'); f.flush()
+print('answer', f.readline().strip())
+f.write(json.dumps({'checkpoint': {'step': 8, 'path': '../x'}}) + '\n'); f.flush()
+print('answer', f.readline().strip())
+)";
+
+TEST_F(AgentTest, ACheckpointBecomesAFactAndIsRestoredWhereItLay) {
+  StartAgent();
+  agent::v1::Assignment first = Assign({"/usr/bin/python3", "-c", kCheckpointing});
+  const agent::v1::Exited exited = scheduler_.WaitForExit(Run(first));
+  ASSERT_EQ(exited.record().cause(), v1::EXIT_CAUSE_UNSPECIFIED) << exited.record().stderr_tail();
+  EXPECT_THAT(scheduler_.Log(first.key(), 0, false), HasSubstr("found [] None"));
+  EXPECT_THAT(scheduler_.Log(first.key(), 0, false), HasSubstr("answer {\"ok\":true}"));
+  EXPECT_THAT(scheduler_.Log(first.key(), 0, false), HasSubstr("AIP_CHECKPOINT_DIR"));
+  std::string tree;
+  for (const agent::v1::Fact& fact : scheduler_.received().facts) {
+    if (!fact.has_checkpoint_part()) continue;
+    EXPECT_EQ(fact.checkpoint_part().step(), 7);
+    tree = fact.checkpoint_part().tree();
+  }
+  ASSERT_FALSE(tree.empty());
+  EXPECT_EQ(store_.GetFolder(tree)["step_7/weights"], "w7");
+
+  agent::v1::Assignment second =
+      Assign(Shell("cat $AIP_CHECKPOINT_DIR/step_7/weights; echo \" $TRAINYARD_RESUME_STEP\""));
+  second.set_checkpoint_tree(tree);
+  second.set_checkpoint_step(7);
+  EXPECT_EQ(scheduler_.WaitForExit(Run(second)).record().cause(), v1::EXIT_CAUSE_UNSPECIFIED);
+  EXPECT_EQ(scheduler_.Log(second.key(), 0, false), "w7 7\n");
+}
+
+TEST_F(AgentTest, TwoPhasesPrepareThenRun) {
+  StartAgent();
+  const std::string tree = store_.PutFolder({{"run.sh", "echo from the package"}});
+  agent::v1::Assignment assignment = Assign({"/bin/sh", "run.sh"});
+  AddTree(tree, &assignment);
+  agent::v1::DesiredMember desired;
+  *desired.mutable_key() = assignment.key();
+  desired.set_want(agent::v1::PREPARED);
+  *desired.mutable_assignment() = assignment;
+  scheduler_.Want(desired);
+  int32_t port = 0;
+  ASSERT_TRUE(scheduler_.WaitFor([&port](const auto& received) {
+    for (const agent::v1::Fact& fact : received.facts) {
+      if (fact.has_prepared()) port = fact.prepared().port();
+    }
+    return port > 0;
+  }));
+  EXPECT_FALSE(Exists(AttemptPath(assignment.key()) + "/launch.json"));
+  Want(assignment.key(), agent::v1::RUN);
+  EXPECT_EQ(scheduler_.WaitForExit(assignment.key()).record().cause(), v1::EXIT_CAUSE_UNSPECIFIED);
+  EXPECT_EQ(scheduler_.Log(assignment.key(), 0, false), "from the package\n");
+}
+
+}  // namespace
+}  // namespace trainyard::worker
