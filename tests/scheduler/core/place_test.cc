@@ -1,0 +1,145 @@
+// Plans are checked again item by item: what does not fit any more goes on waiting.
+#include <gtest/gtest.h>
+
+#include "scheduler/core/run_machine.h"
+#include "tests/scheduler/core/scene.h"
+
+namespace trainyard::core {
+namespace {
+
+bool Placed(const Scene& scene, uint64_t run) {
+  return scene.Run(run).state() == records::R_ACTIVE;
+}
+
+TEST(PlaceTest, EpochHoldsIncarnationAndCounter) {
+  Scene scene;
+  scene.Node("n1");
+  scene.Submit("a");
+  scene.Submit("b");
+  scene.PlaceAll();
+  const uint64_t a = scene.RunOf("a").attempt().epoch();
+  const uint64_t b = scene.RunOf("b").attempt().epoch();
+  EXPECT_EQ(a >> 32, scene.state().server.incarnation());
+  EXPECT_EQ(b, a + 1);
+  scene.Restart();
+  scene.Submit("c");
+  scene.PlaceAll();
+  EXPECT_GT(scene.RunOf("c").attempt().epoch(), b);
+  EXPECT_EQ(scene.RunOf("c").attempt().epoch() >> 32, scene.state().server.incarnation());
+}
+
+TEST(PlaceTest, TwoPlansForOneRoomPlaceOne) {
+  Scene scene;
+  scene.Node("n1", 1);
+  scene.Submit("a");
+  scene.Submit("b");
+  ApplyPlan plan;
+  plan.placements.push_back(scene.Plan(scene.Job("a").run_uid(), {{"n1", {0}}}));
+  plan.placements.push_back(scene.Plan(scene.Job("b").run_uid(), {{"n1", {0}}}));
+  plan.placements.push_back(plan.placements[0]);
+  scene.Do(plan, System());
+  EXPECT_TRUE(Placed(scene, scene.Job("a").run_uid()));
+  EXPECT_FALSE(Placed(scene, scene.Job("b").run_uid()));
+}
+
+TEST(PlaceTest, RefusesWhatIsNotAWholeGang) {
+  Scene scene;
+  scene.Node("n1");
+  scene.Submit("a", Spec().Ranks(3));
+  const uint64_t run = scene.Job("a").run_uid();
+  scene.Place(run, {{"n1", {0, 1}}});
+  EXPECT_FALSE(Placed(scene, run)) << "a rank is missing";
+  scene.Place(run, {{"n1", {0, 1, 1}}});
+  EXPECT_FALSE(Placed(scene, run)) << "a rank stands twice";
+  scene.Place(run, {{"n1", {0, 1, 7}}});
+  EXPECT_FALSE(Placed(scene, run)) << "there is no rank 7";
+  scene.Place(run, {{"n1", {1}}, {"n1", {0, 2}}});
+  EXPECT_FALSE(Placed(scene, run)) << "the head must hold rank 0";
+  scene.Place(run, {{"n1", {0, 1, 2}}, {"n2", {}}});
+  EXPECT_FALSE(Placed(scene, run)) << "there is no node n2";
+  scene.Place(run, {{"n1", {0, 2}}, {"n1", {1}}});
+  EXPECT_TRUE(Placed(scene, run)) << "two members on one node are fine";
+}
+
+TEST(PlaceTest, MembersOfOneGangDoNotShareRoom) {
+  Scene scene;
+  scene.Node("n1", 2, 2);
+  scene.Submit("a", Spec().Ranks(2).Gpus(1));
+  const uint64_t run = scene.Job("a").run_uid();
+  PlacedRun plan = scene.Plan(run, {{"n1", {0}}, {"n1", {1}}});
+  PlacedRun twice = plan;
+  *twice.members[1].mutable_ranks(0)->mutable_device_uuids(0) = "n1-gpu0";
+  ApplyPlan command;
+  command.placements.push_back(twice);
+  scene.Do(command, System());
+  EXPECT_FALSE(Placed(scene, run)) << "one device for two ranks";
+  command.placements[0] = plan;
+  scene.Do(command, System());
+  EXPECT_TRUE(Placed(scene, run));
+}
+
+TEST(PlaceTest, FractionsOfADeviceAddUp) {
+  Scene scene;
+  scene.Node("n1", 8, 1);
+  for (const char* job : {"a", "b", "c"}) scene.Submit(job, Spec().GpuMilli(400));
+  for (const char* job : {"a", "b", "c"}) {
+    const uint64_t run = scene.Job(job).run_uid();
+    ApplyPlan plan;
+    plan.placements.push_back(scene.Plan(run, {{"n1", {0}}}));
+    plan.placements[0].members[0].mutable_ranks(0)->clear_device_uuids();
+    plan.placements[0].members[0].mutable_ranks(0)->add_device_uuids("n1-gpu0");
+    scene.Do(plan, System());
+  }
+  EXPECT_TRUE(Placed(scene, scene.Job("a").run_uid()));
+  EXPECT_TRUE(Placed(scene, scene.Job("b").run_uid()));
+  EXPECT_FALSE(Placed(scene, scene.Job("c").run_uid())) << "1,200 thousandths of one device";
+}
+
+TEST(PlaceTest, RefusesSickDevicesAndAbsentNodes) {
+  Scene scene;
+  scene.Node("n1", 8, 1);
+  scene.Submit("a", Spec().Gpus(1));
+  const uint64_t run = scene.Job("a").run_uid();
+  wire::Fact sick;
+  *sick.mutable_inventory_changed() = scene.state().agents.at("n1")->inventory();
+  sick.mutable_inventory_changed()->mutable_devices(0)->set_healthy(false);
+  scene.Tell("n1", sick);
+  scene.Place(run, {{"n1", {0}}});
+  EXPECT_FALSE(Placed(scene, run));
+  scene.Lose("n1");
+  scene.Place(run, {{"n1", {0}}});
+  EXPECT_FALSE(Placed(scene, run));
+}
+
+TEST(PlaceTest, SharesOfAReplicaGoToItsProcesses) {
+  Scene scene;
+  scene.Node("n1", 8, 4);
+  Spec spec;
+  spec.Cpu(4000).Gpus(4).spec.mutable_launch()->set_processes_per_replica(4);
+  scene.Submit("a", spec);
+  const uint64_t run = scene.Job("a").run_uid();
+  scene.Place(run, {{"n1", {0, 1, 2, 3}}});
+  ASSERT_TRUE(Placed(scene, run));
+  EXPECT_EQ(scene.Run(run).attempt().members(0).cpu_milli(), 4000);
+  EXPECT_EQ(scene.Run(run).attempt().members(0).device_uuids_size(), 4);
+  EXPECT_EQ(scene.Run(run).attempt().members(0).ranks(3).device_uuids_size(), 1);
+}
+
+TEST(PlaceTest, EvaluatorsAreNoRanks) {
+  Scene scene;
+  scene.Node("n1");
+  Spec spec;
+  *spec.spec.add_worker_pools() = spec.spec.worker_pools(0);
+  spec.spec.mutable_worker_pools(1)->set_role("evaluator");
+  scene.Submit("a", spec);
+  scene.Place(scene.Job("a").run_uid(), {{"n1", {0}}});
+  EXPECT_TRUE(Placed(scene, scene.Job("a").run_uid()));
+}
+
+TEST(PlaceTest, OnlyTheSchedulerPlaces) {
+  Scene scene;
+  EXPECT_EQ(scene.Try(ApplyPlan(), Admin()).status().code(), absl::StatusCode::kPermissionDenied);
+}
+
+}  // namespace
+}  // namespace trainyard::core
