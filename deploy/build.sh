@@ -4,6 +4,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# Equal sources give equal objects in every clone, so that a compiler cache serves them all.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+
 programs=(trainyard trainyard-scheduler trainyard-agent trainyard-supervisor trainyard-rank trainyard-train)
 targets=("$@")
 [[ ${#targets[@]} -gt 0 ]] || targets=("${programs[@]}")
