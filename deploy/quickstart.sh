@@ -25,7 +25,7 @@ export PATH="$bin:$PATH"
 
 step "3/5 Embedded cluster"
 was_running=0
-if trainyard up --status >/dev/null 2>&1; then was_running=1; fi
+if trainyard nodes >/dev/null 2>&1; then was_running=1; fi
 trainyard up
 stop_cluster() {
   if [[ $was_running -eq 0 && $keep -eq 0 ]]; then trainyard down --kill || true; fi
@@ -51,7 +51,7 @@ echo "$result"
 accuracy=$(awk '/^test accuracy/ {print $3}' <<<"$result")
 reported=$(trainyard best "$job" -o json | python3 -c '
 import json, sys
-print(json.load(sys.stdin)["testAccuracy"])')
+print(format(json.load(sys.stdin)["lastMetrics"]["test_accuracy"], ".6g"))')
 awk -v a="$accuracy" 'BEGIN {exit !(a >= 0.96)}' ||
   { echo "error: test accuracy $accuracy is below 0.96" >&2; exit 1; }
 [[ "$accuracy" == "$reported" ]] ||
