@@ -54,8 +54,7 @@ TEST(AccessTest, AgentsAndAttemptsSpeakForThemselvesAlone) {
 }
 
 TEST(AccessTest, RefusalNamesTheRole) {
-  const absl::Status status =
-      CheckAccess(User("ann", v1::VIEWER, "p"), Action::kSubmit, "p", "");
+  const absl::Status status = CheckAccess(User("ann", v1::VIEWER, "p"), Action::kSubmit, "p", "");
   EXPECT_EQ(ReasonOf(status), "PERMISSION_DENIED");
   EXPECT_NE(status.message().find("SUBMITTER in project p; ann has VIEWER"), std::string::npos);
 }

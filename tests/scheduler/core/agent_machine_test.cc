@@ -156,9 +156,9 @@ TEST(AgentMachineTest, MissingMemberIsLostAfterAWhile) {
   scene.PlaceAndRun(run, "n1");
   scene.Reconnect("n1");
   scene.Pass(15);
-  EXPECT_EQ(scene.Run(run).past_attempts_size() + (scene.Run(run).attempt().state() ==
-                                                   records::A_LOST),
-            1);
+  EXPECT_EQ(
+      scene.Run(run).past_attempts_size() + (scene.Run(run).attempt().state() == records::A_LOST),
+      1);
   EXPECT_TRUE(scene.state().node_use.empty());
 }
 

@@ -213,20 +213,20 @@ TEST_P(BudgetTest, EachCausePaysFromItsOwn) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Causes, BudgetTest,
-    ::testing::Values(
-        BudgetCase{"UserError", v1::USER_ERROR, records::R_DONE, 1, 0, 0},
-        BudgetCase{"OomHost", v1::OOM_HOST, records::R_DONE, 1, 0, 0},
-        BudgetCase{"OomDevice", v1::OOM_DEVICE, records::R_DONE, 1, 0, 0},
-        BudgetCase{"ProgramNotFound", v1::LAUNCH, records::R_DONE, 1, 0, 0},
-        BudgetCase{"DeviceFault", v1::DEVICE_FAULT, records::R_BACKING_OFF, 0, 1, 0},
-        BudgetCase{"NodeLost", v1::NODE_LOST, records::R_BACKING_OFF, 0, 1, 0},
-        BudgetCase{"Staging", v1::STAGING, records::R_BACKING_OFF, 0, 1, 0},
-        BudgetCase{"Hang", v1::HANG, records::R_BACKING_OFF, 0, 1, 0},
-        BudgetCase{"Internal", v1::INTERNAL, records::R_BACKING_OFF, 0, 1, 0},
-        BudgetCase{"StoppedByNobody", v1::CANCELLED_CAUSE, records::R_BACKING_OFF, 0, 1, 0},
-        BudgetCase{"SpotNotice", v1::PREEMPTED_CAUSE, records::R_WAITING, 0, 0, 1},
-        BudgetCase{"TimedOut", v1::TIMED_OUT, records::R_DONE, 0, 0, 0}),
-    [](const auto& info) { return info.param.name; });
+    ::testing::Values(BudgetCase{"UserError", v1::USER_ERROR, records::R_DONE, 1, 0, 0},
+                      BudgetCase{"OomHost", v1::OOM_HOST, records::R_DONE, 1, 0, 0},
+                      BudgetCase{"OomDevice", v1::OOM_DEVICE, records::R_DONE, 1, 0, 0},
+                      BudgetCase{"ProgramNotFound", v1::LAUNCH, records::R_DONE, 1, 0, 0},
+                      BudgetCase{"DeviceFault", v1::DEVICE_FAULT, records::R_BACKING_OFF, 0, 1, 0},
+                      BudgetCase{"NodeLost", v1::NODE_LOST, records::R_BACKING_OFF, 0, 1, 0},
+                      BudgetCase{"Staging", v1::STAGING, records::R_BACKING_OFF, 0, 1, 0},
+                      BudgetCase{"Hang", v1::HANG, records::R_BACKING_OFF, 0, 1, 0},
+                      BudgetCase{"Internal", v1::INTERNAL, records::R_BACKING_OFF, 0, 1, 0},
+                      BudgetCase{"StoppedByNobody", v1::CANCELLED_CAUSE, records::R_BACKING_OFF, 0,
+                                 1, 0},
+                      BudgetCase{"SpotNotice", v1::PREEMPTED_CAUSE, records::R_WAITING, 0, 0, 1},
+                      BudgetCase{"TimedOut", v1::TIMED_OUT, records::R_DONE, 0, 0, 0}),
+    [](const auto& row) { return row.param.name; });
 
 TEST(AttemptMachineTest, UserRetriesAreCountedAndBackOff) {
   Scene scene;
