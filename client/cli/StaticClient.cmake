@@ -19,8 +19,8 @@ if(STATIC_MISSING)
   target_link_libraries(trainyard PRIVATE trainyard_cli)
 else()
   # File names instead of targets, so that no target's shared objects come along.
-  set(OWN trainyard_cli trainyard_sdk trainyard_spec trainyard_blob trainyard_grpc_status
-      trainyard_common trainyard_grpc trainyard_proto)
+  set(OWN trainyard_cli trainyard_sdk trainyard_spec trainyard_blob trainyard_worker_core
+      trainyard_launch_spec trainyard_grpc_status trainyard_common trainyard_grpc trainyard_proto)
   set(OWN_FILES)
   foreach(library ${OWN})
     if(TARGET ${library})

@@ -30,6 +30,7 @@ struct Flag {
   bool repeated = false;
   bool quiet = false;   // accepted as other tools' users write it; listed in one line of help
   bool hidden = false;  // another name of a listed flag
+  bool optional_value = false;  // the value may be left out
 };
 
 struct Positional {

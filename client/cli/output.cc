@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/yaml.h"
@@ -174,6 +175,33 @@ void PrintList(Console* console, Format format, const List& list) {
     case Format::kTable:
       return console->Out(FormatTable(list.table, console->out_is_terminal ? console->columns : 0,
                                       console->out_color));
+  }
+}
+
+void PrintTable(Console* console, Format format, const char* key, const Table& table) {
+  nlohmann::ordered_json items = nlohmann::ordered_json::array();
+  for (const std::vector<std::string>& row : table.rows) {
+    nlohmann::ordered_json item = nlohmann::ordered_json::object();
+    for (size_t i = 0; i < row.size() && i < table.headers.size(); ++i) {
+      item[absl::AsciiStrToLower(table.headers[i])] = row[i];
+    }
+    items.push_back(std::move(item));
+  }
+  const nlohmann::ordered_json whole = {{key, items}};
+  switch (format) {
+    case Format::kJson:
+      return console->OutLine(whole.dump(2));
+    case Format::kYaml:
+      return console->Out(YamlOf(whole));
+    case Format::kJsonLines:
+      for (const auto& item : items) console->OutLine(item.dump());
+      return;
+    case Format::kCsv:
+      return console->Out(FormatCsv(table));
+    case Format::kName:
+      return PrintNames(console, table);
+    case Format::kTable:
+      return console->Out(FormatTable(table, 0, console->out_color));
   }
 }
 

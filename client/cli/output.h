@@ -25,10 +25,10 @@ inline constexpr char kFormatChoices[] = "table|json|yaml|csv|name|jsonl";
 Format FormatOf(absl::string_view text);
 
 struct Table {
-  std::vector<std::string> headers;
-  std::vector<std::vector<std::string>> rows;
-  std::vector<std::string> names;  // one a row, for -o name
-  std::vector<bool> right;         // columns aligned right; may be shorter
+  std::vector<std::string> headers = {};
+  std::vector<std::vector<std::string>> rows = {};
+  std::vector<std::string> names = {};  // one a row, for -o name
+  std::vector<bool> right = {};         // columns aligned right; may be shorter
 };
 
 // Columns padded to their widths; the last column is cut to `columns` (0: never). State words are
@@ -52,6 +52,9 @@ void PrintList(Console* console, Format format, const List& list);
 // One message; `text` is what people see in the table format.
 void PrintOne(Console* console, Format format, const google::protobuf::Message& message,
               const std::string& name, const std::string& text, const Table& table);
+
+// A table that is no message: its rows as objects, headers in lower case as keys, below `key`.
+void PrintTable(Console* console, Format format, const char* key, const Table& table);
 
 // Text with nothing in it that a terminal would obey: control characters become '?'.
 std::string Printable(absl::string_view text);

@@ -117,6 +117,7 @@ void Build(const Command& command, Machine* machine) {
       machine->options.push_back(app.add_flag(names));
     } else {
       CLI::Option* option = app.add_option(names, machine->values[i]);
+      if (flag.optional_value) option->expected(0, 1);
       machine->options.push_back(option->allow_extra_args(false));
     }
   }
@@ -131,6 +132,7 @@ absl::Status Collect(const Command& command, const Machine& machine, Arguments* 
       if (last != "false" && last != "-1") arguments->Add(flag.name, "true");
       continue;
     }
+    if (machine.values[i].empty()) arguments->Add(flag.name, "");
     for (const std::string& value : machine.values[i]) {
       if (absl::Status status = CheckChoice(flag, value); !status.ok()) return status;
       arguments->Add(flag.name, value);

@@ -161,8 +161,7 @@ absl::Status ApplyFlags(const Arguments& arguments, Submission* submission) {
   if (spec.scale_tier().empty()) spec.set_scale_tier("BASIC");
   for (const std::string& word : arguments.rest()) spec.mutable_program()->add_args(word);
   const fs::path path(arguments.Word(0));
-  submission->job_id = arguments.Get("name", IdFromName(path.stem().string()));
-  submission->may_rename = !arguments.Has("name");
+  submission->job_id = arguments.Get("name", FreshId(path.stem().string()));
   return CheckId("job", submission->job_id);
 }
 

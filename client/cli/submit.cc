@@ -67,6 +67,10 @@ std::string IdFromName(const std::string& name) {
   return id;
 }
 
+std::string FreshId(const std::string& name) {
+  return absl::StrCat(IdFromName(name), "_", HexOf(SecretBytes(3)));
+}
+
 absl::Status ReadConfig(Context* context, const std::string& file, Submission* submission) {
   const absl::StatusOr<std::string> text =
       file == "-" ? ReadStandardInput(context) : spec::LoadSpecText(file);
@@ -141,7 +145,7 @@ absl::StatusOr<v1::Job> Send(Context* context, Submission submission, bool valid
   for (int i = 0;; ++i) {
     absl::StatusOr<v1::Job> job = (*client)->SubmitJob(request);
     if (!absl::IsAlreadyExists(job.status()) || !may_rename || i == kRenamesMax) return job;
-    request.set_job_id(absl::StrCat(submission.job_id, "_", HexOf(SecretBytes(3))));
+    request.set_job_id(FreshId(submission.job_id));
   }
 }
 

@@ -50,6 +50,8 @@ void Announce(Context* context, const v1::Job& job);
 
 // "digits 8x8!" -> "digits_8x8_": a valid id made of a name.
 std::string IdFromName(const std::string& name);
+// The same with six random digits behind it, "train_0a1b2c".
+std::string FreshId(const std::string& name);
 
 }  // namespace trainyard::cli
 

@@ -23,7 +23,8 @@ namespace trainyard::cli {
 std::string StudyOf(const v1::Job& job);
 // All trials of a study, ordered by id. Errors of the server.
 absl::StatusOr<std::vector<v1::Trial>> FetchTrialsOf(client::Client* client,
-                                                     const std::string& study);
+                                                     const std::string& study,
+                                                     bool with_measurements);
 absl::StatusOr<std::vector<v1::Trial>> FetchTrials(client::Client* client, const v1::Job& job);
 
 // "0.01", "339", "adam"; numbers as short as they read back the same.

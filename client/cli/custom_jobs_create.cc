@@ -1,0 +1,146 @@
+// trainyard custom-jobs create: a job from worker pools, in the words of `gcloud ai`.
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "client/cli/all_commands.h"
+#include "client/cli/arguments.h"
+#include "client/cli/context.h"
+#include "client/cli/create_flags.h"
+#include "client/cli/follow_job.h"
+#include "client/cli/submit.h"
+#include "common/errors.h"
+
+namespace trainyard::cli {
+namespace {
+
+constexpr char kPoolKeys[] =
+    "replica-count, machine-type, accelerator-type, accelerator-count, python-module, "
+    "local-package-path";
+
+absl::Status PoolError(const std::string& part, const std::string& why) {
+  return UsageError(absl::StrCat("--worker-pool-spec: \"", part, "\" ", why),
+                    absl::StrCat("keys are: ", kPoolKeys));
+}
+
+absl::Status ApplyPoolKey(const std::string& key, const std::string& value, v1::WorkerPool* pool,
+                          v1::Program* program) {
+  int count = 0;
+  if (key == "replica-count" || key == "accelerator-count") {
+    if (!absl::SimpleAtoi(value, &count) || count < 1) {
+      return PoolError(absl::StrCat(key, "=", value), "is no count");
+    }
+    if (key == "replica-count") pool->set_replica_count(count);
+    if (key == "accelerator-count") pool->mutable_resources()->set_gpu_count(count);
+  } else if (key == "machine-type") {
+    pool->set_machine_type(value);
+  } else if (key == "accelerator-type") {
+    pool->mutable_resources()->add_gpu_models(
+        absl::AsciiStrToUpper(absl::StrReplaceAll(value, {{"-", "_"}})));
+  } else if (key == "python-module") {
+    program->set_python_module(value);
+  } else if (key == "local-package-path") {
+    program->set_package_path(value);
+  } else if (key == "container-image-uri") {
+    return MakeError(absl::StatusCode::kInvalidArgument, "NOT_SUPPORTED",
+                     absl::StrCat("container images are not supported yet: ", value),
+                     "give python-module and local-package-path, or --command", key);
+  } else if (key != "executor-image-uri" && key != "output-image-uri") {
+    return PoolError(key, "is not a known key");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ApplyPools(const Arguments& arguments, v1::JobSpec* spec) {
+  const std::vector<std::string> pools = arguments.All("worker-pool-spec");
+  if (!pools.empty()) spec->clear_worker_pools();
+  for (const std::string& text : pools) {
+    v1::WorkerPool pool;
+    pool.set_replica_count(1);
+    pool.set_role(spec->worker_pools_size() == 0 ? "master" : "worker");
+    for (const std::string& part :
+         std::vector<std::string>(absl::StrSplit(text, ',', absl::SkipEmpty()))) {
+      const size_t equals = part.find('=');
+      if (equals == std::string::npos) return PoolError(part, "is no KEY=VALUE pair");
+      const absl::Status status = ApplyPoolKey(part.substr(0, equals), part.substr(equals + 1),
+                                               &pool, spec->mutable_program());
+      if (!status.ok()) return status;
+    }
+    if (pool.resources().gpu_models_size() > 0 && pool.resources().gpu_count() == 0) {
+      pool.mutable_resources()->set_gpu_count(1);
+    }
+    *spec->add_worker_pools() = std::move(pool);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ApplyProgram(const Arguments& arguments, v1::JobSpec* spec) {
+  v1::Program* program = spec->mutable_program();
+  if (arguments.Has("command")) {
+    program->clear_command();
+    for (const std::string& word : arguments.List("command")) program->add_command(word);
+  }
+  if (arguments.Has("args") || arguments.has_dashes()) program->clear_args();
+  for (const std::string& word : arguments.List("args")) program->add_args(word);
+  for (const std::string& word : arguments.rest()) program->add_args(word);
+  if (!program->python_module().empty() || program->command_size() > 0) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, "MISSING_FIELD", "nothing says what to run",
+                   "give --config FILE, or --command PROGRAM, or --worker-pool-spec with "
+                   "python-module and local-package-path",
+                   "program");
+}
+
+absl::Status Create(Context* context, const Arguments& arguments) {
+  Submission submission;
+  absl::Status status = ReadCreateFlags(context, arguments, &submission);
+  if (status.ok()) status = ApplyPools(arguments, &submission.spec);
+  if (status.ok()) status = ApplyProgram(arguments, &submission.spec);
+  if (status.ok()) {
+    status = PlanPackages(arguments.Get("package-path"), arguments.List("python-package-uris"),
+                          &submission);
+  }
+  if (status.ok()) status = CheckSpec(context, submission);
+  if (!status.ok()) return status;
+  const absl::StatusOr<v1::Job> job =
+      Send(context, std::move(submission), arguments.Has("validate-only"));
+  if (!job.ok()) return job.status();
+  Announce(context, *job);
+  if (!arguments.Has("stream")) return absl::OkStatus();
+  return FollowToEnd(context, *job, /*split=*/false);
+}
+
+}  // namespace
+
+Command CustomJobsCreateCommand() {
+  Command command;
+  command.words = "custom-jobs create";
+  command.summary = "Create a job from worker pools.";
+  command.examples = {
+      "trainyard custom-jobs create --display-name iris --config config.yaml",
+      "trainyard custom-jobs create --display-name iris --args=--epochs,3 \\",
+      "    "
+      "--worker-pool-spec=replica-count=2,python-module=trainer.task,local-package-path=trainer",
+      "trainyard custom-jobs create --display-name hello --command /bin/echo,hello"};
+  command.positionals = {{.name = "JOB", .required = false}};
+  command.flags = CreateFlags();
+  command.flags.push_back({.name = "worker-pool-spec",
+                           .value = "K=V,...",
+                           .help = "one a pool; the first is the primary",
+                           .repeated = true});
+  command.flags.push_back(
+      {.name = "command", .value = "WORD,...", .help = "program to run", .repeated = true});
+  command.flags.push_back(
+      {.name = "args", .value = "WORD,...", .help = "for the program", .repeated = true});
+  command.run = Create;
+  command.rest = Rest::kAfterDashes;
+  command.prints = true;
+  command.writes = true;
+  return command;
+}
+
+}  // namespace trainyard::cli

@@ -1,0 +1,115 @@
+// `run` and `jobs submit training`: from what lies on the disk to what is submitted.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "common/file.h"
+#include "tests/client/cli/test_console.h"
+
+namespace trainyard::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::MatchesRegex;
+
+class RunTest : public testing::Test {
+ protected:
+  RunTest() : before_(std::filesystem::current_path()) {
+    std::filesystem::create_directories(server_.folder() + "/proj/trainer");
+    std::filesystem::current_path(server_.folder() + "/proj");
+    Write("trainer/__init__.py");
+    Write("trainer/task.py");
+  }
+  ~RunTest() override { std::filesystem::current_path(before_); }
+  static void Write(const std::string& name) {
+    ASSERT_TRUE(WriteFileAtomically(name, "print(1)\n").ok());
+  }
+  Result Run(const std::vector<std::string>& words) { return RunAgainst(server_, words); }
+
+  client::FakeServer server_;
+  std::filesystem::path before_;
+};
+
+TEST_F(RunTest, ExecutableIsUsedAsItLies) {
+  const Result result = Run({"run", "-d", "-q", "/bin/true", "--x", "-d"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const v1::SubmitJobRequest request = server_.submits().at(0);
+  EXPECT_THAT(request.spec().program().command(), ElementsAre("/bin/true"));
+  EXPECT_THAT(request.spec().program().args(), ElementsAre("--x", "-d"));
+  EXPECT_EQ(request.spec().program().packages_size(), 0);
+  EXPECT_EQ(request.spec().scale_tier(), "BASIC");
+  EXPECT_THAT(request.job_id(), MatchesRegex("true_[0-9a-f]{6}"));
+  EXPECT_EQ(result.out, request.job_id() + "\n");
+  EXPECT_EQ(server_.calls("GetUploadGrant"), 0);
+}
+
+TEST_F(RunTest, NameOnPathBecomesItsPath) {
+  ASSERT_EQ(Run({"run", "-d", "--name", "n", "--", "sh", "-c", "exit 0"}).code, 0);
+  const v1::SubmitJobRequest request = server_.submits().at(0);
+  EXPECT_EQ(request.job_id(), "n");
+  EXPECT_THAT(request.spec().program().command(0), MatchesRegex(".*/sh"));
+  EXPECT_THAT(request.spec().program().args(), ElementsAre("-c", "exit 0"));
+}
+
+TEST_F(RunTest, UnknownProgramsNameTheNearest) {
+  Write("train.py");
+  const Result result = Run({"run", "trian.py"});
+  EXPECT_EQ(result.code, 4);
+  EXPECT_THAT(result.err, HasSubstr("did you mean \"train.py\"?"));
+  EXPECT_EQ(Run({"run", "trainer"}).code, 4);
+  EXPECT_THAT(Run({"run", "trainer"}).err, HasSubstr("no __main__.py"));
+  EXPECT_EQ(Run({"run"}).code, 2);
+  Write("data.txt");
+  EXPECT_THAT(Run({"run", "./data.txt"}).err, HasSubstr("chmod +x ./data.txt"));
+  EXPECT_TRUE(server_.submits().empty());
+}
+
+TEST_F(RunTest, FollowedJobPrintsItsStreamsApartAndItsVerdict) {
+  v1::LogLine out;
+  out.set_text("hello");
+  out.set_cursor("1");
+  v1::LogLine err;
+  err.set_text("oops");
+  err.set_cursor("2");
+  err.set_is_stderr(true);
+  server_.PutLog("projects/default/jobs/n", {out, err});
+  server_.ScriptStates("projects/default/jobs/n", {v1::RUNNING, v1::FAILED});
+  const Result result = Run({"run", "--name", "n", "/bin/false"});
+  EXPECT_EQ(result.code, 8);
+  EXPECT_EQ(result.out, "hello\n");
+  EXPECT_THAT(result.err, HasSubstr("oops\n"));
+  EXPECT_THAT(result.err, HasSubstr("n ended as FAILED"));
+}
+
+TEST_F(RunTest, ModuleThatIsNotThereIsToldBeforeAnythingIsSent) {
+  const Result result = Run({"jobs", "submit", "training", "iris_1", "--module-name", "trainer.tsk",
+                             "--package-path", "trainer"});
+  EXPECT_EQ(result.code, 4);
+  EXPECT_THAT(result.err, HasSubstr("did you mean --module-name trainer.task?"));
+  EXPECT_EQ(server_.calls("GetUploadGrant"), 0);
+  EXPECT_THAT(Run({"jobs", "submit", "training", "a", "--module-name", "trainer.task"}).err,
+              HasSubstr("--package-path FOLDER"));
+  EXPECT_THAT(Run({"jobs", "submit", "training", "a"}).err, HasSubstr("--module-name MODULE"));
+  EXPECT_THAT(Run({"jobs", "submit", "training", "1a", "--module-name", "trainer.task",
+                   "--package-path", "trainer"})
+                  .err,
+              HasSubstr("1a"));
+}
+
+TEST_F(RunTest, ImagesAndBadTiersAreRefusedByName) {
+  EXPECT_THAT(Run({"jobs", "submit", "training", "a", "--module-name", "trainer.task",
+                   "--package-path", "trainer", "--master-image-uri", "gcr.io/x"})
+                  .err,
+              HasSubstr("--master-image-uri"));
+  const Result tier =
+      Run({"jobs", "submit", "training", "a", "--module-name", "trainer.task", "--package-path",
+           "trainer", "--scale-tier", "custom", "--worker-count", "x"});
+  EXPECT_EQ(tier.code, 2);
+}
+
+}  // namespace
+}  // namespace trainyard::cli
