@@ -24,7 +24,8 @@ constexpr int kJobsScannedMax = 20000;  // by one filtered listing
 
 void Merge(const absl::Status& status, absl::string_view prefix, v1::Faults* faults) {
   if (status.ok()) return;
-  for (v1::Fault fault : FaultsOf(status).faults()) {
+  const v1::Faults found = FaultsOf(status);
+  for (v1::Fault fault : found.faults()) {
     if (!prefix.empty() && !fault.field().empty()) {
       fault.set_field(absl::StrCat(prefix, ".", fault.field()));
     }

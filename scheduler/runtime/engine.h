@@ -121,7 +121,7 @@ class Engine {
   std::vector<std::pair<std::string, std::function<void(absl::StatusOr<agent::v1::Welcome>)>>>
       connecting_;
   std::vector<StudyJob> study_jobs_;
-  absl::flat_hash_set<uint64_t> specs_known_;  // jobs whose spec was published
+  absl::flat_hash_set<uint64_t> specs_known_;  // jobs whose spec is or will be a row
   std::deque<uint64_t> terminal_;              // jobs that may leave memory, oldest first
   absl::flat_hash_set<uint64_t> terminal_set_;
   uint64_t planned_version_ = ~0ULL;  // of the book, at the last quick plan

@@ -32,6 +32,8 @@ absl::Status Engine::Load(journal::Journal* journal) {
   if (!recovered.ok()) return recovered.status();
   incarnation_ = recovered->incarnation;
   if (absl::Status status = LoadRows(*recovered, &state_); !status.ok()) return status;
+  // Specs that have a row need none again; those of the tail still do.
+  for (const auto& [uid, spec] : state_.specs) specs_known_.insert(uid);
   // What the tail changed is newer than its rows: it goes into the first batch of rows.
   for (const journal::v1::Event& event : recovered->tail) {
     if (event.sequence() != state_.sequence + 1) {
@@ -60,7 +62,6 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Recover(journal::Journal* journa
   core::State& state = engine->state_;
   Delta all = DeltaOfAll(state);
   engine->view_->Publish(all);
-  for (const auto& [uid, spec] : state.specs) engine->specs_known_.insert(uid);
   core::Touched touched;
   for (const auto& [uid, run] : all.runs) touched.runs.insert(uid);
   for (const auto& [id, agent] : all.agents) {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
+#include "common/spec/spec.h"
 #include "scheduler/api/admin.h"
 #include "scheduler/api/artifacts.h"
 #include "scheduler/api/identity.h"
@@ -32,6 +33,9 @@ class VerbsTest : public ::testing::Test {
     context_.clock = &scene_.clock;
     context_.secret = std::string(32, 's');
     context_.http_address = "127.0.0.1:1";
+    for (const v1::ScaleTier& tier : spec::DefaultTiers()) {
+      EXPECT_TRUE(scene_.Do(core::SetTier{tier}).ok());
+    }
   }
 
   // Calls a verb that answers later and steps until it does.

@@ -34,8 +34,11 @@ class FakeAgent {
     stream_->Write(message);
     agent::v1::SchedulerMessage answer;
     while (stream_->Read(&answer)) {
-      if (answer.has_welcome()) return answer.welcome();
+      if (!answer.has_welcome()) continue;
+      for (const auto& member : answer.welcome().desired()) desired_.push_back(member);
+      return answer.welcome();
     }
+    left_ = true;
     ended_ = stream_->Finish();
     return {};
   }

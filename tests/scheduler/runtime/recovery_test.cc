@@ -24,7 +24,7 @@ TEST(RecoveryTest, StateIsTheSameFromTailAndFromRows) {
   scene.Submit("waits", MakeSpec(1, 2000));
   scene.Restart();
   const std::string from_tail = core::StateHash(scene.runtime().engine().state());
-  EXPECT_TRUE(core::CheckInvariants(scene.runtime().engine().state()).empty());
+  EXPECT_THAT(core::CheckInvariants(scene.runtime().engine().state()), ::testing::IsEmpty());
   EXPECT_EQ(scene.view().JobByName("default", "done")->state(), v1::SUCCEEDED);
   EXPECT_EQ(scene.view().JobByName("default", "waits")->state(), v1::QUEUED);
   ASSERT_TRUE(scene.runtime().WriteRows().ok());
@@ -32,7 +32,7 @@ TEST(RecoveryTest, StateIsTheSameFromTailAndFromRows) {
   EXPECT_EQ(written, from_tail);
   const uint64_t revision = scene.view().revision();
   scene.Restart();
-  EXPECT_TRUE(core::CheckInvariants(scene.runtime().engine().state()).empty());
+  EXPECT_THAT(core::CheckInvariants(scene.runtime().engine().state()), ::testing::IsEmpty());
   EXPECT_GT(scene.view().revision(), revision) << "the new start is an event of its own";
   EXPECT_EQ(scene.view().JobByName("default", "done")->state(), v1::SUCCEEDED);
   EXPECT_EQ(scene.view().JobByName("default", "runs")->uid(),
@@ -157,7 +157,8 @@ TEST(RecoveryTest, EveryPrefixOfTheJournalRecovers) {
         scene->RunToSuccess("a", ordered.at(0).key());
       }
     }
-    if (i % 2 == 1) ASSERT_TRUE(with_rows.runtime().WriteRows().ok());
+    if (i % 2 == 0) continue;
+    ASSERT_TRUE(with_rows.runtime().WriteRows().ok());
   }
   for (Scene* scene : {&with_rows, &without}) scene->Restart();
   EXPECT_EQ(core::StateHash(with_rows.runtime().engine().state()),
