@@ -247,10 +247,17 @@ std::pair<int, int> PositionOf(absl::string_view text, size_t offset) {
   return {line, static_cast<int>(offset - (line_start == before.npos ? 0 : line_start + 1)) + 1};
 }
 
+// Whether `text` has more brackets and commas than any spec: yaml-cpp would hold them all at once.
+bool HasTooManyMarks(absl::string_view text) {
+  constexpr int64_t kMarksMax = 4 * kNodesMax;
+  return std::count_if(text.begin(), text.end(),
+                       [](char c) { return c == '[' || c == '{' || c == ','; }) > kMarksMax;
+}
+
 // Whether the bytes are a text that a spec may be; adds the fault if not.
 bool CheckText(absl::string_view text, absl::string_view file, v1::Faults* faults) {
   if (text.size() > kSpecBytesMax) {
-    v1::Fault* fault = AddFault(file, "SPEC_TOO_LARGE", 0, 0, faults);
+    v1::Fault* fault = AddFault(file, "SPEC_TOO_LARGE", 1, 1, faults);
     fault->set_message(absl::StrCat("the file has ", text.size(), " bytes"));
     fault->set_expected(absl::StrCat("at most ", kSpecBytesMax, " bytes"));
     fault->set_fix("check that this is the spec and not its data");
@@ -265,6 +272,10 @@ bool CheckText(absl::string_view text, absl::string_view file, v1::Faults* fault
                      absl::Hex(static_cast<unsigned char>(text[bad]), absl::kZeroPad2)));
     fault->set_expected("a YAML or JSON file in UTF-8");
     fault->set_fix("check the path; a spec is written in an editor");
+    return false;
+  }
+  if (HasTooManyMarks(text)) {
+    SayTooMany(file, 1, 1, faults);
     return false;
   }
   return true;
