@@ -35,6 +35,7 @@ json ObjectOf(const std::string& text) {
 }
 
 RankLaunch RankOf(const json& value) {
+  if (!value.is_object()) throw json::other_error::create(501, "a rank is no object", &value);
   RankLaunch rank;
   Read(value, "rank", &rank.rank);
   Read(value, "local_rank", &rank.local_rank);
