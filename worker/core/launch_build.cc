@@ -54,7 +54,7 @@ absl::StatusOr<std::vector<std::string>> ArgvOf(const Assignment& assignment,
 // What every rank shares.
 Environment CommonEnvironment(const Assignment& assignment, const LaunchContext& context) {
   Environment env = context.base_env;
-  env["PYTHONUNBUFFERED"] = "1";
+  env["PYTHONUNBUFFERED"] = std::string("1");
   env["CLOUD_ML_JOB_ID"] = assignment.job_id();
   if (!assignment.job_spec_json().empty()) env["CLOUD_ML_JOB"] = assignment.job_spec_json();
   if (assignment.trial() > 0) env["CLOUD_ML_TRIAL_ID"] = absl::StrCat(assignment.trial());
