@@ -23,6 +23,10 @@ struct ScannedTree {
 };
 absl::StatusOr<ScannedTree> ScanFolder(const std::string& folder, const TreeOptions& options);
 
+// "" when the target of a link at `path` stays inside the tree whatever its other links say, else
+// what is wrong with it ("is a link ...").
+std::string LinkFault(absl::string_view path, absl::string_view target);
+
 // Opens the regular file `path` (relative) below `folder` for reading; follows no link below it.
 absl::StatusOr<FileDescriptor> OpenBelow(const std::string& folder, absl::string_view path);
 

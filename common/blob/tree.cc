@@ -17,12 +17,12 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/blob/folder_reader.h"
 #include "common/errors.h"
 #include "common/sha256.h"
+#include "common/utf8.h"
 
 namespace trainyard::blob {
 namespace {
@@ -33,26 +33,7 @@ constexpr size_t kNameBytesMax = 255;
 
 absl::Status Refuse(absl::string_view path, absl::string_view why, absl::string_view fix) {
   return MakeError(absl::StatusCode::kInvalidArgument, "PACKAGE_INVALID",
-                   absl::StrCat("\"", path, "\" ", why), fix);
-}
-
-// "" when the target of a link at `path` stays inside the tree, else what is wrong with it.
-std::string FaultOfLink(absl::string_view path, absl::string_view target) {
-  if (target.empty() || target.size() > kPathBytesMax) return "is a link with an empty target";
-  if (target.front() == '/') return "is a link to an absolute path";
-  if (target.find('\0') != absl::string_view::npos) return "is a link with a zero byte";
-  int64_t depth = std::count(path.begin(), path.end(), '/');
-  bool climbing = true;
-  for (absl::string_view part : absl::StrSplit(target, '/')) {
-    if (part.empty() || part == ".") continue;
-    if (part != "..") {
-      climbing = false;
-      continue;
-    }
-    if (!climbing) return "is a link with \"..\" after a name";
-    if (--depth < 0) return "is a link that leaves the folder";
-  }
-  return "";
+                   absl::StrCat("\"", PrintableText(path), "\" ", why), fix);
 }
 
 // State of one walk.
@@ -106,6 +87,7 @@ class Scanner {
     if (fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
       return ErrnoError(errno, "cannot look at", path);
     }
+    if (!IsUtf8(name)) return Refuse(path, "has a name that is not UTF-8", "rename it");
     if (S_ISLNK(info.st_mode)) return VisitLink(folder, name, path);
     if (!S_ISDIR(info.st_mode) && !S_ISREG(info.st_mode)) {
       return Refuse(path, "is no regular file, folder or symbolic link",
@@ -147,9 +129,9 @@ class Scanner {
     entry.set_path(path);
     entry.set_mode(0777);
     entry.set_link_target(std::string(target, static_cast<size_t>(n)));
-    const std::string fault = FaultOfLink(path, entry.link_target());
+    const std::string fault = LinkFault(path, entry.link_target());
     if (!fault.empty()) {
-      return Refuse(path, absl::StrCat(fault, ": ", entry.link_target()),
+      return Refuse(path, absl::StrCat(fault, ": ", PrintableText(entry.link_target())),
                     "make it a relative link inside the folder, or copy the file");
     }
     return Keep(std::move(entry), {});
@@ -184,7 +166,7 @@ absl::Status CheckEntry(const v1::TreeEntry& entry) {
   if ((entry.mode() & ~uint32_t{0777}) != 0) return refuse("has mode bits that are no permission");
   if (!entry.link_target().empty()) {
     if (!entry.digest().empty() || entry.size() != 0) return refuse("is both a link and a file");
-    const std::string fault = FaultOfLink(path, entry.link_target());
+    const std::string fault = LinkFault(path, entry.link_target());
     return fault.empty() ? absl::OkStatus() : refuse(fault);
   }
   if (entry.digest().size() != kDigestBytes) return refuse("has no digest of 32 bytes");
@@ -193,6 +175,25 @@ absl::Status CheckEntry(const v1::TreeEntry& entry) {
 }
 
 }  // namespace
+
+std::string LinkFault(absl::string_view path, absl::string_view target) {
+  if (target.empty() || target.size() > kPathBytesMax) return "is a link with an empty target";
+  if (target.front() == '/') return "is a link to an absolute path";
+  if (target.find('\0') != absl::string_view::npos) return "is a link with a zero byte";
+  if (!IsUtf8(target)) return "is a link to a name that is not UTF-8";
+  int64_t depth = std::count(path.begin(), path.end(), '/');
+  bool climbing = true;
+  for (absl::string_view part : absl::StrSplit(target, '/')) {
+    if (part.empty() || part == ".") continue;
+    if (part != "..") {
+      climbing = false;
+      continue;
+    }
+    if (!climbing) return "is a link with \"..\" after a name";
+    if (--depth < 0) return "is a link that leaves the folder";
+  }
+  return "";
+}
 
 absl::StatusOr<ScannedTree> ScanFolder(const std::string& folder, const TreeOptions& options) {
   FileDescriptor root(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
 #include "common/mutex.h"
+#include "common/utf8.h"
 #include "scheduler/store/codec.h"
 #include "scheduler/store/job_table.h"
 #include "scheduler/store/metric_series.h"
@@ -272,7 +273,8 @@ class SegmentMetricStore : public MetricStore {
     bool good = batch.offset() >= 0 && batch.points_size() <= kBatchPointsMax &&
                 batch.offset() < INT64_MAX - kBatchPointsMax;
     for (const v1::MetricPoint& point : batch.points()) {
-      good = good && !point.name().empty() && point.name().size() <= kNameBytesMax;
+      good = good && !point.name().empty() && IsUtf8(point.name()) &&
+             point.name().size() <= kNameBytesMax;
     }
     if (good) return absl::OkStatus();
     return MakeError(absl::StatusCode::kInvalidArgument, "OUT_OF_RANGE",

@@ -13,6 +13,7 @@
 #include "common/file.h"
 #include "common/mutex.h"
 #include "common/sha256.h"
+#include "common/utf8.h"
 
 namespace trainyard::store {
 namespace {
@@ -49,11 +50,13 @@ absl::Status CheckBucketName(absl::string_view bucket) {
 
 absl::Status CheckNames(absl::string_view bucket, absl::string_view name) {
   if (auto status = CheckBucketName(bucket); !status.ok()) return status;
-  if (name.size() <= kNameBytesMax && CheckRelativePath(name).ok()) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_NAME",
-                   "an object's name is a relative path of at most 1024 bytes without empty, \".\" "
-                   "or \"..\" parts",
-                   "choose another name", "name");
+  if (name.size() <= kNameBytesMax && IsUtf8(name) && CheckRelativePath(name).ok())
+    return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, "BAD_NAME",
+      "an object's name is a relative path of at most 1024 bytes of UTF-8 without empty, \".\" "
+      "or \"..\" parts",
+      "choose another name", "name");
 }
 
 // A prepared statement in use: binds in order, resets at the end.

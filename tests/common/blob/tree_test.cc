@@ -10,6 +10,7 @@
 #include "common/blob/blob.h"
 #include "common/file.h"
 #include "common/sha256.h"
+#include "common/utf8.h"
 
 namespace trainyard::blob {
 namespace {
@@ -94,6 +95,23 @@ TEST_F(TreeTest, LinksThatLeaveAreNamed) {
 TEST_F(TreeTest, PipesAreNamed) {
   ASSERT_EQ(mkfifo((folder_ + "/pipe").c_str(), 0600), 0);
   EXPECT_THAT(Refusal(), HasSubstr("\"pipe\" is no regular file"));
+}
+
+TEST_F(TreeTest, NamesThatAreNoTextAreNamed) {
+  Write("bad\xff", "x");
+  EXPECT_THAT(Refusal(), HasSubstr("\"bad\\xff\" has a name that is not UTF-8"));
+}
+
+TEST(Utf8Test, ByTheLetterOfTheLaw) {
+  for (const char* good : {"", "a", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x9a\x82", "\xed\x9f\xbf",
+                           "\xf4\x8f\xbf\xbf"}) {
+    EXPECT_TRUE(IsUtf8(good)) << good;
+  }
+  for (const char* bad :
+       {"\x80", "\xc3", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf0\x80\x80\x80",
+        "\xf4\x90\x80\x80", "\xff", "a\xe2\x82", "\xc3\xc3"}) {
+    EXPECT_FALSE(IsUtf8(bad));
+  }
 }
 
 TEST_F(TreeTest, LimitsHold) {

@@ -97,7 +97,8 @@ TEST_F(ObjectStoreTest, ListsByPrefixInPages) {
 }
 
 TEST_F(ObjectStoreTest, BytesBeyondAsciiAndSqlAreNamesLikeAnyOther) {
-  for (const char* name : {"'; DROP TABLE objects; --", "\xc3\xa4/\xff\xfe", "%", "_", "a*b?c"}) {
+  for (const char* name :
+       {"'; DROP TABLE objects; --", "\xc3\xa4/\xe2\x82\xac", "%", "_", "a*b?c"}) {
     Put(name);
     EXPECT_EQ(store_->Get("team", name)->name(), name);
     EXPECT_THAT(List(name), testing::ElementsAre(name));
@@ -105,7 +106,7 @@ TEST_F(ObjectStoreTest, BytesBeyondAsciiAndSqlAreNamesLikeAnyOther) {
 }
 
 TEST_F(ObjectStoreTest, BadNamesAreRefused) {
-  for (const char* name : {"", "/a", "../a", "a/../b", "a//b", "a/", ".", "a/./b"}) {
+  for (const char* name : {"", "/a", "../a", "a/../b", "a//b", "a/", ".", "a/./b", "a/\xff"}) {
     EXPECT_EQ(ReasonOf(store_->Put("team", name, kDigest, 1, -1).status()), "BAD_NAME") << name;
     EXPECT_EQ(ReasonOf(store_->Get("team", name).status()), "BAD_NAME") << name;
   }
