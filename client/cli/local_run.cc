@@ -24,6 +24,7 @@
 #include "client/cli/log_files.h"
 #include "common/errors.h"
 #include "common/file.h"
+#include "common/python.h"
 #include "worker/core/launch_build.h"
 #include "worker/core/launch_spec.h"
 
@@ -129,6 +130,7 @@ absl::StatusOr<worker::LaunchSpec> SpecOf(Context* context, const std::string& f
   launch.node_id = "local";
   launch.cores = static_cast<int32_t>(std::max(1U, std::thread::hardware_concurrency()));
   launch.master_port = FreePort();
+  launch.python = PreferredPython();
   return worker::BuildLaunchSpec(AssignmentOf(run), launch);
 }
 

@@ -12,6 +12,7 @@
 #include "common/errors.h"
 #include "common/fault_point.h"
 #include "common/file.h"
+#include "common/python.h"
 #include "worker/agent/agent.h"
 
 namespace trainyard::worker {
@@ -117,6 +118,7 @@ absl::StatusOr<LaunchSpec> Agent::SpecFor(const MemberId& id, const Member& memb
   context.user_id = run_as->user_id;
   context.group_id = run_as->group_id;
   context.mpirun = options_.mpirun;
+  context.python = PreferredPython();
   return BuildLaunchSpec(assignment, context);
 }
 

@@ -34,6 +34,8 @@ absl::StatusOr<std::vector<std::string>> ArgvOf(const Assignment& assignment,
     argv = {program.interpreter().empty() ? "python3" : program.interpreter(), "-m",
             program.python_module()};
   }
+  const bool chosen_by_us = program.interpreter().empty() || program.interpreter() == "python3";
+  if (chosen_by_us && !argv.empty() && argv[0] == "python3") argv[0] = context.python;
   if (argv.empty() || argv[0].empty()) {
     return MakeError(absl::StatusCode::kInvalidArgument, "MISSING_FIELD",
                      "the job names no program", "set a command or a Python module", "program");

@@ -29,6 +29,7 @@ struct LaunchContext {
   int64_t user_id = -1;
   int64_t group_id = -1;
   std::string mpirun = "mpirun";
+  std::string python = "python3";  // what "python3" of a spec means here; see common/python.h
 };
 
 // INVALID_ARGUMENT (BAD_VALUE, MISSING_FIELD, NOT_SUPPORTED) with the spec's field when the

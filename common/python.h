@@ -1,0 +1,16 @@
+// Which Python runs a job's module or script when the spec names none. Thread-safe.
+#ifndef TRAINYARD_COMMON_PYTHON_H_
+#define TRAINYARD_COMMON_PYTHON_H_
+
+#include <string>
+
+namespace trainyard {
+
+// "python3", found on PATH, inside an active virtual or conda environment (somebody chose it); else
+// the system's /usr/bin/python3, so that a job does not depend on whose shell started the agent;
+// "python3" where there is none.
+std::string PreferredPython();
+
+}  // namespace trainyard
+
+#endif  // TRAINYARD_COMMON_PYTHON_H_
