@@ -231,10 +231,10 @@ class Checker {
   void CheckStopping() {
     const auto& stopping = spec_.stopping();
     const auto kind = stopping.kind();
-    if (kind == v1::StudySpec::CONVEX || kind == v1::StudySpec::DECAY_CURVE) {
+    if (kind == v1::StudySpec::CONVEX) {
       Add("NOT_SUPPORTED", "stopping.kind",
           absl::StrCat(v1::StudySpec::Stopping_Name(kind), " is not built in"),
-          "use MEDIAN, ASHA or HYPERBAND");
+          "use MEDIAN, DECAY_CURVE, ASHA or HYPERBAND");
     }
     if (stopping.min_steps() < 0 || stopping.max_steps() < 0 || stopping.min_trials() < 0 ||
         stopping.min_measurement_count() < 0) {

@@ -6,9 +6,11 @@
 #include <cstring>
 #include <limits>
 #include <numeric>
+#include <optional>
 
 #include "common/random.h"
 #include "scheduler/tuning/acquisition.h"
+#include "scheduler/tuning/curve_model.h"
 #include "scheduler/tuning/gp.h"
 #include "scheduler/tuning/math.h"
 #include "scheduler/tuning/output_warp.h"
@@ -22,6 +24,7 @@ constexpr int kModelMax = 500;    // points of the posterior
 constexpr int kFitMax = 100;      // points of the fit
 constexpr int kPendingMax = 256;  // points conditioned on
 constexpr double kNearest = 1e-6;
+constexpr double kNoisy = 3e-3;  // noise over signal: a small region would chase chance
 
 struct Observation {
   int32_t id;
@@ -31,7 +34,8 @@ struct Observation {
 
 class GpSampler : public Sampler {
  public:
-  GpSampler(const v1::StudySpec& spec, const Space& space) : spec_(spec), space_(space) {
+  GpSampler(const v1::StudySpec& spec, const Space& space)
+      : spec_(spec), space_(space), curves_(spec.stopping()) {
     for (const Dimension& dimension : space.dimensions()) {
       categorical_.push_back(dimension.is_categorical() ? 1 : 0);
     }
@@ -54,7 +58,7 @@ class GpSampler : public Sampler {
     problem.space = &space_;
     problem.posterior = &posterior;
     Eigen::VectorXd fitted = posterior.fitted();
-    problem.threshold = fitted.minCoeff();
+    problem.threshold = posterior.z().minCoeff();
     std::vector<size_t> order(modelled.size());
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&fitted](size_t a, size_t b) {
@@ -63,7 +67,8 @@ class GpSampler : public Sampler {
     for (size_t i = 0; i < std::min<size_t>(order.size(), 5); ++i) {
       problem.centers.push_back(modelled[order[i]].features);
     }
-    if (ask.id % 2 == 0) problem.radius = TrustRadius(all);
+    const bool noisy = parameters.noise() > kNoisy * parameters.signal();
+    if (ask.id % (noisy ? 4 : 2) == 0) problem.radius = TrustRadius(all);
     const auto n = static_cast<double>(data.x.rows() + pending.rows());
     problem.candidates = static_cast<int>(std::clamp(3e6 / (n * n), 96.0, 800.0));
     problem.climbs = n > 250 ? 3 : 4;
@@ -75,14 +80,19 @@ class GpSampler : public Sampler {
   }
 
  private:
-  std::vector<Observation> Observe(const History& history, const Ask& ask) const {
+  // A trial that was stopped counts with what it would have come to, as far as its curve tells.
+  std::vector<Observation> Observe(const History& history, const Ask& ask) {
     std::vector<Observation> all;
     const Scalarizer scalarizer(spec_, history, ask.seed);
+    std::optional<bool> has_curves;
     for (const auto& [id, entry] : history.entries()) {
       if (entry.status == Entry::kPending) continue;
-      const double value = entry.status == Entry::kSucceeded
-                               ? scalarizer.Value(entry)
-                               : std::numeric_limits<double>::infinity();
+      double value = std::numeric_limits<double>::infinity();
+      if (entry.status == Entry::kSucceeded) value = scalarizer.Value(entry);
+      if (entry.stopped_early && entry.curve.size() >= kReportsMin && spec_.metrics_size() == 1) {
+        if (!has_curves.has_value()) has_curves = curves_.Refresh(history);
+        if (*has_curves) value = curves_.Predict(entry).mean;
+      }
       all.push_back({id, value, space_.ToFeatures(entry.point)});
     }
     return all;
@@ -216,6 +226,7 @@ class GpSampler : public Sampler {
 
   const v1::StudySpec& spec_;
   const Space& space_;
+  StudyCurves curves_;
   std::vector<char> categorical_;
   uint64_t cached_key_ = 0;
   std::unique_ptr<KernelParameters> cached_;
@@ -223,7 +234,7 @@ class GpSampler : public Sampler {
 
 }  // namespace
 
-int StartTrials(const Space& space) { return std::clamp(2 * space.size() + 2, 4, 32); }
+int StartTrials(const Space& space) { return std::clamp(space.size() + 1, 4, 24); }
 
 std::unique_ptr<Sampler> MakeGpSampler(const v1::StudySpec& spec, const Space& space) {
   return std::make_unique<GpSampler>(spec, space);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
 #include "common/random.h"
+#include "scheduler/tuning/curve_stop.h"
 #include "scheduler/tuning/history.h"
 #include "scheduler/tuning/pareto.h"
 #include "scheduler/tuning/sampler.h"
@@ -75,6 +76,8 @@ class StudyOptimizer : public Optimizer {
         return HalvingStops(spec_.stopping(), history_, 1);
       case v1::StudySpec::HYPERBAND:
         return HalvingStops(spec_.stopping(), history_, 3);
+      case v1::StudySpec::DECAY_CURVE:
+        return curve_stop_.Advise(history_);
       default:
         return {};
     }
@@ -203,6 +206,7 @@ class StudyOptimizer : public Optimizer {
   const Space space_;
   History history_;
   std::unique_ptr<Sampler> sampler_;
+  CurveStop curve_stop_{spec_.stopping()};
   std::vector<Point> given_;
   int32_t best_seen_ = 0;
   double best_since_seconds_ = 0;
