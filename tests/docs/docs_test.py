@@ -94,20 +94,28 @@ def check_file(path, env, faults):
     return count
 
 
-def main():
-    build = pathlib.Path(sys.argv[1])
+def with_cluster(build, path, faults):
+    """Each file has a cluster of its own, so that names in one do not meet those of another."""
     state = tempfile.mkdtemp(prefix="trainyard-docs-")
     env = {**os.environ, "TRAINYARD_STATE": state, "HOME": state, "PATH": f"{build}/bin:{os.environ['PATH']}",
            "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "NO_COLOR": "1"}
     env.pop("XDG_STATE_HOME", None)
-    faults, count = [], 0
+    trainyard = str(build / "bin/trainyard")
     try:
-        subprocess.run([str(build / "bin/trainyard"), "up"], env=env, check=True, stdin=subprocess.DEVNULL)
-        for path in documents(sys.argv[2:]):
-            count += check_file(path, env, faults)
+        subprocess.run([trainyard, "up"], env=env, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+        return check_file(path, env, faults)
     finally:
-        subprocess.run([str(build / "bin/trainyard"), "down", "--kill"], env=env, check=False)
+        subprocess.run([trainyard, "down", "--kill"], env=env, check=False, capture_output=True)
         shutil.rmtree(state, ignore_errors=True)
+
+
+def main():
+    build = pathlib.Path(sys.argv[1])
+    faults, count = [], 0
+    for path in documents(sys.argv[2:]):
+        has_commands = any(info.split()[:1] in (["console"], ["sh"], ["bash"]) for info, _, _ in blocks(path))
+        if has_commands:
+            count += with_cluster(build, path, faults)
     for fault in faults:
         print(fault)
     print(f"{count} commands run, {len(faults)} faults")
