@@ -15,6 +15,7 @@ int ExitCodeOfReason(const std::string& reason) {
   if (reason == "USAGE") return 2;
   if (reason == "NOT_RUNNING" || reason == "SCHEDULER_UNREACHABLE") return 6;
   if (reason == "JOB_FAILED" || reason == "PROGRAM_FAILED") return 8;
+  if (reason == "SPEC_FILE") return 4;
   if (reason == "NO_CAPACITY") return 9;
   return 0;
 }

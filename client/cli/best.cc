@@ -73,7 +73,7 @@ void Print(Context* context, const v1::Trial& trial, const Metrics& metrics,
     case Format::kName:
     case Format::kTable:
       return PrintOne(&console, context->format, trial, trial.name(), Text(trial, metrics),
-                      TrialTable({trial}, spec));
+                      TrialTable({trial}, spec, /*exact=*/true));
   }
 }
 

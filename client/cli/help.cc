@@ -46,7 +46,8 @@ std::string FlagLine(const Flag& flag) {
   std::string line = absl::StrCat("  ", FlagName(flag));
   std::string help = flag.help;
   if (*flag.choices != '\0') {
-    absl::StrAppend(&help, help.empty() ? "" : ": ", flag.choices);
+    absl::StrAppend(&help, help.empty() ? "" : ": ",
+                    absl::StrReplaceAll(flag.choices, {{"|", ", "}}));
   }
   if (line.size() + 2 > kFlagColumn) {
     absl::StrAppend(&line, "  ");

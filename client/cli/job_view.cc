@@ -159,7 +159,7 @@ std::string JobPage(const v1::Job& job, absl::Time now) {
   if (job.timeline_size() > 0) absl::StrAppend(&out, "timeline:\n", TimelineLines(job));
   if (job.error().cause() != v1::EXIT_CAUSE_UNSPECIFIED || !job.error().message().empty()) {
     absl::StrAppend(&out, "error:       ", job.error().message(), "\n");
-    AddLine("", ExitText(job.error()), &out);
+    AddLine("where", ExitText(job.error()), &out);
     if (const std::string tail = TailOf(job.error()); !tail.empty()) {
       absl::StrAppend(&out, "  last of stderr:\n", Indent(tail));
     }

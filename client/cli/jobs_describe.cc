@@ -27,7 +27,7 @@ absl::Status Describe(Context* context, const Arguments& arguments) {
     const absl::StatusOr<std::vector<v1::Trial>> trials = FetchTrials(*client, *job);
     if (!trials.ok()) return trials.status();
     absl::StrAppend(&page, "\n",
-                    FormatTable(TrialTable(*trials, job->spec().study_spec()), 0,
+                    FormatTable(TrialTable(*trials, job->spec().study_spec(), /*exact=*/false), 0,
                                 context->console().out_color));
   }
   PrintOne(&context->console(), context->format, *job, *name, page, JobTable({&*job}, now));

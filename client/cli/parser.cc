@@ -138,9 +138,10 @@ absl::Status Collect(const Command& command, const Machine& machine, Arguments* 
       arguments->Add(flag.name, value);
     }
   }
-  const std::vector<std::string> remaining = machine.app.remaining();
-  if (command.rest == Rest::kAfterFirstWord && !remaining.empty() &&
-      !absl::StartsWith(remaining[0], "-")) {
+  std::vector<std::string> remaining = machine.app.remaining();
+  const bool hands_on = command.rest == Rest::kAfterFirstWord;
+  if (hands_on && !remaining.empty() && remaining[0] == "--") remaining.erase(remaining.begin());
+  if (hands_on && !remaining.empty() && !absl::StartsWith(remaining[0], "-")) {
     arguments->AddWord(remaining[0]);
     arguments->SetRest({remaining.begin() + 1, remaining.end()}, false);
     return absl::OkStatus();

@@ -77,7 +77,7 @@ std::string BestLine(const std::vector<v1::Trial>& trials, const v1::StudySpec& 
   if (best == nullptr) return "best      none yet";
   return absl::StrFormat("best      %.6g  trial %d  %s",
                          MetricOf(*best, ObjectiveOf(spec)).value_or(0), best->id(),
-                         ParametersText(*best));
+                         ParametersText(*best, /*exact=*/false));
 }
 
 // Erases what the last frame drew and shows the next.
@@ -129,7 +129,7 @@ std::string TrialLine(const v1::Trial& trial, const v1::StudySpec& spec, bool be
   if (value.has_value()) absl::StrAppendFormat(&line, " %s=%.6g", ObjectiveOf(spec), *value);
   if (best) absl::StrAppend(&line, " (best so far)");
   if (trial.stopped_early()) absl::StrAppend(&line, " (stopped early)");
-  absl::StrAppend(&line, " ", ParametersText(trial));
+  absl::StrAppend(&line, " ", ParametersText(trial, /*exact=*/false));
   if (!trial.infeasible_reason().empty()) {
     absl::StrAppend(&line, ": ",
                     trial.infeasible_reason().substr(0, trial.infeasible_reason().find('\n')));
@@ -165,7 +165,7 @@ std::string ProgressFrame(const v1::Job& job, const std::vector<v1::Trial>& tria
         Clip(absl::StrFormat("  %-8s %-9s step %-5d %-10s %s", absl::StrCat("trial ", trial.id()),
                              StateText(trial), trial.last_step(),
                              value.has_value() ? absl::StrFormat("%.4g", *value) : std::string("-"),
-                             ParametersText(trial)),
+                             ParametersText(trial, /*exact=*/false)),
              columns));
   }
   if (job.state() == v1::QUEUED && !job.waiting_reason().empty()) {

@@ -94,7 +94,7 @@ absl::Status PrintTrials(Context* context, const std::string& study,
     if (!found.ok()) return found.status();
     spec = found->spec();
   }
-  List list{"trials", {}, TrialTable(trials, spec)};
+  List list{"trials", {}, TrialTable(trials, spec, context->format == Format::kCsv)};
   for (const v1::Trial& trial : trials) list.items.push_back(&trial);
   PrintList(&context->console(), context->format, list);
   return absl::OkStatus();

@@ -70,6 +70,15 @@ std::optional<double> MetricIn(const v1::Measurement& measurement, const std::st
   return std::nullopt;
 }
 
+std::string Text(double number, int digits, bool exact) {
+  return exact ? NumberText(number) : absl::StrFormat("%.*g", digits, number);
+}
+
+std::string Text(const v1::ParameterValue& value, int digits, bool exact) {
+  const bool cut = value.value_case() == v1::ParameterValue::kNumber && !exact;
+  return cut ? Text(value.number(), digits, false) : ValueText(value);
+}
+
 }  // namespace
 
 std::string StudyOf(const v1::Job& job) {
@@ -127,10 +136,10 @@ std::string ValueText(const v1::ParameterValue& value) {
   return "";
 }
 
-std::string ParametersText(const v1::Trial& trial) {
+std::string ParametersText(const v1::Trial& trial, bool exact) {
   std::string out;
   for (const v1::ParameterValue& value : trial.parameters()) {
-    absl::StrAppend(&out, out.empty() ? "" : " ", value.parameter_id(), "=", ValueText(value));
+    absl::StrAppend(&out, out.empty() ? "" : " ", value.parameter_id(), "=", Text(value, 4, exact));
   }
   return out;
 }
@@ -171,7 +180,7 @@ const v1::Trial* BestOf(const std::vector<v1::Trial>& trials, const v1::StudySpe
   return best;
 }
 
-Table TrialTable(const std::vector<v1::Trial>& trials, const v1::StudySpec& spec) {
+Table TrialTable(const std::vector<v1::Trial>& trials, const v1::StudySpec& spec, bool exact) {
   const std::vector<std::string> names = ParameterNames(trials, spec);
   const std::string objective = ObjectiveOf(spec);
   // The scheduler's word counts; ours stands in where it gave none.
@@ -186,12 +195,12 @@ Table TrialTable(const std::vector<v1::Trial>& trials, const v1::StudySpec& spec
   for (const v1::Trial& trial : trials) {
     const std::optional<double> value = MetricOf(trial, objective);
     std::vector<std::string> row = {absl::StrCat(trial.id()), StateText(trial),
-                                    value.has_value() ? absl::StrFormat("%.6g", *value) : "",
+                                    value.has_value() ? Text(*value, 6, exact) : "",
                                     StepOf(trial) > 0 ? absl::StrCat(StepOf(trial)) : ""};
     for (const std::string& name : names) {
       std::string text;
       for (const v1::ParameterValue& parameter : trial.parameters()) {
-        if (parameter.parameter_id() == name) text = ValueText(parameter);
+        if (parameter.parameter_id() == name) text = Text(parameter, 6, exact);
       }
       row.push_back(text);
     }

@@ -30,8 +30,8 @@ absl::StatusOr<std::vector<v1::Trial>> FetchTrials(client::Client* client, const
 // "0.01", "339", "adam"; numbers as short as they read back the same.
 std::string ValueText(const v1::ParameterValue& value);
 std::string NumberText(double number);
-// "lr=0.01 opt=adam"
-std::string ParametersText(const v1::Trial& trial);
+// "lr=0.01 opt=adam"; numbers with four digits unless `exact`.
+std::string ParametersText(const v1::Trial& trial, bool exact = true);
 // Final value of a metric, or the last one measured.
 std::optional<double> MetricOf(const v1::Trial& trial, const std::string& metric);
 // The study's first metric, "" when it has none.
@@ -42,8 +42,8 @@ std::string StateText(const v1::Trial& trial);
 const v1::Trial* BestOf(const std::vector<v1::Trial>& trials, const v1::StudySpec& spec);
 
 // Columns: trial, state, objective, step, one a parameter, time, note (best, stopped early, why
-// infeasible).
-Table TrialTable(const std::vector<v1::Trial>& trials, const v1::StudySpec& spec);
+// infeasible). Numbers have six digits for people, all of them when `exact`.
+Table TrialTable(const std::vector<v1::Trial>& trials, const v1::StudySpec& spec, bool exact);
 
 // Values as a line of block characters, scaled between their extremes; at most `width` of them, the
 // newest. Not-a-number shows as a space.

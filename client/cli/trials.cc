@@ -23,7 +23,8 @@ absl::Status Trials(Context* context, const Arguments& arguments) {
   if (!job.ok()) return job.status();
   const absl::StatusOr<std::vector<v1::Trial>> trials = FetchTrials(*client, *job);
   if (!trials.ok()) return trials.status();
-  List list{"trials", {}, TrialTable(*trials, job->spec().study_spec())};
+  List list{
+      "trials", {}, TrialTable(*trials, job->spec().study_spec(), context->format == Format::kCsv)};
   for (const v1::Trial& trial : *trials) list.items.push_back(&trial);
   PrintList(&context->console(), context->format, list);
   return absl::OkStatus();

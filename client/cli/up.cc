@@ -6,6 +6,7 @@
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
+#include "client/cli/daemon.h"
 #include "client/cli/embedded.h"
 #include "client/sdk/client.h"
 #include "common/errors.h"
@@ -44,7 +45,24 @@ absl::Status RefuseForeignEndpoint(Context* context) {
                     "leave out --endpoint, and: unset TRAINYARD_ENDPOINT");
 }
 
+// Says whether scheduler and agent run; NOT_RUNNING (exit code 6) when they do not.
+absl::Status PrintStatus(Context* context) {
+  const EmbeddedFolders folders = FoldersOf(client::StateFolder(context->environment()));
+  const pid_t scheduler = LivingPid(folders.scheduler_pid_file);
+  const pid_t agent = LivingPid(folders.agent_pid_file);
+  if (scheduler == 0 || agent == 0) {
+    return MakeError(absl::StatusCode::kUnavailable, "NOT_RUNNING",
+                     absl::StrCat("the cluster of ", folders.state, " does not run",
+                                  scheduler != 0 ? " (its agent has ended)" : ""),
+                     "trainyard up");
+  }
+  context->console().OutLine(absl::StrCat("running: scheduler pid ", scheduler, ", agent pid ",
+                                          agent, ", state ", folders.state));
+  return absl::OkStatus();
+}
+
 absl::Status Up(Context* context, const Arguments& arguments) {
+  if (arguments.Has("status")) return PrintStatus(context);
   if (absl::Status status = RefuseForeignEndpoint(context); !status.ok()) return status;
   const absl::StatusOr<StartOptions> options = OptionsOf(arguments);
   if (!options.ok()) return options.status();
@@ -90,6 +108,7 @@ Command UpCommand() {
        .help = "PEM; needed beyond the loopback",
        .complete = Complete::kFile},
       {.name = "tls-key", .value = "FILE", .help = "PEM", .complete = Complete::kFile},
+      {.name = "status", .help = "start nothing; exit code 0 when it runs, 6 when not"},
       {.name = "timeout", .value = "D", .help = "how long to wait until ready; default 30s"}};
   command.notes = {
       "State lies in ${TRAINYARD_STATE:-${XDG_STATE_HOME:-~/.local/state}/trainyard}. Everything "

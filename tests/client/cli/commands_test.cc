@@ -32,7 +32,7 @@ v1::LogLine Line(const std::string& text, int rank, bool is_stderr) {
   line.set_text(text);
   line.set_rank(rank);
   line.set_is_stderr(is_stderr);
-  line.set_cursor(text);
+  line.set_cursor(absl::StrCat(rank, is_stderr, text.size()));
   return line;
 }
 
@@ -110,12 +110,9 @@ TEST_F(CommandsTest, ErrorsHaveExitCodesAndReasons) {
   EXPECT_EQ(json::parse(result.err)["faults"][0]["reason"], "NOT_FOUND");
 }
 
-TEST_F(CommandsTest, SubmitSendsWhatWasTyped) {
-  const Result result =
-      Run({"jobs", "submit", "training", "iris_1", "--scale-tier", "basic", "--job-dir",
-           "gs://team/iris", "--region", "us-central1", "--runtime-version", "2.1", "--labels",
-           "team=vision", "--config", "/nowhere.yaml"});
-  EXPECT_EQ(result.code, 4) << result.err;
+TEST_F(CommandsTest, ConfigThatIsNotThereIsToldBeforeAnythingIsSent) {
+  const Result result = Run({"jobs", "submit", "training", "iris_1", "--config", "/nowhere.yaml"});
+  EXPECT_EQ(result.code, 4);
   EXPECT_THAT(result.err, HasSubstr("/nowhere.yaml"));
   EXPECT_TRUE(server_.submits().empty());
 }

@@ -57,7 +57,7 @@ TEST(TrialViewTest, TableHasAColumnAParameterAndMarksTheBest) {
                                    Trial(2, v1::TRIAL_SUCCEEDED, 0.9), Trial(3, v1::INFEASIBLE, 0)};
   trials[0].set_stopped_early(true);
   trials[2].set_infeasible_reason("out of memory\nat step 3");
-  EXPECT_EQ(FormatTable(TrialTable(trials, Spec(v1::StudySpec::MAXIMIZE)), 0, false),
+  EXPECT_EQ(FormatTable(TrialTable(trials, Spec(v1::StudySpec::MAXIMIZE), false), 0, false),
             "TRIAL  STATE       accuracy  STEP  lr   units  TIME  NOTE\n"
             "    1  SUCCEEDED        0.5    20  0.1  32           stopped early\n"
             "    2  SUCCEEDED        0.9    20  0.2  32           best\n"
@@ -68,7 +68,7 @@ TEST(TrialViewTest, ServersBestIsTheOneMarked) {
   std::vector<v1::Trial> trials = {Trial(1, v1::TRIAL_SUCCEEDED, 0.5),
                                    Trial(2, v1::TRIAL_SUCCEEDED, 0.9)};
   trials[0].set_is_best(true);
-  const Table table = TrialTable(trials, Spec(v1::StudySpec::MAXIMIZE));
+  const Table table = TrialTable(trials, Spec(v1::StudySpec::MAXIMIZE), false);
   EXPECT_EQ(table.rows[0].back(), "best");
   EXPECT_EQ(table.rows[1].back(), "");
 }

@@ -34,6 +34,12 @@ class EndpointTest : public testing::Test {
                     .ok());
     ASSERT_TRUE(WriteFileAtomically(state + "/token", "ty_admin\n").ok());
   }
+  absl::StatusOr<Endpoint> FindAt(const std::string& endpoint, const std::string& token = "") {
+    EndpointFlags flags;
+    flags.endpoint = endpoint;
+    flags.token = token;
+    return Find(flags);
+  }
   absl::StatusOr<Endpoint> Find(const EndpointFlags& flags = {}) {
     return FindEndpoint(flags, [this](const char* name) {
       const auto found = variables_.find(name);
@@ -74,32 +80,31 @@ TEST_F(EndpointTest, FlagBeatsVariableBeatsConfigBeatsEmbedded) {
   EXPECT_EQ(Find()->address, "env.example:2");
   EXPECT_EQ(Find()->token, "e");
   EXPECT_EQ(Find()->token_source, "TRAINYARD_TOKEN");
-  EXPECT_EQ(Find({.endpoint = "flag.example:3", .token = "f"})->address, "flag.example:3");
-  EXPECT_EQ(Find({.endpoint = "flag.example:3", .token = "f"})->address_source, "--endpoint");
-  EXPECT_EQ(Find({.endpoint = "flag.example:3", .token = "f"})->token, "f");
+  EXPECT_EQ(FindAt("flag.example:3", "f")->address, "flag.example:3");
+  EXPECT_EQ(FindAt("flag.example:3", "f")->address_source, "--endpoint");
+  EXPECT_EQ(FindAt("flag.example:3", "f")->token, "f");
 }
 
 TEST_F(EndpointTest, AdminTokenOfTheEmbeddedClusterGoesToNoOtherAddress) {
   StartEmbedded();
-  EXPECT_EQ(Find({.endpoint = "other.example:4100"})->token, "");
-  EXPECT_EQ(Find({.endpoint = "127.0.0.1:4999"})->token, "");
-  EXPECT_EQ(Find({.endpoint = "127.0.0.1:4100"})->token, "ty_admin");
+  EXPECT_EQ(FindAt("other.example:4100")->token, "");
+  EXPECT_EQ(FindAt("127.0.0.1:4999")->token, "");
+  EXPECT_EQ(FindAt("127.0.0.1:4100")->token, "ty_admin");
 }
 
 TEST_F(EndpointTest, EverythingBeyondTheLoopbackIsTls) {
-  EXPECT_TRUE(Find({.endpoint = "trains.example:7450"})->tls);
-  EXPECT_TRUE(Find({.endpoint = "https://trains.example:7450"})->tls);
-  EXPECT_EQ(Find({.endpoint = "https://trains.example:7450/"})->address, "trains.example:7450");
-  EXPECT_TRUE(Find({.endpoint = "https://127.0.0.1:7450"})->tls);
-  EXPECT_FALSE(Find({.endpoint = "127.0.0.1:7450"})->tls);
-  EXPECT_FALSE(Find({.endpoint = "[::1]:7450"})->tls);
-  EXPECT_EQ(ReasonOf(Find({.endpoint = "http://trains.example:7450"}).status()),
-            "INSECURE_ADDRESS");
+  EXPECT_TRUE(FindAt("trains.example:7450")->tls);
+  EXPECT_TRUE(FindAt("https://trains.example:7450")->tls);
+  EXPECT_EQ(FindAt("https://trains.example:7450/")->address, "trains.example:7450");
+  EXPECT_TRUE(FindAt("https://127.0.0.1:7450")->tls);
+  EXPECT_FALSE(FindAt("127.0.0.1:7450")->tls);
+  EXPECT_FALSE(FindAt("[::1]:7450")->tls);
+  EXPECT_EQ(ReasonOf(FindAt("http://trains.example:7450").status()), "INSECURE_ADDRESS");
 }
 
 TEST_F(EndpointTest, BadAddressesAreRefusedWithTheForm) {
   for (const char* address : {"host", "host:", ":80", "host:99999", "host:abc"}) {
-    const absl::Status status = Find({.endpoint = address}).status();
+    const absl::Status status = FindAt(address).status();
     EXPECT_EQ(ReasonOf(status), "BAD_VALUE") << address;
     EXPECT_NE(status.message().find("HOST:PORT"), absl::string_view::npos) << address;
   }

@@ -83,9 +83,9 @@ TEST(FollowTest, WaitSeesEveryStateUntilTheEnd) {
   server.ScriptStates(kJob, {v1::PREPARING, v1::RUNNING, v1::SUCCEEDED});
   Client client(server.endpoint(), {});
   std::vector<v1::JobState> seen;
-  const auto job = WaitForJob(&client, kJob, absl::InfiniteFuture(), [&seen](const v1::Job& job) {
-    seen.push_back(job.state());
-    return IsTerminal(job.state());
+  const auto job = WaitForJob(&client, kJob, absl::InfiniteFuture(), [&seen](const v1::Job& state) {
+    seen.push_back(state.state());
+    return IsTerminal(state.state());
   });
   ASSERT_TRUE(job.ok()) << job.status();
   EXPECT_EQ(job->state(), v1::SUCCEEDED);
