@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""Walks every command of the built program: help under 60 lines without escapes, examples first, the docs page equal to
-the help, wrong flags answered with exit code 2 and the nearest name, data alone on standard output.
+"""Walks every command of the built program.
+
+Help under 60 lines without escapes, examples first; the docs page equal to the help; wrong flags
+answered with exit code 2 and the nearest name; data alone on standard output.
 
 Usage: cli_walk_test.py BUILD_FOLDER [--write]     --write: writes docs/cli.md anew
 """
@@ -15,13 +17,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "cli.md"
 HEAD = """# Commands
 
-Every command of `trainyard`, as `trainyard COMMAND --help` prints it. Exit codes: 0 ok, 1 internal, 2 usage, 3 not found,
-4 invalid spec or name, 5 denied, 6 unreachable, 7 timed out, 8 job failed, 9 no capacity; 130 after Ctrl-C.
+Every command of `trainyard`, as `trainyard COMMAND --help` prints it. Exit codes: 0 ok, 1 internal,
+2 usage, 3 not found, 4 invalid spec or name, 5 denied, 6 unreachable, 7 timed out, 8 job failed,
+9 no capacity; 130 after Ctrl-C.
 
-Data goes to standard output, everything else to standard error. `-o json` prints the API's own message with lowerCamel
-names, `-o jsonl` one a line, `-o name` names alone; with them errors are JSON too: `{"faults": [{"reason", "message",
-"field", "fix", ...}]}`. No colour and no progress bar unless the stream is a terminal; `NO_COLOR` and `TERM=dumb` turn them
-off. Words of `gcloud ml-engine`, `gcloud ai-platform` and `gcloud ai` are accepted as they are, those group names included.
+Data goes to standard output, everything else to standard error. `-o json` prints the API's own
+message with lowerCamel names, `-o jsonl` one a line, `-o name` names alone; with json and jsonl
+errors are JSON too: `{"faults": [{"reason", "message", "field", "fix", ...}]}`. No colour and no
+progress bar unless the stream is a terminal; `NO_COLOR` and `TERM=dumb` turn them off. Words of
+`gcloud ml-engine`, `gcloud ai-platform` and `gcloud ai` are accepted as they are, those group names
+included.
 """
 failures = []
 
@@ -35,10 +40,12 @@ class Program:
     def __init__(self, path, home):
         self.path = path
         # TERM is a colour terminal on purpose: a pipe alone must keep escapes away.
-        self.environment = {"HOME": home, "PATH": os.environ.get("PATH", ""), "TERM": "xterm-256color"}
+        self.environment = {
+            "HOME": home, "PATH": os.environ.get("PATH", ""), "TERM": "xterm-256color"}
 
     def __call__(self, *words):
-        return subprocess.run([self.path, *words], env=self.environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run([self.path, *words], env=self.environment, capture_output=True,
+                              text=True, timeout=60)
 
 
 def words_of(text):
@@ -73,7 +80,8 @@ def check_mistakes(program, words):
     name = " ".join(words)
     result = program(*words, "--endpiont", "x")
     if name == "run" or result.returncode == 2:
-        check("did you mean --endpoint?" in result.stderr, f"{name}: no suggestion for --endpiont: {result.stderr}")
+        check("did you mean --endpoint?" in result.stderr,
+              f"{name}: no suggestion for --endpiont: {result.stderr}")
     check(result.returncode == 2, f"{name} --endpiont: exit code {result.returncode}")
     check(result.stdout == "", f"{name}: an error on standard output")
 
@@ -82,7 +90,8 @@ def check_unreachable(program, words):
     """A command that needs a scheduler says so once, with exit code 6, and prints no data."""
     result = program(*words, "--endpoint", "unix:/nonexistent/socket")
     name = " ".join(words)
-    check(result.returncode == 6, f"{name} without scheduler: exit code {result.returncode}: {result.stderr}")
+    check(result.returncode == 6,
+          f"{name} without scheduler: exit code {result.returncode}: {result.stderr}")
     check(result.stdout == "", f"{name}: data without a scheduler")
     check(result.stderr.count("error:") == 1, f"{name}: not one error: {result.stderr}")
     for part in ("/nonexistent/socket", "--endpoint", "trainyard up", "trainyard doctor"):
@@ -105,19 +114,23 @@ def main():
         for words, text in helps:
             check_help(words, text)
             check_mistakes(program, words)
-        for words in (["jobs", "list"], ["nodes"], ["study", "list"], ["jobs", "describe", "a"], ["trials", "a"],
-                      ["best", "a"], ["pull", "a", home], ["token", "list"], ["logs", "a"], ["jobs", "wait", "a"]):
+        for words in (["jobs", "list"], ["nodes"], ["study", "list"], ["jobs", "describe", "a"],
+                      ["trials", "a"], ["best", "a"], ["pull", "a", home], ["token", "list"],
+                      ["logs", "a"], ["jobs", "wait", "a"]):
             check_unreachable(program, words)
         colourless = program("jobs", "list", "-o", "json")
-        check(colourless.stderr.lstrip().startswith("{"), f"no JSON error: {colourless.stderr}")
+        check(colourless.stderr.lstrip().startswith("{"),
+              f"no JSON error: {colourless.stderr}")
         check(program("--version").returncode == 0, "--version")
         check(program("down").returncode == 0, "down without a cluster")
-        check(not (pathlib.Path(home) / ".local").exists(), "a read left something behind in the home folder")
+        check(not (pathlib.Path(home) / ".local").exists(),
+              "a read left something behind in the home folder")
     page = page_of(helps)
     if "--write" in sys.argv:
         PAGE.write_text(page, encoding="utf-8")
     known = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-    check(page == known, f"docs/cli.md differs from --help; write it anew: {sys.argv[0]} {sys.argv[1]} --write")
+    check(page == known,
+          f"docs/cli.md differs from --help; write it anew: {sys.argv[0]} {sys.argv[1]} --write")
     for failure in failures:
         print("FAILED", failure)
     print(f"{len(helps)} commands, {len(failures)} failures")

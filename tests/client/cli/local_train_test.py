@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""`trainyard local train` with the real supervisor: argv and environment as a job gets them, exit codes, the account of a
-refused argument, two ranks under mpirun.
+"""`trainyard local train` with the real supervisor.
+
+Argv and environment as a job gets them, exit codes, the account of a refused argument, two ranks
+under mpirun.
 
 Usage: local_train_test.py BUILD_FOLDER
 """
+import json
 import os
 import pathlib
 import shutil
@@ -13,8 +16,8 @@ import tempfile
 
 TASK = """
 import json, os, sys
-print(json.dumps({"argv": sys.argv[1:], "rank": os.environ["RANK"], "world": os.environ["WORLD_SIZE"],
-                  "cwd": os.getcwd(), "job_dir": os.environ["TRAINYARD_JOB_DIR"]}))
+print(json.dumps({"argv": sys.argv[1:], "rank": os.environ["RANK"], "cwd": os.getcwd(),
+                  "job_dir": os.environ["TRAINYARD_JOB_DIR"]}))
 print("to stderr", file=sys.stderr)
 open(os.path.join(os.environ["AIP_MODEL_DIR"], "model.txt"), "w").write("m")
 if "--fail" in sys.argv:
@@ -47,16 +50,19 @@ def main():
                            OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
 
         def train(*words):
-            return subprocess.run([str(build / "bin" / "trainyard"), "local", "train", "--package-path", "trainer",
-                                   *words], cwd=project, env=environment, capture_output=True, text=True, timeout=100)
+            return subprocess.run(
+                [str(build / "bin" / "trainyard"), "local", "train", "--package-path", "trainer",
+                 *words], cwd=project, env=environment, capture_output=True, text=True, timeout=100)
 
-        import json
-        plain = train("--module-name", "trainer.task", "--job-dir", "out", "--", "--train_steps", "10", "a b")
+        plain = train("--module-name", "trainer.task", "--job-dir", "out", "--",
+                      "--train_steps", "10", "a b")
         check(plain.returncode == 0, f"plain run: {plain.returncode} {plain.stderr}")
         said = json.loads(plain.stdout.splitlines()[0]) if plain.stdout else {}
         check(said.get("argv", [])[:3] == ["--train_steps", "10", "a b"], f"argv {said}")
-        check(said.get("argv", [""])[-1] == f"--job-dir={said.get('job_dir')}", f"job dir {said}")
-        check(os.path.realpath(said.get("cwd", "/")) == os.path.realpath(project), f"work folder {said}")
+        check(said.get("argv", [""])[-1] == f"--job-dir={said.get('job_dir')}",
+              f"job dir {said}")
+        check(os.path.realpath(said.get("cwd", "/")) == os.path.realpath(project),
+              f"work folder {said}")
         check("to stderr" in plain.stderr and "to stderr" not in plain.stdout, "streams are mixed")
         check("outputs:" in plain.stderr, "the outputs are not named")
         check((project / "out").is_dir(), "a local job dir is not made")
@@ -70,7 +76,8 @@ def main():
         check("--job-dir" in refused.stderr, f"refused argument: {refused.stderr}")
 
         absent = train("--module-name", "trainer.tusk")
-        check(absent.returncode == 4 and "trainer.task" in absent.stderr, f"absent module: {absent.stderr}")
+        check(absent.returncode == 4 and "trainer.task" in absent.stderr,
+              f"absent module: {absent.stderr}")
 
         if shutil.which("mpirun"):
             gang = train("--module-name", "trainer.task", "--distributed", "2")
