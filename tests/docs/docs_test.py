@@ -79,12 +79,14 @@ def check_file(path, env, faults):
     count = 0
     with tempfile.TemporaryDirectory() as folder:
         workspace(pathlib.Path(folder))
+        place = path.relative_to(ROOT).parent  # an example's page is read in the example's folder
+        here = pathlib.Path(folder) / (place if place.parts[:2] == ("docs", "examples") else "")
         for info, line, body in blocks(path):
             where = f"{path.relative_to(ROOT)}:{line}"
             words = info.split()
             language, options = (words[0] if words else ""), dict(w.split("=", 1) for w in words[1:] if "=" in w)
             if language == "console":
-                run_block(where, body, int(options.get("fails", 0)), folder, env, faults)
+                run_block(where, body, int(options.get("fails", 0)), here, env, faults)
                 count += len(commands(body))
             elif language in ("sh", "bash"):
                 if "by" not in options:
