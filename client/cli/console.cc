@@ -51,7 +51,7 @@ void Console::ErrLine(absl::string_view text) { Err(absl::StrCat(text, "\n")); }
 void Console::Note(absl::string_view text) { ErrLine(absl::StrCat("note: ", text)); }
 
 std::string Styled(absl::string_view text, Style style, bool color) {
-  if (!color || style == Style::kPlain) return std::string(text);
+  if (!color || text.empty() || style == Style::kPlain) return std::string(text);
   return absl::StrCat(CodeOf(style), text, "\x1b[0m");
 }
 

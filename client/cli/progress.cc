@@ -23,6 +23,7 @@ constexpr absl::Duration kRefresh = absl::Milliseconds(400);
 constexpr int kBarCells = 24;
 constexpr size_t kSparkCells = 40;
 constexpr int kActiveShownMax = 8;
+constexpr int64_t kTrialsWithCurvesMax = 100;
 
 bool HasEnded(const v1::Trial& trial) {
   return trial.state() == v1::TRIAL_SUCCEEDED || trial.state() == v1::INFEASIBLE;
@@ -190,7 +191,9 @@ absl::Status ShowProgress(Context* context, const v1::Job& submitted) {
   while (true) {
     const absl::StatusOr<v1::Job> job = (*client)->GetJob(request);
     if (!job.ok()) return job.status();
-    const absl::StatusOr<std::vector<v1::Trial>> trials = FetchTrials(*client, *job);
+    // Running trials show their last value, which only whole curves have.
+    const absl::StatusOr<std::vector<v1::Trial>> trials = FetchTrialsOf(
+        *client, StudyOf(*job), live && job->spec().max_trial_count() <= kTrialsWithCurvesMax);
     if (!trials.ok()) return trials.status();
     if (live) {
       display.Show(

@@ -98,6 +98,21 @@ def check_unreachable(program, words):
         check(part in result.stderr, f"{name}: {part} is missing in: {result.stderr}")
 
 
+def check_completion(build, home):
+    """The script for bash, in bash, offers what begins with the typed words."""
+    script = """
+        source <(trainyard completion bash)
+        COMP_WORDS=(trainyard jobs des); COMP_CWORD=2; _trainyard; echo "${COMPREPLY[@]}"
+        COMP_WORDS=(trainyard jobs list -o js); COMP_CWORD=4; _trainyard; echo "${COMPREPLY[@]}"
+        COMP_WORDS=(trainyard study ""); COMP_CWORD=2; _trainyard; echo "${COMPREPLY[@]}"
+    """
+    environment = {"HOME": home, "PATH": f"{build / 'bin'}:{os.environ.get('PATH', '')}"}
+    lines = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True,
+                           timeout=60).stdout.splitlines()
+    check(lines[:2] == ["describe", "json jsonl"], f"bash completion: {lines}")
+    check(len(lines) > 2 and lines[2].startswith("create list"), f"bash completion: {lines}")
+
+
 def page_of(helps):
     parts = [HEAD]
     for words, text in helps:
@@ -121,6 +136,7 @@ def main():
         colourless = program("jobs", "list", "-o", "json")
         check(colourless.stderr.lstrip().startswith("{"),
               f"no JSON error: {colourless.stderr}")
+        check_completion(build, home)
         check(program("--version").returncode == 0, "--version")
         check(program("down").returncode == 0, "down without a cluster")
         check(not (pathlib.Path(home) / ".local").exists(),

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""The embedded cluster of the built programs: up, again, two at once, jobs, down, back, down --kill.
+
+Usage: up_down_test.py BUILD_FOLDER
+"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+
+failures = []
+
+
+def check(good, what):
+    if not good:
+        failures.append(what)
+
+
+class Cluster:
+    def __init__(self, build, folder):
+        self.program = str(build / "bin" / "trainyard")
+        self.state = pathlib.Path(folder, "state")
+        self.environment = dict(os.environ, HOME=folder, TRAINYARD_STATE=str(self.state))
+        for name in ("TRAINYARD_ENDPOINT", "TRAINYARD_TOKEN"):
+            self.environment.pop(name, None)
+
+    def start(self, *words):
+        return subprocess.Popen([self.program, *words], env=self.environment, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def __call__(self, *words):
+        return subprocess.run([self.program, *words], env=self.environment, text=True,
+                              capture_output=True, timeout=100)
+
+    def pid(self, name):
+        return int((self.state / "run" / f"{name}.pid").read_text().split()[0])
+
+
+def check_start(cluster):
+    check(cluster("up", "--status").returncode == 6, "status before the first start")
+    both = [cluster.start("up"), cluster.start("up")]
+    for process in both:
+        out, err = process.communicate(timeout=100)
+        check(process.returncode == 0, f"up: {process.returncode} {err}")
+        check("unix:" in out, f"up does not print its address: {out}")
+    check(cluster("up", "--status").returncode == 0, "status of a running cluster")
+    pids = cluster.pid("scheduler"), cluster.pid("agent")
+    again = cluster("up")
+    check(again.returncode == 0 and "running already" in again.stdout, f"up again: {again}")
+    check(pids == (cluster.pid("scheduler"), cluster.pid("agent")), "up again started daemons")
+    mode = (cluster.state).stat().st_mode & 0o777
+    check(mode == 0o700, f"the state folder has mode {mode:o}")
+    nodes = json.loads(cluster("nodes", "-o", "json").stdout)["nodes"]
+    check([node["state"] for node in nodes] == ["READY"], f"nodes: {nodes}")
+
+
+def check_jobs(cluster):
+    good = cluster("run", "/bin/echo", "hello", "--world")
+    check((good.returncode, good.stdout) == (0, "hello --world\n"), f"run: {good}")
+    bad = cluster("run", "-q", "--", "sh", "-c", "echo out; echo trouble >&2; exit 3")
+    check((bad.returncode, bad.stdout) == (8, "out\n"), f"failing run: {bad}")
+    for part in ("trouble", "rank 0", "exit code 3", "fix:"):
+        check(part in bad.stderr, f"failing run lacks {part}: {bad.stderr}")
+    check(cluster("run", "-d", "-q", "--name", "n", "/bin/true").stdout == "n\n", "run -d -q")
+    check(cluster("jobs", "wait", "n", "--timeout", "60").returncode == 0, "wait")
+    taken = cluster("run", "-d", "--name", "n", "/bin/true")
+    check(taken.returncode == 4, f"a taken name: {taken}")
+    same = [cluster("run", "-d", "-q", "--name", "twice", "--request-id", "r", "/bin/true")
+            for _ in range(2)]
+    check([s.returncode for s in same] == [0, 0], f"the same request id twice: {same}")
+
+
+def check_down(cluster):
+    check(cluster("run", "-d", "--name", "long", "--", "sleep", "600").returncode == 0, "long")
+    check(cluster("jobs", "wait", "long", "--for", "running", "--timeout", "60").returncode == 0,
+          "long does not run")
+    down = cluster("down")
+    check(down.returncode == 0 and "long" in down.stderr, f"down does not name the job: {down}")
+    check(cluster("jobs", "list").returncode == 6, "a stopped cluster answers")
+    check(cluster("up").returncode == 0, "up after down")
+    state = json.loads(cluster("jobs", "describe", "long", "-o", "json").stdout)
+    check(state["state"] == "RUNNING" and len(state["attempts"]) == 1, f"not adopted: {state}")
+    killed = cluster("down", "--kill")
+    check(killed.returncode == 0 and "long: CANCELLED" in killed.stderr, f"down --kill: {killed}")
+
+
+def check_crash(cluster):
+    check(cluster("up").returncode == 0, "up before the crash")
+    os.kill(cluster.pid("scheduler"), signal.SIGKILL)
+    while cluster("up", "--status").returncode == 0:
+        pass  # the kernel needs a moment
+    back = cluster("up")
+    check(back.returncode == 0, f"up after a crash: {back}")
+    check(cluster("jobs", "describe", "n").returncode == 0, "a job was lost in a crash")
+    doctor = cluster("doctor")
+    check(doctor.returncode == 0, f"doctor of a healthy cluster: {doctor.stdout}")
+    check(cluster("down").returncode == 0, "the last down")
+    check("Nothing was running" in cluster("down").stderr, "down of nothing")
+
+
+def main():
+    build = pathlib.Path(sys.argv[1]).resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        cluster = Cluster(build, folder)
+        try:
+            check_start(cluster)
+            check_jobs(cluster)
+            check_down(cluster)
+            check_crash(cluster)
+        finally:
+            cluster("down", "--kill")
+    for failure in failures:
+        print("FAILED", failure)
+    print(f"{len(failures)} failures")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
