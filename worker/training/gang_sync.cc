@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kSpinMax = 4000;    // pauses, about 40 us
 constexpr int kSpinCrowded = 50;  // with more ranks than cores
-constexpr int kSpinMin = 20;
+constexpr int kSpinMin = 1000;
 constexpr int64_t kLookNanoseconds = 50'000'000;  // between looks for ended ranks
 
 void Pause() {
@@ -130,11 +130,11 @@ bool GangSync::Spin(const Seat& seat) {
   for (int i = 0; i < spins_; ++i) {
     Pause();
     if (HasCome(seat)) {
-      spins_ = std::min(spin_max_, spins_ + spins_ / 4 + 1);
+      spins_ = std::min(spin_max_, 2 * spins_);
       return true;
     }
   }
-  spins_ = std::max(kSpinMin, spins_ / 2);
+  spins_ = std::max(std::min(kSpinMin, spin_max_), spins_ / 2);
   sched_yield();
   return HasCome(seat);
 }

@@ -16,6 +16,9 @@ void Accumulate(void* to, const void* from, size_t count, DataType type, ReduceO
 // to[i] = op(a[i], b[i]): as Accumulate, without reading `to`.
 void Combine(void* to, const void* a, const void* b, size_t count, DataType type, ReduceOp op);
 
+// Both arrays become the finished reduction of two ranks' arrays, which do not overlap.
+void CombineIntoBoth(void* a, void* b, size_t count, DataType type, ReduceOp op);
+
 // The second half of kMean: data[i] /= divisor. Other operators leave the data.
 void Finish(void* data, size_t count, DataType type, ReduceOp op, int divisor);
 

@@ -17,8 +17,9 @@
 namespace trainyard::training {
 namespace {
 
-constexpr size_t kSlotBytes = 8 << 10;
-constexpr size_t kStageBytes = 128 << 10;
+constexpr size_t kSmallBytes = 1 << 10;  // up to it one meeting beats two, also in the arena
+constexpr size_t kSlotBytes = 4 << 10;
+constexpr size_t kStageBytes = 512 << 10;
 constexpr size_t kBlockBytes = 16 << 10;  // two of them fit a first-level cache
 constexpr size_t kPage = 4096;
 constexpr size_t kHugePage = 2 << 20;
@@ -118,10 +119,10 @@ class SharedCommunicator : public Communicator {
 absl::Status SharedCommunicator::Reduce(void* data, size_t count, DataType type, ReduceOp op) {
   Call call = {Collective::kAllReduce, type, op, 0, count, 0};
   const size_t bytes = count * SizeOf(type);
-  if (bytes <= kSlotBytes) return ReduceSmall(data, call);
+  if (bytes <= kSmallBytes) return ReduceSmall(data, call);
   char* const start = static_cast<char*>(data);
   const size_t piece = PieceOf(start, bytes);
-  if (piece == 0) return ReduceStaged(start, call);
+  if (piece == 0) return bytes <= kSlotBytes ? ReduceSmall(data, call) : ReduceStaged(start, call);
   const size_t mine = static_cast<size_t>(start - region_->base());
   call.place = mine - static_cast<size_t>(rank_) * piece + 1;
   return ReduceInArena(start, piece, call);
@@ -151,15 +152,17 @@ absl::Status SharedCommunicator::ReduceInArena(char* data, size_t piece, const C
   const Range mine = SliceOf(call.count, element, rank_, size_);
   for (size_t i = mine.begin; i < mine.end; i += block) {
     const size_t count = std::min(block, mine.end - i);
-    // Two ranks need no third place for the sums.
-    char* const to = size_ == 2 ? of(rank_, i) : sums;
-    Combine(to, of(0, i), of(1, i), count, call.type, call.op);
-    for (int rank = 2; rank < size_; ++rank) {
-      Accumulate(to, of(rank, i), count, call.type, call.op);
+    if (size_ == 2) {  // no third place for the sums is needed
+      CombineIntoBoth(of(0, i), of(1, i), count, call.type, call.op);
+      continue;
     }
-    Finish(to, count, call.type, call.op, size_);
+    Combine(sums, of(0, i), of(1, i), count, call.type, call.op);
+    for (int rank = 2; rank < size_; ++rank) {
+      Accumulate(sums, of(rank, i), count, call.type, call.op);
+    }
+    Finish(sums, count, call.type, call.op, size_);
     for (int rank = 0; rank < size_; ++rank) {
-      if (of(rank, i) != to) std::memcpy(of(rank, i), to, count * element);
+      std::memcpy(of(rank, i), sums, count * element);
     }
   }
   return sync_.Meet(call);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""trainyard-train under real mpirun: the same curve for 1, 2 and 4 ranks, resuming bit for bit, stopping together,
+"""trainyard-train under real mpirun: the same curve for 1, 2 and 4 ranks, resuming bit for bit,
+stopping together,
 the saved model's accuracy, wrong command lines.
 
 usage: gangs_test.py TRAINYARD_TRAIN
@@ -17,7 +18,8 @@ import threading
 import unittest
 
 TRAIN = os.path.abspath(sys.argv.pop(1))
-RANKS = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TRAINYARD_SOCKET", "AIP_MODEL_DIR",
+RANKS = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TRAINYARD_SOCKET",
+        "AIP_MODEL_DIR",
          "AIP_CHECKPOINT_DIR"]
 
 
@@ -29,18 +31,21 @@ def environment(**more):
 def command(ranks, *arguments):
     if ranks == 1:
         return [TRAIN, *arguments]
-    return ["mpirun", "-np", str(ranks), "--oversubscribe", "--mca", "btl", "self,vader", TRAIN, *arguments]
+    return ["mpirun", "-np", str(ranks), "--oversubscribe", "--mca", "btl", "self,vader", TRAIN,
+            *arguments]
 
 
 def train(ranks, *arguments, expected=0, **more):
-    done = subprocess.run(command(ranks, *arguments), env=environment(**more), capture_output=True, text=True,
+    done = subprocess.run(command(ranks, *arguments), env=environment(**more), capture_output=True,
+            text=True,
                           timeout=120, check=False)
     assert done.returncode == expected, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
 
 def history(folder):
-    return [json.loads(line) for line in (pathlib.Path(folder) / "history.jsonl").read_text().splitlines()]
+    text = (pathlib.Path(folder) / "history.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
 
 
 class Gangs(unittest.TestCase):
@@ -67,20 +72,24 @@ class Gangs(unittest.TestCase):
             for ranks in (1, 2, 4):
                 # 199 training rows in batches of 30: the last batch is ragged for every gang.
                 out = self.folder / f"{model}-{ranks}"
-                train(ranks, self.data, f"--model={model}", "--hidden=16", "--batch_size=30", "--epochs=6",
+                train(ranks, self.data, f"--model={model}", "--hidden=16", "--batch_size=30",
+                        "--epochs=6",
                       "--momentum=0.5", f"--job-dir={out}")
                 curves[ranks] = history(out)
             self.assertEqual([len(c) for c in curves.values()], [6, 6, 6])
             for ranks in (2, 4):
                 for one, many in zip(curves[1], curves[ranks]):
-                    self.assertAlmostEqual(one["train_loss"], many["train_loss"], delta=2e-4 * one["train_loss"])
+                    self.assertAlmostEqual(one["train_loss"], many["train_loss"],
+                            delta=2e-4 * one["train_loss"])
                     self.assertAlmostEqual(one["loss"], many["loss"], delta=2e-4 * one["loss"])
                     self.assertAlmostEqual(one["accuracy"], many["accuracy"], delta=0.02)
-            self.assertLess(curves[1][-1]["train_loss"], 0.9 * curves[1][0]["train_loss"], f"{model} learns nothing")
+            self.assertLess(curves[1][-1]["train_loss"], 0.9 * curves[1][0]["train_loss"],
+                    f"{model} learns nothing")
 
     def test_resumed_run_goes_on_bit_for_bit(self):
         for optimizer in ("sgd", "adam"):
-            arguments = [self.data, "--hidden=16", f"--optimizer={optimizer}", "--learning_rate=0.02",
+            arguments = [self.data, "--hidden=16", f"--optimizer={optimizer}",
+                    "--learning_rate=0.02",
                          "--schedule=cosine", "--epochs=6", "--batch_size=30"]
             whole, part = self.folder / f"whole-{optimizer}", self.folder / f"part-{optimizer}"
             train(2, *arguments, "--checkpoint_every=6", f"--job-dir={whole}")
@@ -88,7 +97,8 @@ class Gangs(unittest.TestCase):
             # As if it had been killed after the checkpoint of epoch 4 (7 steps an epoch).
             steps = sorted(int(p.name[5:]) for p in (part / "checkpoints").iterdir())
             self.assertEqual(steps, [14, 28, 42])
-            subprocess.run(["rm", "-r", part / "checkpoints" / "step_42", part / "model"], check=True)
+            subprocess.run(["rm", "-r", part / "checkpoints" / "step_42", part / "model"],
+                    check=True)
             done = train(2, *arguments, "--checkpoint_every=2", f"--job-dir={part}")
             self.assertIn("resumed from step_28", done.stdout)
             self.assertEqual(history(part)[-2:], history(whole)[-2:])
@@ -98,23 +108,28 @@ class Gangs(unittest.TestCase):
             self.assertEqual(state[0].read_bytes(), state[1].read_bytes())
 
     def test_resuming_with_other_ranks_keeps_the_order(self):
-        arguments = [self.data, "--hidden=16", "--epochs=4", "--batch_size=30", "--checkpoint_every=2"]
+        arguments = [self.data, "--hidden=16", "--epochs=4", "--batch_size=30",
+                "--checkpoint_every=2"]
         whole, part = self.folder / "whole", self.folder / "part"
         train(1, *arguments, f"--job-dir={whole}")
         train(4, *arguments, f"--job-dir={part}")
         subprocess.run(["rm", "-r", part / "checkpoints" / "step_28"], check=True)
         train(2, *arguments, f"--job-dir={part}")
-        self.assertAlmostEqual(history(part)[-1]["train_loss"], history(whole)[-1]["train_loss"], delta=1e-4)
+        self.assertAlmostEqual(history(part)[-1]["train_loss"], history(whole)[-1]["train_loss"],
+                delta=1e-4)
 
     def test_terminated_in_the_middle_saves_and_goes_on(self):
-        arguments = [self.data, "--model=cnn", "--epochs=60", "--batch_size=4", "--checkpoint_every=1000"]
+        arguments = [self.data, "--model=cnn", "--epochs=60", "--batch_size=4",
+                "--checkpoint_every=1000"]
         whole, part = self.folder / "whole", self.folder / "part"
         train(2, *arguments, f"--job-dir={whole}")
-        with subprocess.Popen(command(2, *arguments, f"--job-dir={part}"), env=environment(), text=True,
+        with subprocess.Popen(command(2, *arguments, f"--job-dir={part}"), env=environment(),
+                text=True,
                               stdout=subprocess.PIPE) as run:
             line = run.stdout.readline()
             self.assertIn("epoch 1/60", line)
-            ranks = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True, check=True)
+            ranks = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True,
+                    check=True)
             os.kill(int(ranks.stdout.split()[-1]), signal.SIGTERM)  # one rank: all stop
             rest, _ = run.communicate(timeout=60)
         self.assertEqual(run.returncode, 0)
@@ -125,7 +140,8 @@ class Gangs(unittest.TestCase):
         self.assertEqual(history(part)[-1], history(whole)[-1])
 
     def test_damaged_checkpoint_is_passed_over(self):
-        arguments = [self.data, "--epochs=4", "--checkpoint_every=2", f"--job-dir={self.folder / 'out'}"]
+        arguments = [self.data, "--epochs=4", "--checkpoint_every=2",
+                f"--job-dir={self.folder / 'out'}"]
         train(1, *arguments)
         newest = max((self.folder / "out" / "checkpoints").iterdir(), key=lambda p: int(p.name[5:]))
         shard = newest / "shard-0.safetensors"
@@ -143,10 +159,12 @@ class Gangs(unittest.TestCase):
     def test_saved_model_evaluates_to_what_the_run_said(self):
         for model in ("logistic", "mlp", "cnn"):
             out = self.folder / model
-            done = train(2, self.data, f"--model={model}", "--epochs=3", "--split_seed=5", f"--job-dir={out}")
+            done = train(2, self.data, f"--model={model}", "--epochs=3", "--split_seed=5",
+                    f"--job-dir={out}")
             said = done.stdout.strip().splitlines()[-1]
             self.assertRegex(said, r"^test accuracy 0\.\d{1,4}$")
-            self.assertEqual(train(1, f"--evaluate={out / 'model'}", self.data).stdout.strip(), said)
+            self.assertEqual(train(1, f"--evaluate={out / 'model'}", self.data).stdout.strip(),
+                    said)
 
     def test_wrong_command_lines_are_answered_once(self):
         for ranks in (1, 2):
@@ -176,7 +194,8 @@ class Gangs(unittest.TestCase):
             thread = threading.Thread(target=serve, daemon=True)
             thread.start()
             done = train(2, self.data, "--epochs=50", "--checkpoint_every=2", TRAINYARD_SOCKET=path,
-                         AIP_MODEL_DIR=f"{self.folder}/model/", AIP_CHECKPOINT_DIR=f"{self.folder}/checkpoints/")
+                         AIP_MODEL_DIR=f"{self.folder}/model/",
+                                 AIP_CHECKPOINT_DIR=f"{self.folder}/checkpoints/")
             thread.join(10)
         reports = [r["report"] for r in requests if "report" in r]
         self.assertEqual([r["step"] for r in reports], [1, 2, 3, 3])
@@ -184,7 +203,8 @@ class Gangs(unittest.TestCase):
         said = done.stdout.strip().splitlines()[-1]
         self.assertEqual(said, f"test accuracy {reports[-1]['metrics']['test_accuracy']:g}")
         for checkpoint in (r["checkpoint"] for r in requests if "checkpoint" in r):
-            self.assertTrue((self.folder / "checkpoints" / checkpoint["path"] / "manifest.json").exists())
+            committed = self.folder / "checkpoints" / checkpoint["path"]
+            self.assertTrue((committed / "manifest.json").exists())
         self.assertEqual(sum("checkpoint" in r for r in requests), 2)
         self.assertTrue((self.folder / "model" / "model.json").exists())
 

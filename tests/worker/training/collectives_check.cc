@@ -255,8 +255,9 @@ int Main(const std::string& expected_name) {
   EXPECT_THAT_IT((*communicator)->name() == expected_name, "got %s", (*communicator)->name());
   Checker checker(communicator->get());
   for (const DataType type : kTypes) {
-    for (const size_t count : {0, 1, 3, 64, 1000, 4099}) {
+    for (const size_t count : {0, 3, 1000, 4099}) {
       for (const ReduceOp op : kOps) {
+        if (op != ReduceOp::kSum && count != 1000) continue;
         checker.CheckReductions(count, type, op);
         checker.CheckReduceScatter(count, type, op);
       }
@@ -264,9 +265,10 @@ int Main(const std::string& expected_name) {
       checker.CheckPending(count, type);
     }
     checker.CheckReductions(100003, type, ReduceOp::kSum);
+    if (context->rank == 0) absl::FPrintF(stderr, "%s done\n", NameOf(type));
   }
   checker.CheckReductions(1000033, DataType::kFloat32, ReduceOp::kMean);
-  for (int i = 0; i < 200; ++i) Checker::Must((*communicator)->Barrier());
+  for (int i = 0; i < 20; ++i) Checker::Must((*communicator)->Barrier());
   communicator->reset();
   if (g_failures > 0) return 1;
   if (context->rank == 0) absl::PrintF("ok %s %d\n", expected_name, context->world_size);

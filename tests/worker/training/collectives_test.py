@@ -14,10 +14,13 @@ def main():
                        TRAINYARD_COMMUNICATOR=name)
     for ranks in (1, 2, 3, 5, 8):
         expected = "single" if ranks == 1 else name
-        command = ["mpirun", "-np", str(ranks), "--oversubscribe", "--mca", "btl", "self,vader", program, expected]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        command = ["mpirun", "-np", str(ranks), "--oversubscribe", "--mca", "btl", "self,vader",
+                program, expected]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400,
+                check=False)
         if done.returncode != 0 or f"ok {expected} {ranks}" not in done.stdout:
-            print(f"{name} with {ranks} ranks: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+            print(f"{name} with {ranks} ranks: exit {done.returncode}")
+            print(done.stdout, done.stderr, sep="\n")
             return 1
         print(f"{name} with {ranks} ranks: ok")
     return 0

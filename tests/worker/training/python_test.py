@@ -1,0 +1,135 @@
+#!/usr/bin/python3
+"""trainyard.training in real gangs, on numpy arrays, plain buffers and, where torch is there, its
+tensors.
+
+Run with Debian's own Python, which has Debian's numpy.
+
+usage: python_test.py LIBRARY            the test
+       python_test.py LIBRARY rank       one rank of it, started by mpirun
+"""
+import array
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "client" / "python"))
+
+
+def raises(kind, call, *arguments, **named):
+    try:
+        call(*arguments, **named)
+    except kind as error:
+        return str(error)
+    raise AssertionError(f"{call} raised no {kind}")
+
+
+def check_numpy(gang):
+    import numpy
+
+    ranks = numpy.arange(1, gang.size + 1)
+    for dtype in ("float32", "float64", "float16", "int32", "int64"):
+        for count in (1, 1000, 300001):
+            values = numpy.full(count, gang.rank + 1, dtype=dtype)
+            gang.all_reduce(values, op="sum")
+            assert (values == ranks.sum()).all(), (dtype, count, values)
+    mean = gang.all_reduce(numpy.full((3, 4), gang.rank, dtype="float32"))
+    assert mean.shape == (3, 4) and (mean == (gang.size - 1) / 2).all(), mean
+    assert gang.all_reduce(numpy.array([gang.rank]), op="max")[0] == gang.size - 1
+    arena = gang.empty(200000)
+    arena += gang.rank + 1
+    gang.all_reduce(arena, op="min")
+    assert (arena == 1).all()
+    everyone = numpy.zeros(2 * gang.size, dtype="int64")
+    gang.all_gather(numpy.array([gang.rank, 7]), everyone)
+    assert everyone.tolist() == [x for r in range(gang.size) for x in (r, 7)]
+    part = numpy.zeros(2, dtype="float32")
+    gang.reduce_scatter(numpy.arange(2 * gang.size, dtype="float32"), part, op="sum")
+    assert part.tolist() == [gang.size * 2 * gang.rank, gang.size * (2 * gang.rank + 1)]
+    assert gang.broadcast(numpy.array([gang.rank + 5.0]), root=gang.size - 1)[0] == gang.size + 4
+    assert "not contiguous" in raises(ValueError, gang.all_reduce, numpy.zeros((4, 4))[:, 0])
+    assert "are not reduced" in raises(TypeError, gang.all_reduce, numpy.zeros(3, dtype="int8"))
+    assert "no operator" in raises(ValueError, gang.all_reduce, numpy.zeros(3), op="product")
+    frozen = numpy.zeros(3)
+    frozen.setflags(write=False)
+    assert "read-only" in raises(ValueError, gang.all_reduce, frozen)
+
+
+def check_buffers(gang):
+    values = array.array("d", [gang.rank, 1.0])
+    gang.all_reduce(values, op="sum")
+    assert list(values) == [gang.size * (gang.size - 1) / 2, gang.size]
+
+
+def check_torch(gang):
+    try:
+        import torch
+    except ImportError as error:
+        if gang.rank == 0:
+            print(f"skipped: torch tensors ({error})")
+        return
+    torch.manual_seed(gang.rank)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+    gang.broadcast_parameters(model.parameters())
+    torch.manual_seed(99)
+    inputs, targets = torch.randn(4 * gang.size, 4), torch.randn(4 * gang.size, 1)
+    mine = slice(4 * gang.rank, 4 * gang.rank + 4)
+    for _ in range(2):  # the second time the gradients lie in shared memory already
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.zero_()
+        torch.nn.functional.mse_loss(model(inputs[mine]), targets[mine]).backward()
+        gang.average_gradients(model.parameters())
+    got = [p.grad.clone() for p in model.parameters()]
+    for parameter in model.parameters():
+        parameter.grad = None
+    torch.nn.functional.mse_loss(model(inputs), targets).backward()
+    for parameter, gradient in zip(model.parameters(), got):
+        assert torch.allclose(parameter.grad, gradient, atol=1e-6), (parameter.grad, gradient)
+    tensor = gang.all_reduce(torch.full((5,), float(gang.rank)).bfloat16(), op="max")
+    assert tensor.tolist() == [gang.size - 1] * 5
+
+
+def rank():
+    from trainyard import training
+
+    gang = training.init()
+    assert gang is training.init()
+    assert (gang.rank, gang.size) == (int(os.environ["OMPI_COMM_WORLD_RANK"]),
+            int(os.environ["OMPI_COMM_WORLD_SIZE"]))
+    check_numpy(gang)
+    check_buffers(gang)
+    check_torch(gang)
+    gang.barrier()
+    gang.close()
+    print(f"rank {gang.rank} ok")
+
+
+def main():
+    library = sys.argv[1]
+    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+                       TRAINYARD_TRAINING_LIBRARY=library)
+    if sys.argv[2:] == ["rank"]:
+        rank()
+        return 0
+    for ranks in (1, 2, 3):
+        command = ["mpirun", "-np", str(ranks), "--oversubscribe", sys.executable, __file__,
+                library, "rank"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250,
+                check=False)
+        print(done.stdout, end="")
+        if done.returncode != 0 or done.stdout.count(" ok\n") != ranks:
+            print(f"{ranks} ranks: exit {done.returncode}\n{done.stderr}")
+            return 1
+    environment["TRAINYARD_TRAINING_LIBRARY"] = "/absent.so"
+    done = subprocess.run([sys.executable, "-c", "from trainyard import training; training.init()"],
+            text=True,
+                          env=dict(environment, PYTHONPATH=sys.path[0]), capture_output=True,
+                                  check=False)
+    assert "TrainingError" in done.stderr and "/absent.so" in done.stderr, done.stderr
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

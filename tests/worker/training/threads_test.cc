@@ -1,0 +1,96 @@
+// The shared-memory communicator with threads as ranks: under ThreadSanitizer its protocol is
+// checked, here its answers to ranks that are out of step.
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "worker/training/shared_communicator.h"
+
+namespace trainyard::training {
+namespace {
+
+using Ranks = std::vector<std::unique_ptr<Communicator>>;
+
+void InThreads(Ranks* ranks, const std::function<void(Communicator*)>& body) {
+  std::vector<std::thread> threads;
+  for (auto& rank : *ranks) threads.emplace_back([&body, &rank] { body(rank.get()); });
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST(SharedThreadsTest, ManyCollectivesOfManySizes) {
+  for (const int size : {2, 3, 5}) {
+    auto ranks = CreateSharedCommunicators(size);
+    ASSERT_TRUE(ranks.ok()) << ranks.status();
+    InThreads(&*ranks, [size](Communicator* c) {
+      auto memory = c->Allocate(40000 * sizeof(float));
+      ASSERT_TRUE(memory.ok());
+      float* const arena = static_cast<float*>(*memory);
+      const float sum = static_cast<float>(size * (size + 1) / 2);
+      for (int round = 0; round < 30; ++round) {
+        for (const size_t count : {size_t{1}, size_t{700}, size_t{40000}}) {
+          std::vector<float> plain(count, static_cast<float>(c->rank() + 1));
+          std::fill(arena, arena + count, static_cast<float>(c->rank() + 1));
+          auto pending = c->StartAllReduce(plain.data(), count, DataType::kFloat32, ReduceOp::kSum);
+          ASSERT_TRUE(pending.ok());
+          ASSERT_TRUE((*pending)->Wait().ok());
+          ASSERT_TRUE(c->AllReduce(arena, count, DataType::kFloat32, ReduceOp::kSum).ok());
+          for (size_t i = 0; i < count; ++i) {
+            ASSERT_EQ(plain[i], sum);
+            ASSERT_EQ(arena[i], sum);
+          }
+        }
+        int64_t number = c->rank();
+        ASSERT_TRUE(c->Broadcast(&number, 1, DataType::kInt64, round % size).ok());
+        ASSERT_EQ(number, round % size);
+      }
+    });
+  }
+}
+
+TEST(SharedThreadsTest, RanksOutOfStepAreNamed) {
+  auto ranks = CreateSharedCommunicators(2);
+  ASSERT_TRUE(ranks.ok());
+  std::vector<std::string> said(2);
+  InThreads(&*ranks, [&said](Communicator* c) {
+    std::vector<float> data(10);
+    const size_t count = c->rank() == 0 ? 10 : 9;
+    const absl::Status status =
+        c->AllReduce(data.data(), count, DataType::kFloat32, ReduceOp::kSum);
+    said[static_cast<size_t>(c->rank())] = std::string(status.message());
+  });
+  EXPECT_THAT(said[0], testing::HasSubstr("rank 0 is in all-reduce (sum) of 10 float32, rank 1 in "
+                                          "all-reduce (sum) of 9 float32"));
+  EXPECT_THAT(said[1], testing::HasSubstr("rank 1 is in all-reduce (sum) of 9 float32"));
+}
+
+TEST(SharedThreadsTest, PiecesOfTheArenaAreZeroAndApart) {
+  auto ranks = CreateSharedCommunicators(3);
+  ASSERT_TRUE(ranks.ok());
+  InThreads(&*ranks, [](Communicator* c) {
+    std::vector<int32_t*> blocks;
+    for (const size_t count : {1, 5000, 3}) {
+      auto memory = c->Allocate(count * sizeof(int32_t));
+      ASSERT_TRUE(memory.ok());
+      int32_t* const block = static_cast<int32_t*>(*memory);
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % 64, 0u);
+      for (size_t i = 0; i < count; ++i) {
+        ASSERT_EQ(block[i], 0);
+        block[i] = c->rank() * 10 + static_cast<int32_t>(blocks.size());
+      }
+      blocks.push_back(block);
+    }
+    ASSERT_TRUE(c->Barrier().ok());
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      EXPECT_EQ(blocks[i][0], c->rank() * 10 + static_cast<int32_t>(i));
+    }
+    EXPECT_TRUE(absl::IsResourceExhausted(c->Allocate(size_t{1} << 37).status()));
+  });
+}
+
+}  // namespace
+}  // namespace trainyard::training

@@ -1,0 +1,115 @@
+// See c_api.h.
+#include "worker/training/c_api.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "worker/training/communicator.h"
+#include "worker/training/rank_context.h"
+
+using trainyard::training::Communicator;
+using trainyard::training::DataType;
+using trainyard::training::ReduceOp;
+
+struct trainyard_communicator {
+  std::unique_ptr<Communicator> communicator;
+  std::string name;
+};
+
+namespace {
+
+thread_local std::string t_error;
+
+int Answer(const absl::Status& status) {
+  if (status.ok()) return 0;
+  t_error = std::string(status.message());
+  return 1;
+}
+
+absl::Status CheckNumbers(int type, int op) {
+  if (type < 0 || type > static_cast<int>(DataType::kInt64)) {
+    return absl::InvalidArgumentError(absl::StrCat("there is no type ", type));
+  }
+  if (op < 0 || op > static_cast<int>(ReduceOp::kMax)) {
+    return absl::InvalidArgumentError(absl::StrCat("there is no operator ", op));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Open(trainyard_communicator** out) {
+  auto context = trainyard::training::RankContextFromEnvironment();
+  if (!context.ok()) return context.status();
+  auto communicator = trainyard::training::CreateCommunicator(*context);
+  if (!communicator.ok()) return communicator.status();
+  std::string name = (*communicator)->name();
+  *out = new trainyard_communicator{*std::move(communicator), std::move(name)};
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int trainyard_version(void) { return 1; }
+
+const char* trainyard_error(void) { return t_error.c_str(); }
+
+int trainyard_open(trainyard_communicator** communicator) { return Answer(Open(communicator)); }
+
+void trainyard_close(trainyard_communicator* communicator) { delete communicator; }
+
+int trainyard_rank(const trainyard_communicator* communicator) {
+  return communicator->communicator->rank();
+}
+
+int trainyard_size(const trainyard_communicator* communicator) {
+  return communicator->communicator->size();
+}
+
+const char* trainyard_name(const trainyard_communicator* communicator) {
+  return communicator->name.c_str();
+}
+
+int trainyard_all_reduce(trainyard_communicator* communicator, void* data, size_t count, int type,
+                         int op) {
+  if (absl::Status status = CheckNumbers(type, op); !status.ok()) return Answer(status);
+  return Answer(communicator->communicator->AllReduce(data, count, static_cast<DataType>(type),
+                                                      static_cast<ReduceOp>(op)));
+}
+
+int trainyard_reduce_scatter(trainyard_communicator* communicator, const void* send, void* receive,
+                             size_t count, int type, int op) {
+  if (absl::Status status = CheckNumbers(type, op); !status.ok()) return Answer(status);
+  return Answer(communicator->communicator->ReduceScatter(
+      send, receive, count, static_cast<DataType>(type), static_cast<ReduceOp>(op)));
+}
+
+int trainyard_all_gather(trainyard_communicator* communicator, const void* send, void* receive,
+                         size_t count, int type) {
+  if (absl::Status status = CheckNumbers(type, 0); !status.ok()) return Answer(status);
+  return Answer(
+      communicator->communicator->AllGather(send, receive, count, static_cast<DataType>(type)));
+}
+
+int trainyard_broadcast(trainyard_communicator* communicator, void* data, size_t count, int type,
+                        int root) {
+  absl::Status status = CheckNumbers(type, 0);
+  if (status.ok() && (root < 0 || root >= communicator->communicator->size())) {
+    status = absl::InvalidArgumentError(absl::StrCat("there is no rank ", root));
+  }
+  if (!status.ok()) return Answer(status);
+  return Answer(
+      communicator->communicator->Broadcast(data, count, static_cast<DataType>(type), root));
+}
+
+int trainyard_barrier(trainyard_communicator* communicator) {
+  return Answer(communicator->communicator->Barrier());
+}
+
+int trainyard_allocate(trainyard_communicator* communicator, size_t bytes, void** memory) {
+  auto result = communicator->communicator->Allocate(bytes);
+  if (!result.ok()) return Answer(result.status());
+  *memory = *result;
+  return 0;
+}
