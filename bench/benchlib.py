@@ -1,6 +1,7 @@
 """What every benchmark shares: a private embedded cluster, Slurm as the peer, statistics, output.
 
-A figure is printed as median with spread and as a ratio to its peer of the same run; --json FILE keeps the numbers.
+A figure is printed as median with spread and as a ratio to its peer of the same run; --json FILE
+keeps the numbers.
 """
 import argparse
 import json
@@ -26,9 +27,18 @@ def percentile(values, share):
 def spread(values, unit="ms", digits=1):
     """'p50 4.1 (min 3.0, p90 5.2, p99 6.1, n 50) ms'."""
     number = f"{{:.{digits}f}}"
-    texts = [number.format(v) for v in (statistics.median(values), min(values), percentile(values, 0.9),
-                                        percentile(values, 0.99))]
-    return f"p50 {texts[0]} (min {texts[1]}, p90 {texts[2]}, p99 {texts[3]}, n {len(values)}) {unit}"
+    texts = [
+        number.format(v)
+        for v in (
+            statistics.median(values),
+            min(values),
+            percentile(values, 0.9),
+            percentile(values, 0.99),
+        )
+    ]
+    return (
+        f"p50 {texts[0]} (min {texts[1]}, p90 {texts[2]}, p99 {texts[3]}, n {len(values)}) {unit}"
+    )
 
 
 class Report:
@@ -41,8 +51,18 @@ class Report:
 
     def row(self, name, values, unit="ms", digits=1, **more):
         print(f"  {name:<58} {spread(values, unit, digits)}", flush=True)
-        self.rows.append({"name": name, "unit": unit, "median": statistics.median(values), "min": min(values),
-                          "p90": percentile(values, 0.9), "p99": percentile(values, 0.99), "n": len(values), **more})
+        self.rows.append(
+            {
+                "name": name,
+                "unit": unit,
+                "median": statistics.median(values),
+                "min": min(values),
+                "p90": percentile(values, 0.9),
+                "p99": percentile(values, 0.99),
+                "n": len(values),
+                **more,
+            }
+        )
 
     def figure(self, name, value, text=""):
         print(f"  {name:<58} {value:.2f} {text}", flush=True)
@@ -54,7 +74,9 @@ class Report:
 
     def close(self):
         if self.json_file:
-            pathlib.Path(self.json_file).write_text(json.dumps({"title": self.title, "rows": self.rows}, indent=1))
+            pathlib.Path(self.json_file).write_text(
+                json.dumps({"title": self.title, "rows": self.rows}, indent=1)
+            )
 
 
 class Cluster:
@@ -62,8 +84,12 @@ class Cluster:
 
     def __init__(self):
         self.state = tempfile.mkdtemp(prefix="trainyard-bench-")
-        self.env = {**os.environ, "TRAINYARD_STATE": self.state, "OMPI_ALLOW_RUN_AS_ROOT": "1",
-                    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        self.env = {
+            **os.environ,
+            "TRAINYARD_STATE": self.state,
+            "OMPI_ALLOW_RUN_AS_ROOT": "1",
+            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        }
         self.env.pop("TRAINYARD_ENDPOINT", None)
 
     def __enter__(self):
@@ -75,8 +101,15 @@ class Cluster:
         shutil.rmtree(self.state, ignore_errors=True)
 
     def run(self, *arguments, check=False, **more):
-        return subprocess.run([str(BIN / "trainyard"), *arguments], env=self.env, check=check, capture_output=True,
-                              text=True, stdin=subprocess.DEVNULL, **more)
+        return subprocess.run(
+            [str(BIN / "trainyard"), *arguments],
+            env=self.env,
+            check=check,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            **more,
+        )
 
 
 class Slurm:
@@ -93,18 +126,32 @@ class Slurm:
         return None if os.geteuid() == 0 else "Slurm's daemons need root"
 
     def __enter__(self):
-        out = subprocess.run(["bash", str(ROOT / "bench/peers/slurm.sh"), "start", self.folder, self.mode],
-                             capture_output=True, text=True, check=True).stdout
+        out = subprocess.run(
+            ["bash", str(ROOT / "bench/peers/slurm.sh"), "start", self.folder, self.mode],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
         self.env = {**os.environ, "SLURM_CONF": out.strip().split("=", 1)[1]}
         return self
 
     def __exit__(self, *unused):
-        subprocess.run(["bash", str(ROOT / "bench/peers/slurm.sh"), "stop", self.folder], capture_output=True,
-                       check=False)
+        subprocess.run(
+            ["bash", str(ROOT / "bench/peers/slurm.sh"), "stop", self.folder],
+            capture_output=True,
+            check=False,
+        )
 
     def run(self, *arguments, **more):
-        return subprocess.run(arguments, env=self.env, capture_output=True, text=True, check=True,
-                              stdin=subprocess.DEVNULL, **more)
+        return subprocess.run(
+            arguments,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            **more,
+        )
 
 
 def wait_for(path, seconds=60):
@@ -125,5 +172,7 @@ def arguments(title, **options):
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--json", metavar="FILE", help="write the numbers there")
     for name, (default, text) in options.items():
-        parser.add_argument(f"--{name}", type=type(default), default=default, help=f"{text} (default {default})")
+        parser.add_argument(
+            f"--{name}", type=type(default), default=default, help=f"{text} (default {default})"
+        )
     return parser.parse_args()

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The client as a whole process: --help, and a durable submit; peers: /bin/true, sbatch of tuned Slurm."""
+"""The client as a whole process: --help, and a durable submit; peers: /bin/true, sbatch of tuned
+Slurm."""
 import subprocess
 import time
 
@@ -20,7 +21,10 @@ def main():
     with benchlib.Cluster() as cluster:
         helps = [timed(lambda: cluster.run("--help", check=True)) for _ in range(args.count)]
         report.row("trainyard --help", helps)
-        submits = [timed(lambda: cluster.run("run", "-d", "/bin/true", check=True)) for _ in range(args.count)]
+        submits = [
+            timed(lambda: cluster.run("run", "-d", "/bin/true", check=True))
+            for _ in range(args.count)
+        ]
         report.row("trainyard run -d /bin/true (durable when it ends)", submits)
         lists = [timed(lambda: cluster.run("jobs", "list", check=True)) for _ in range(args.count)]
         report.row("trainyard jobs list", lists)
@@ -29,8 +33,23 @@ def main():
         report.skip("sbatch", reason)
     else:
         with benchlib.Slurm("tuned") as peer:
-            theirs = [timed(lambda: peer.run("sbatch", "--parsable", "-H", "-n1", "-t", "10", "-o", "/dev/null",
-                                             "--wrap", "true")) for _ in range(args.count)]
+            theirs = [
+                timed(
+                    lambda: peer.run(
+                        "sbatch",
+                        "--parsable",
+                        "-H",
+                        "-n1",
+                        "-t",
+                        "10",
+                        "-o",
+                        "/dev/null",
+                        "--wrap",
+                        "true",
+                    )
+                )
+                for _ in range(args.count)
+            ]
         report.row("sbatch, held job (not durable)", theirs)
     report.close()
 

@@ -1,16 +1,21 @@
 #!/usr/bin/env python3
-"""A line printed by a program to the same line seen by a follower of the log; limit: the program's own pipe to us."""
+"""A line printed by a program to the same line seen by a follower of the log; limit: the
+program's own pipe to us."""
 import subprocess
 import time
 
 import benchlib
 
-PRINTER = "import time\nfor i in range(100):\n  time.sleep(0.02)\n  print(time.time(), flush=True)\n"
+PRINTER = (
+    "import time\nfor i in range(100):\n  time.sleep(0.02)\n  print(time.time(), flush=True)\n"
+)
 
 
 def pipe():
     out = []
-    with subprocess.Popen(["/usr/bin/python3", "-c", PRINTER], stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        ["/usr/bin/python3", "-c", PRINTER], stdout=subprocess.PIPE, text=True
+    ) as child:
         for line in child.stdout:
             out.append((time.time() - float(line)) * 1e3)
     return out
@@ -21,8 +26,16 @@ def main():
     report = benchlib.Report("log line printed to seen", args.json)
     report.row("a bare pipe", pipe(), digits=2)
     with benchlib.Cluster() as cluster:
-        out = subprocess.run([str(benchlib.BENCH_BIN / "log_latency"), f"--state={cluster.state}",
-                              f"--count={args.count}"], capture_output=True, text=True, check=True).stdout
+        out = subprocess.run(
+            [
+                str(benchlib.BENCH_BIN / "log_latency"),
+                f"--state={cluster.state}",
+                f"--count={args.count}",
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
     report.row("logs -f of a job", [float(line) for line in out.split()])
     report.close()
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Submit to the program's first instruction, single rank, idle cluster, random arrivals; peer: sbatch of tuned Slurm."""
+"""Submit to the program's first instruction, single rank, idle cluster, random arrivals; peer:
+sbatch of tuned Slurm."""
 import pathlib
 import random
 import subprocess
@@ -25,9 +26,18 @@ def ours(count, folder):
 def inside(count, folder):
     """The same without a client process: the submit call begins inside a running client."""
     with benchlib.Cluster() as cluster:
-        out = subprocess.run([str(benchlib.BENCH_BIN / "submit_to_start"), f"--state={cluster.state}",
-                              f"--stamp={benchlib.BENCH_BIN / 'stamp'}", f"--folder={folder}", f"--count={count}"],
-                             capture_output=True, text=True, check=True).stdout
+        out = subprocess.run(
+            [
+                str(benchlib.BENCH_BIN / "submit_to_start"),
+                f"--state={cluster.state}",
+                f"--stamp={benchlib.BENCH_BIN / 'stamp'}",
+                f"--folder={folder}",
+                f"--count={count}",
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
     return [float(line) for line in out.split()]
 
 
@@ -41,7 +51,9 @@ def slurm(mode, count, folder):
         for _ in range(count):
             time.sleep(random.uniform(0.1, 1.5))
             begin = time.time()
-            job = peer.run("sbatch", "--parsable", "-n1", "-t", "10", "-o", "/dev/null", str(script)).stdout.strip()
+            job = peer.run(
+                "sbatch", "--parsable", "-n1", "-t", "10", "-o", "/dev/null", str(script)
+            ).stdout.strip()
             latencies.append((float(benchlib.wait_for(f"{folder}/{job}.stamp")) - begin) * 1e3)
     return latencies
 
@@ -63,8 +75,11 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             theirs = slurm(mode, args.peer_count, folder)
         report.row(f"sbatch, {mode} (not durable)", theirs)
-        report.figure(f"ratio sbatch {mode} / trainyard, process to process",
-                      benchlib.percentile(theirs, 0.5) / benchlib.percentile(mine, 0.5), "times faster")
+        report.figure(
+            f"ratio sbatch {mode} / trainyard, process to process",
+            benchlib.percentile(theirs, 0.5) / benchlib.percentile(mine, 0.5),
+            "times faster",
+        )
     report.close()
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Durable submits/s over gRPC, 64 in flight, beside the same minute's fdatasync/s of the same disk."""
+"""Durable submits/s over gRPC, 64 in flight, beside the same minute's fdatasync/s of the same
+disk."""
 import subprocess
 
 import benchlib
@@ -11,14 +12,25 @@ def main():
     rates, syncs = [], []
     for _ in range(args.repeats):
         with benchlib.Cluster() as cluster:
-            out = subprocess.run([str(benchlib.BENCH_BIN / "submit_rate"), f"--state={cluster.state}",
-                                  f"--count={args.count}"], capture_output=True, text=True, check=True).stdout
+            out = subprocess.run(
+                [
+                    str(benchlib.BENCH_BIN / "submit_rate"),
+                    f"--state={cluster.state}",
+                    f"--count={args.count}",
+                ],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
         rate, sync = map(float, out.split())
         rates.append(rate)
         syncs.append(sync)
     report.row("submits, 64 in flight, durable", rates, "/s", 0)
     report.row("fdatasync of 4 KiB, one after the other", syncs, "/s", 0)
-    report.figure("ratio submits / fdatasync", benchlib.percentile(rates, 0.5) / benchlib.percentile(syncs, 0.5))
+    report.figure(
+        "ratio submits / fdatasync",
+        benchlib.percentile(rates, 0.5) / benchlib.percentile(syncs, 0.5),
+    )
     report.close()
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""1,000 jobs that run /bin/true, each a process with a durable exit status; peer: Slurm's best path, an array, tuned."""
+"""1,000 jobs that run /bin/true, each a process with a durable exit status; peer: Slurm's best
+path, an array, tuned."""
 import subprocess
 import time
 
@@ -10,8 +11,16 @@ def ours(count, repeats):
     rates = []
     for _ in range(repeats):
         with benchlib.Cluster() as cluster:
-            out = subprocess.run([str(benchlib.BENCH_BIN / "run_many"), f"--state={cluster.state}", f"--count={count}"],
-                                 capture_output=True, text=True, check=True).stdout
+            out = subprocess.run(
+                [
+                    str(benchlib.BENCH_BIN / "run_many"),
+                    f"--state={cluster.state}",
+                    f"--count={count}",
+                ],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
             rates.append(float(out.split()[0]))
     return rates
 
@@ -21,8 +30,18 @@ def slurm(count, repeats):
     with benchlib.Slurm("tuned") as peer:
         for _ in range(repeats):
             begin = time.monotonic()
-            peer.run("sbatch", "--parsable", "-n1", "-t", "10", "-o", "/dev/null", f"--array=1-{count}",
-                     "--wrap", "exec /bin/true")
+            peer.run(
+                "sbatch",
+                "--parsable",
+                "-n1",
+                "-t",
+                "10",
+                "-o",
+                "/dev/null",
+                f"--array=1-{count}",
+                "--wrap",
+                "exec /bin/true",
+            )
             while peer.run("squeue", "-h").stdout.strip():
                 time.sleep(0.1)
             rates.append(count / (time.monotonic() - begin))
@@ -37,7 +56,9 @@ def spawn_floor(count=500):
 
 
 def main():
-    args = benchlib.arguments(__doc__, count=(1000, "jobs"), repeats=(3, "repeats"), peer_count=(300, "Slurm's jobs"))
+    args = benchlib.arguments(
+        __doc__, count=(1000, "jobs"), repeats=(3, "repeats"), peer_count=(300, "Slurm's jobs")
+    )
     report = benchlib.Report("jobs that run /bin/true", args.json)
     mine = ours(args.count, args.repeats)
     report.row("trainyard, exit status durable", mine, "jobs/s")
@@ -47,8 +68,11 @@ def main():
     else:
         theirs = slurm(args.peer_count, max(1, args.repeats - 1))
         report.row("Slurm array, tuned", theirs, "jobs/s")
-        report.figure("ratio trainyard / Slurm", benchlib.percentile(mine, 0.5) / benchlib.percentile(theirs, 0.5),
-                      "times")
+        report.figure(
+            "ratio trainyard / Slurm",
+            benchlib.percentile(mine, 0.5) / benchlib.percentile(theirs, 0.5),
+            "times",
+        )
     report.figure("processes/s of one Python loop, for scale", spawn_floor(), "processes/s")
     report.close()
 

@@ -5,7 +5,8 @@ A fenced block says in its info string how it is checked:
   console            lines that begin with "$ " are run in order; others are sample output
   console fails=N    the block's last command must end with exit status N
   sh by=PATH         run by that test; the file must exist
-Blocks of any other language are data (yaml, json, text, python ...). A plain "sh" or "bash" block is a fault.
+Blocks of any other language are data (yaml, json, text, python ...). A plain "sh" or "bash"
+block is a fault.
 Usage: docs_test.py BUILD_FOLDER [FILE...]
 """
 import os
@@ -66,12 +67,22 @@ def workspace(folder):
 def run_block(where, body, want, folder, env, faults):
     for index, command in enumerate(commands(body)):
         last = index == len(commands(body)) - 1
-        done = subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=folder, env=env, capture_output=True,
-                              text=True, timeout=300, stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
         wanted = want if last else 0
         if done.returncode != wanted:
-            faults.append(f"{where}: exit status {done.returncode}, expected {wanted}: {command}\n"
-                          f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            faults.append(
+                f"{where}: exit status {done.returncode}, expected {wanted}: {command}\n"
+                f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
+            )
             return
 
 
@@ -84,7 +95,9 @@ def check_file(path, env, faults):
         for info, line, body in blocks(path):
             where = f"{path.relative_to(ROOT)}:{line}"
             words = info.split()
-            language, options = (words[0] if words else ""), dict(w.split("=", 1) for w in words[1:] if "=" in w)
+            language, options = (words[0] if words else ""), dict(
+                w.split("=", 1) for w in words[1:] if "=" in w
+            )
             if language == "console":
                 run_block(where, body, int(options.get("fails", 0)), here, env, faults)
                 count += len(commands(body))
@@ -99,12 +112,21 @@ def check_file(path, env, faults):
 def with_cluster(build, path, faults):
     """Each file has a cluster of its own, so that names in one do not meet those of another."""
     state = tempfile.mkdtemp(prefix="trainyard-docs-")
-    env = {**os.environ, "TRAINYARD_STATE": state, "HOME": state, "PATH": f"{build}/bin:{os.environ['PATH']}",
-           "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "NO_COLOR": "1"}
+    env = {
+        **os.environ,
+        "TRAINYARD_STATE": state,
+        "HOME": state,
+        "PATH": f"{build}/bin:{os.environ['PATH']}",
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "NO_COLOR": "1",
+    }
     env.pop("XDG_STATE_HOME", None)
     trainyard = str(build / "bin/trainyard")
     try:
-        subprocess.run([trainyard, "up"], env=env, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+        subprocess.run(
+            [trainyard, "up"], env=env, check=True, stdin=subprocess.DEVNULL, capture_output=True
+        )
         return check_file(path, env, faults)
     finally:
         subprocess.run([trainyard, "down", "--kill"], env=env, check=False, capture_output=True)
@@ -115,7 +137,9 @@ def main():
     build = pathlib.Path(sys.argv[1])
     faults, count = [], 0
     for path in documents(sys.argv[2:]):
-        has_commands = any(info.split()[:1] in (["console"], ["sh"], ["bash"]) for info, _, _ in blocks(path))
+        has_commands = any(
+            info.split()[:1] in (["console"], ["sh"], ["bash"]) for info, _, _ in blocks(path)
+        )
         if has_commands:
             count += with_cluster(build, path, faults)
     for fault in faults:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks the house style over the tracked files: sizes, headers, forbidden words, includes that go down only.
+"""Checks the house style over the tracked files: sizes, headers, forbidden words, includes that
+go down only.
 
 Prints every breach with its place and exits with 1 when there is one.
 """
@@ -14,7 +15,8 @@ LINE_CHARACTERS_MAX = 100
 FUNCTION_LINES_MAX = 70
 CODE = {".cc", ".h", ".py", ".cpp"}
 
-# Who may include whom, by first folder (and second for the scheduler). A folder always sees itself, proto and common.
+# Who may include whom, by first folder (and second for the scheduler). A folder always sees
+# itself, proto and common.
 BELOW = {
     "common": set(),
     "scheduler/core": set(),
@@ -22,18 +24,38 @@ BELOW = {
     "scheduler/tuning": set(),
     "scheduler/journal": set(),
     "scheduler/store": set(),
-    "scheduler/runtime": {"scheduler/core", "scheduler/placement", "scheduler/tuning", "scheduler/journal",
-                          "scheduler/store"},
-    "scheduler/api": {"scheduler/core", "scheduler/placement", "scheduler/tuning", "scheduler/journal",
-                      "scheduler/store", "scheduler/runtime"},
-    "scheduler/rpc": {"scheduler/core", "scheduler/placement", "scheduler/tuning", "scheduler/journal",
-                      "scheduler/store", "scheduler/runtime", "scheduler/api"},
+    "scheduler/runtime": {
+        "scheduler/core",
+        "scheduler/placement",
+        "scheduler/tuning",
+        "scheduler/journal",
+        "scheduler/store",
+    },
+    "scheduler/api": {
+        "scheduler/core",
+        "scheduler/placement",
+        "scheduler/tuning",
+        "scheduler/journal",
+        "scheduler/store",
+        "scheduler/runtime",
+    },
+    "scheduler/rpc": {
+        "scheduler/core",
+        "scheduler/placement",
+        "scheduler/tuning",
+        "scheduler/journal",
+        "scheduler/store",
+        "scheduler/runtime",
+        "scheduler/api",
+    },
     "worker": {"worker"},
     "client": {"client", "worker/core"},
 }
 PURE = ("scheduler/core", "scheduler/placement", "scheduler/tuning", "worker/core")
 IMPURE_INCLUDES = re.compile(
-    r'#include <(thread|mutex|condition_variable|fstream|chrono|sys/socket\.h|unistd\.h|fcntl\.h|glog/.*)>')
+    r"#include <(thread|mutex|condition_variable|fstream|chrono|"
+    r"sys/socket\.h|unistd\.h|fcntl\.h|glog/.*)>"
+)
 
 
 def tracked():
@@ -52,21 +74,32 @@ def check_sizes(path, lines, faults):
     if len(lines) > FILE_LINES_MAX:
         faults.append(f"{path}: {len(lines)} lines, at most {FILE_LINES_MAX}")
     for number, line in enumerate(lines, 1):
-        if len(line) > LINE_CHARACTERS_MAX and "http" not in line and "R\"" not in line:
+        if len(line) > LINE_CHARACTERS_MAX and "http" not in line and 'R"' not in line:
             faults.append(f"{path}:{number}: {len(line)} characters, at most {LINE_CHARACTERS_MAX}")
 
 
 def check_functions(path, lines, faults):
-    """A function body in our format begins on a line at column 0 (or 2 inside a class) and ends with '}' there."""
+    """A function body in our format begins on a line at column 0 (or 2 inside a class) and ends
+    with '}' there."""
     start = None
     for number, line in enumerate(lines, 1):
-        if start is None and re.match(r"^[A-Za-z_].*\) (const |noexcept |override )*\{$|^    .*\) (const )?\{$", line) \
-                and not re.match(r"^(namespace|class|struct|enum|extern|union|TEST|TEST_F|TEST_P)\b", line) \
-                and not line.startswith("    "):
+        if (
+            start is None
+            and re.match(
+                r"^[A-Za-z_].*\) (const |noexcept |override )*\{$|^    .*\) (const )?\{$", line
+            )
+            and not re.match(
+                r"^(namespace|class|struct|enum|extern|union|TEST|TEST_F|TEST_P)\b", line
+            )
+            and not line.startswith("    ")
+        ):
             start = number
         elif start is not None and line.startswith("}"):
             if number - start + 1 > FUNCTION_LINES_MAX:
-                faults.append(f"{path}:{start}: function of {number - start + 1} lines, at most {FUNCTION_LINES_MAX}")
+                faults.append(
+                    f"{path}:{start}: function of {number - start + 1} lines, "
+                    f"at most {FUNCTION_LINES_MAX}"
+                )
             start = None
 
 
@@ -89,7 +122,9 @@ def check_includes(path, lines, faults):
                 continue
             faults.append(f"{path}:{number}: {here} must not include {target}")
         if str(path).startswith(PURE) and "main" not in path.name and IMPURE_INCLUDES.match(line):
-            faults.append(f"{path}:{number}: a pure room has no clock, thread, file or socket: {line}")
+            faults.append(
+                f"{path}:{number}: a pure room has no clock, thread, file or socket: {line}"
+            )
 
 
 def check_words(path, lines, faults):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The embedded cluster of the built programs: up, again, two at once, jobs, down, back, down --kill.
+"""The embedded cluster of the built programs: up, again, two at once, jobs, down, back, down
+--kill.
 
 Usage: up_down_test.py BUILD_FOLDER
 """

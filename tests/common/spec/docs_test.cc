@@ -61,7 +61,7 @@ TEST(SpecDocsTest, EveryYamlBlockIsValid) {
       EXPECT_TRUE(result.ok()) << FormatFaults(result.faults);
       ++studies;
     } else {
-      EXPECT_EQ(block.kind, "sh") << name;
+      EXPECT_EQ(block.kind, "console") << name;
     }
   }
   EXPECT_GE(jobs, 7);

@@ -272,7 +272,8 @@ TEST_F(SupervisorTest, AProgramThatResistsIsKilledUnderMpirunToo) {
 
 TEST_F(SupervisorTest, AFailureBeforeTheStopIsNotHiddenByIt) {
   Program(
-      "if [ $RANK = 0 ]; then exit 5; fi; trap '' TERM; echo up; "
+      "if [ $RANK = 0 ]; then until grep -q up ../log/rank-1.out; do sleep 0.02; done; exit 5; fi; "
+      "trap '' TERM; echo up; "
       "while :; do sleep 0.02; done",
       2);
   spec_.grace_ms = 300;
