@@ -153,6 +153,8 @@ class Agent {
 struct RunAs {
   int64_t user_id = -1;
   int64_t group_id = -1;
+  std::string user;  // "" : as the agent
+  std::string home;
 };
 absl::StatusOr<RunAs> ResolveRunAs(const std::string& user);
 

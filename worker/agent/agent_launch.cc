@@ -59,7 +59,8 @@ absl::StatusOr<RunAs> ResolveRunAs(const std::string& user) {
                      absl::StrCat("the node's agent is no root and cannot run jobs as ", user),
                      "run the agent as root, or leave run_as empty");
   }
-  return RunAs{static_cast<int64_t>(found->pw_uid), static_cast<int64_t>(found->pw_gid)};
+  return RunAs{static_cast<int64_t>(found->pw_uid), static_cast<int64_t>(found->pw_gid),
+               found->pw_name, found->pw_dir};
 }
 
 void Agent::Do(const StageMember& effect) {
@@ -115,6 +116,10 @@ absl::StatusOr<LaunchSpec> Agent::SpecFor(const MemberId& id, const Member& memb
   context.cores = options_.inventory.cores();
   context.master_port = core_->PortOf(id);
   context.lease_ms = absl::ToInt64Milliseconds(core_->lease_length());
+  if (!run_as->user.empty()) {
+    context.base_env["HOME"] = run_as->home;
+    context.base_env["USER"] = context.base_env["LOGNAME"] = run_as->user;
+  }
   context.user_id = run_as->user_id;
   context.group_id = run_as->group_id;
   context.mpirun = options_.mpirun;

@@ -46,7 +46,7 @@ void Take(uint32_t kind, const std::string& payload, Scan* scan) {
   if (kind == kFact) {
     agent::v1::Fact fact;
     if (!fact.ParseFromString(payload)) return;
-    scan->contents.next_sequence = fact.sequence() + 1;
+    scan->contents.next_sequence = std::max(scan->contents.next_sequence, fact.sequence() + 1);
     scan->contents.facts.push_back(std::move(fact));
   } else if (absl::SimpleAtoi(payload, &number)) {
     if (kind == kDropped) scan->dropped = std::max(scan->dropped, number);

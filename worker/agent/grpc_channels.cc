@@ -1,6 +1,7 @@
 // See grpc_channels.h.
 #include "worker/agent/grpc_channels.h"
 
+#include <arpa/inet.h>
 #include <glog/logging.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
@@ -31,11 +32,16 @@ using agent::v1::TelemetryBatch;
 constexpr int kMessageBytesMax = 4 << 20;
 constexpr int kJoinSeconds = 30;
 
+// By the address itself: a name that merely looks like one may lead anywhere.
 bool IsLoopback(const std::string& target) {
-  for (const char* prefix : {"127.", "localhost:", "[::1]:", "ipv4:127.", "ipv6:[::1]"}) {
-    if (absl::StartsWith(target, prefix)) return true;
+  const size_t colon = target.rfind(':');
+  if (colon == std::string::npos) return false;
+  const std::string host = target.substr(0, colon);
+  in_addr address{};
+  if (inet_pton(AF_INET, host.c_str(), &address) == 1) {
+    return (ntohl(address.s_addr) >> 24) == 127;
   }
-  return false;
+  return host == "localhost" || host == "[::1]";
 }
 bool IsUnix(const std::string& target) { return absl::StartsWith(target, "unix:"); }
 

@@ -10,10 +10,10 @@
 
 namespace trainyard::worker {
 
-// Unpacks `archive` so that `folder` (empty, existing) can stand on Python's path. A wheel's
-// contents go there as they are; of a source distribution, what is below its one top folder (below
-// src/ there when the packages lie in it). PACKAGE_INVALID when it is no such archive, holds unsafe
-// names, or needs a compiler.
+// Unpacks `archive` so that `folder` (absent before) can stand on Python's path. A wheel's contents
+// go there as they are, its purelib and platlib among them; of a source distribution what is below
+// its one top folder, or below src/ there when that is where the code lies. PACKAGE_INVALID when it
+// is no such archive, holds unsafe names or has code to be compiled.
 absl::Status InstallArchive(const std::string& archive, v1::PackageRef::Kind kind,
                             const std::string& folder);
 

@@ -10,7 +10,8 @@
 namespace trainyard::worker {
 namespace {
 
-constexpr size_t kLineMax = 64 << 10;
+constexpr size_t kLineMax = 8 << 10;
+constexpr int kMatchesMax = 100;  // of one line, with or without a value
 constexpr size_t kNamesMax = 1000;
 
 // Python, PCRE and Go write (?<name>...) too; RE2 of Debian 12 knows (?P<name>...) only.
@@ -73,8 +74,10 @@ std::vector<MetricRegex::Match> MetricRegex::Matches(const std::string& line) {
     const re2::StringPiece& piece = found[static_cast<size_t>(group)];
     return std::string(piece.data() == nullptr ? "" : piece.data(), piece.size());
   };
-  for (size_t at = 0; at < text.size() && expression_->Match(text, at, text.size(), RE2::UNANCHORED,
-                                                             found.data(), groups);) {
+  int tries = 0;
+  for (size_t at = 0;
+       at < text.size() && tries++ < kMatchesMax &&
+       expression_->Match(text, at, text.size(), RE2::UNANCHORED, found.data(), groups);) {
     at = static_cast<size_t>(found[0].data() - text.data()) + std::max<size_t>(1, found[0].size());
     Match match;
     match.name = name_group_ > 0 ? text_of(name_group_) : default_name_;

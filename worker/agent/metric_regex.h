@@ -30,7 +30,7 @@ class MetricRegex {
   static absl::StatusOr<std::unique_ptr<MetricRegex>> Make(const std::string& pattern,
                                                            const std::string& default_name);
   ~MetricRegex();
-  // All matches of one line.
+  // All matches of one line, at most 100 in its first 8 KiB.
   std::vector<Match> Matches(const std::string& line);
 
  private:

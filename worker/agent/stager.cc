@@ -23,10 +23,14 @@ std::string NameOf(const v1::PackageRef& package) {
 }
 
 absl::Status Explain(const v1::PackageRef& package, const absl::Status& why) {
-  return MakeError(
-      why.code(), "PACKAGE_INVALID",
-      absl::StrCat("package ", NameOf(package), " cannot be used: ", std::string(why.message())),
-      "submit again; if it persists check that the package was uploaded whole");
+  const v1::Faults faults = FaultsOf(why);
+  const bool has_fix = faults.faults_size() > 0 && !faults.faults(0).fix().empty();
+  const std::string reason = has_fix ? faults.faults(0).message() : std::string(why.message());
+  const std::string fix =
+      has_fix ? faults.faults(0).fix()
+              : "submit again; if it persists check that the package was uploaded whole";
+  return MakeError(why.code(), "PACKAGE_INVALID",
+                   absl::StrCat("package ", NameOf(package), " cannot be used: ", reason), fix);
 }
 
 // Top-level names of a package appear in the work folder too, so that a program finds its own files
@@ -108,7 +112,6 @@ absl::StatusOr<std::string> Stager::Fetch(blob::Client* client, const v1::Packag
   }
   const std::string temporary = absl::StrCat(folder, ".new");
   absl::Status filled = RemoveTree(temporary);
-  if (filled.ok()) filled = MakeFolders(temporary, 0755);
   if (filled.ok()) filled = Fill(client, package, temporary);
   if (filled.ok() && rename(temporary.c_str(), folder.c_str()) != 0) {
     filled = ErrnoError(errno, "cannot rename", temporary);
@@ -124,8 +127,10 @@ absl::StatusOr<std::string> Stager::Fetch(blob::Client* client, const v1::Packag
 absl::Status Stager::Fill(blob::Client* client, const v1::PackageRef& package,
                           const std::string& folder) {
   switch (package.kind()) {
-    case v1::PackageRef::TREE:
-      return client->DownloadFolder(package.digest(), folder);
+    case v1::PackageRef::TREE: {
+      const absl::Status made = MakeFolders(folder, 0755);
+      return made.ok() ? client->DownloadFolder(package.digest(), folder) : made;
+    }
     case v1::PackageRef::SDIST:
     case v1::PackageRef::WHEEL: {
       const std::string archive = absl::StrCat(folder, ".archive");

@@ -116,9 +116,8 @@ void Tail::ReadStream(Stream* stream, int64_t bytes_max, bool flush, int64_t now
     chunk->set_offset(stream->offset);
     chunk->set_time_us(now_us);
     const bool first = stream == &streams_[0];
-    if (regex_ != nullptr && first && stream->offset >= matched_) MatchMetrics(bytes, now_us);
+    if (regex_ != nullptr && first) MatchMetrics(bytes, stream->offset, now_us);
     stream->offset += static_cast<int64_t>(bytes.size());
-    if (regex_ != nullptr && first) RememberMatched(stream->offset);
     total += static_cast<int64_t>(bytes.size());
     chunk->set_data(std::move(bytes));
   }
@@ -126,13 +125,16 @@ void Tail::ReadStream(Stream* stream, int64_t bytes_max, bool flush, int64_t now
 }
 
 // Matches join the points of the program's own reports in metrics.jsonl, so that one file has the
-// one order of all points.
-void Tail::MatchMetrics(const std::string& text, int64_t now_us) {
+// one order of all points. A restarted agent reads the log again from its start: what was matched
+// before only counts steps.
+void Tail::MatchMetrics(const std::string& text, int64_t offset, int64_t now_us) {
   std::string lines;
   for (size_t start = 0; start < text.size();) {
     size_t end = text.find('\n', start);
     if (end == std::string::npos) end = text.size();
+    const bool is_new = offset + static_cast<int64_t>(start) >= matched_;
     for (const MetricRegex::Match& match : regex_->Matches(text.substr(start, end - start))) {
+      if (!is_new) continue;
       const nlohmann::json line = {{"name", match.name},
                                    {"step", match.step},
                                    {"value", NumberOrText(match.value)},
@@ -142,18 +144,16 @@ void Tail::MatchMetrics(const std::string& text, int64_t now_us) {
     }
     start = end + 1;
   }
-  if (lines.empty()) return;
   const std::string path = folder_ + "/" + layout::kMetrics;
-  FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-  // A full disk loses points of this source only; the log itself is there.
-  if (file.valid()) WriteAll(file.get(), lines).IgnoreError();
-}
-
-// A restarted agent reads the log again from its start, but must not add its points again.
-void Tail::RememberMatched(int64_t offset) {
-  if (offset <= matched_) return;
-  matched_ = offset;
-  WriteFileAtomically(folder_ + "/" + kMatched, std::to_string(offset), 0600).IgnoreError();
+  if (!lines.empty()) {
+    FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    // A full disk loses points of this source only; the log itself is there.
+    if (file.valid()) WriteAll(file.get(), lines).IgnoreError();
+  }
+  const int64_t through = offset + static_cast<int64_t>(text.size());
+  if (through <= matched_) return;
+  matched_ = through;
+  WriteFileAtomically(folder_ + "/" + kMatched, std::to_string(matched_), 0600).IgnoreError();
 }
 
 void Tail::ReadMetrics(int64_t bytes_max, agent::v1::TelemetryBatch* batch) {

@@ -45,8 +45,7 @@ class Tail {
   void ReadStream(Stream* stream, int64_t bytes_max, bool flush, int64_t now_us,
                   agent::v1::TelemetryBatch* batch);
   void ReadMetrics(int64_t bytes_max, agent::v1::TelemetryBatch* batch);
-  void MatchMetrics(const std::string& text, int64_t now_us);
-  void RememberMatched(int64_t offset);
+  void MatchMetrics(const std::string& text, int64_t offset, int64_t now_us);
 
   const std::string folder_;
   const agent::v1::MemberKey key_;

@@ -1,5 +1,7 @@
 // Members from order to release through a real agent, supervisor and gRPC.
 #include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "absl/strings/match.h"
 #include "common/file.h"
@@ -144,6 +146,30 @@ TEST_F(AgentTest, AGangRunsThroughMpirunWithItsRanksNamed) {
   EXPECT_EQ(exited.record().cause(), v1::EXIT_CAUSE_UNSPECIFIED) << exited.record().message();
   EXPECT_EQ(scheduler_.Log(key, 0, false), "rank 0 of 2 local 0 of 2\n");
   EXPECT_EQ(scheduler_.Log(key, 1, false), "rank 1 of 2 local 1 of 2\n");
+}
+
+TEST_F(AgentTest, ARootAgentRunsAProjectsJobsAsItsUser) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  ASSERT_EQ(chmod(folder_.c_str(), 0711), 0);
+  StartAgent();
+  for (const int ranks : {1, 2}) {
+    agent::v1::Assignment assignment =
+        Assign(Shell("id -un; echo \"$HOME\" >&2; echo x > $AIP_MODEL_DIR/m$RANK; "
+                     "cat ../assignment.pb ../launch.json"),
+               ranks);
+    assignment.set_run_as("nobody");
+    const auto key = Run(assignment);
+    const agent::v1::Exited exited = scheduler_.WaitForExit(key);
+    EXPECT_EQ(exited.record().cause(), v1::USER_ERROR) << "it could read what is the agent's";
+    EXPECT_EQ(scheduler_.Log(key, 0, false), "nobody\n") << exited.record().message();
+    EXPECT_THAT(scheduler_.Log(key, 0, true), HasSubstr("ermission denied"));
+    EXPECT_EQ(exited.outputs_size(), 1);
+  }
+  agent::v1::Assignment unknown = Assign({"/bin/true"});
+  unknown.set_run_as("no-such-user");
+  const agent::v1::Exited exited = scheduler_.WaitForExit(Run(unknown));
+  EXPECT_TRUE(exited.refused());
+  EXPECT_THAT(exited.record().message(), HasSubstr("no-such-user"));
 }
 
 TEST_F(AgentTest, ManyMembersAtOnceEndEachOnce) {
