@@ -23,6 +23,12 @@ std::string NodesOf(const journal::v1::RunRow& run) {
 
 void ExplainWaiting(const runtime::View& view, const journal::v1::RunRow& run,
                     v1::ExplainJobResponse* out) {
+  const core::SpecPtr spec = view.Spec(run.job_uid());
+  if (spec != nullptr && spec->scheduling().hold()) {
+    out->set_reason("WAITING_FOR_RESOURCES");
+    out->set_message("was submitted on hold and is not placed; submit it without to have it run");
+    return;
+  }
   const auto explanation = view.Explanation(run.uid());
   if (explanation == nullptr) {
     out->set_reason("WAITING_FOR_RESOURCES");

@@ -57,38 +57,73 @@ void ClusterBook::Take(const Held& held, int sign) {
   }
 }
 
+void ClusterBook::UpdateHolds(const journal::v1::RunRow* run, uint64_t run_uid) {
+  std::vector<Held> now;
+  if (run != nullptr) {
+    core::ForEachHold(*run, [&](const journal::v1::MemberRow& member) {
+      now.push_back({member.node_id(),
+                     member.cpu_milli(),
+                     member.memory_bytes(),
+                     {member.device_uuids().begin(), member.device_uuids().end()},
+                     member.gpu_milli() > 0 ? static_cast<int32_t>(member.gpu_milli()) : kWhole});
+    });
+  }
+  const auto before = held_.find(run_uid);
+  if (before == held_.end() ? now.empty() : before->second == now) return;
+  ++version_;
+  if (before != held_.end()) {
+    for (const Held& slice : before->second) Take(slice, -1);
+    held_.erase(before);
+  }
+  for (const Held& slice : now) Take(slice, 1);
+  if (!now.empty()) held_[run_uid] = std::move(now);
+}
+
+void ClusterBook::UpdateOrder(const core::State& state, const journal::v1::RunRow* run,
+                              uint64_t run_uid) {
+  const auto before = orders_.find(run_uid);
+  const bool waits = run != nullptr && run->state() == journal::v1::R_WAITING;
+  const auto spec = waits ? state.specs.find(run->job_uid()) : state.specs.end();
+  if (spec == state.specs.end()) {
+    if (before == orders_.end()) return;
+    order_.erase(before->second);
+    parked_.erase(run_uid);
+    orders_.erase(before);
+    ++version_;
+    return;
+  }
+  const trainyard::v1::Scheduling& scheduling = spec->second->scheduling();
+  const Order place{-int64_t{scheduling.priority()}, run->queued_us(), run_uid};
+  if (before != orders_.end()) {
+    if (before->second == place) return;
+    order_.erase(before->second);
+    parked_.erase(run_uid);
+  }
+  ++version_;
+  orders_[run_uid] = place;
+  if (!scheduling.hold()) order_.insert(place);
+}
+
 void ClusterBook::UpdateRun(const core::State& state, uint64_t run_uid) {
-  if (const auto held = held_.find(run_uid); held != held_.end()) {
-    for (const Held& slice : held->second) Take(slice, -1);
-    held_.erase(held);
-  }
-  const auto order = orders_.find(run_uid);
   const auto found = state.runs.find(run_uid);
-  const bool waits = found != state.runs.end() && found->second->state() == journal::v1::R_WAITING;
-  if (order != orders_.end()) {
-    order_.erase(order->second);
-    if (!waits) orders_.erase(order);
+  const journal::v1::RunRow* run = found == state.runs.end() ? nullptr : found->second.get();
+  UpdateHolds(run, run_uid);
+  UpdateOrder(state, run, run_uid);
+}
+
+void ClusterBook::Park(const std::vector<uint64_t>& run_uids) {
+  for (const uint64_t run_uid : run_uids) {
+    const auto order = orders_.find(run_uid);
+    if (order == orders_.end() || order_.erase(order->second) == 0) continue;
+    parked_[run_uid] = order->second;
   }
-  if (found == state.runs.end()) return;
-  const journal::v1::RunRow& run = *found->second;
-  std::vector<Held> slices;
-  core::ForEachHold(run, [&](const journal::v1::MemberRow& member) {
-    Held held{member.node_id(),
-              member.cpu_milli(),
-              member.memory_bytes(),
-              {member.device_uuids().begin(), member.device_uuids().end()},
-              member.gpu_milli() > 0 ? static_cast<int32_t>(member.gpu_milli()) : kWhole};
-    Take(held, 1);
-    slices.push_back(std::move(held));
-  });
-  if (!slices.empty()) held_[run_uid] = std::move(slices);
-  if (waits) {
-    const auto spec = state.specs.find(run.job_uid());
-    const int64_t priority = spec == state.specs.end() ? 0 : spec->second->scheduling().priority();
-    const Order place{-priority, run.queued_us(), run_uid};
-    orders_[run_uid] = place;
-    order_.insert(place);
-  }
+  if (!run_uids.empty() && !order_.empty()) ++version_;
+}
+
+void ClusterBook::NodesChanged() {
+  ++version_;
+  for (const auto& [run_uid, order] : parked_) order_.insert(order);
+  parked_.clear();
 }
 
 void ClusterBook::UpdateAgent(const core::State& state, const std::string& node_id) {
@@ -106,17 +141,17 @@ void ClusterBook::UpdateAgent(const core::State& state, const std::string& node_
         if (held.node_id == node_id) Take(held, 1);
       }
     }
-    ++version_;
+    NodesChanged();
   }
   const std::string reason = WhyNot(*found->second, node.linked);
-  if (reason != node.view.unschedulable_reason || reason.empty() != node.view.schedulable)
-    ++version_;
+  if (reason != node.view.unschedulable_reason || reason.empty() != node.view.schedulable) {
+    NodesChanged();
+  }
   node.view.unschedulable_reason = reason;
   node.view.schedulable = reason.empty();
 }
 
 void ClusterBook::Update(const core::State& state, const core::Touched& touched) {
-  if (!touched.runs.empty()) ++version_;
   for (const uint64_t run_uid : touched.runs) UpdateRun(state, run_uid);
   for (const std::string& node_id : touched.agents) UpdateAgent(state, node_id);
 }
@@ -125,7 +160,7 @@ void ClusterBook::SetLinked(const std::string& node_id, bool linked) {
   Node& node = nodes_[node_id];
   if (node.linked == linked) return;
   node.linked = linked;
-  ++version_;
+  NodesChanged();
   if (!linked && node.view.schedulable) {
     node.view.schedulable = false;
     node.view.unschedulable_reason = kNotLinked;
@@ -160,7 +195,6 @@ placement::Snapshot ClusterBook::Snapshot(const core::State& state, size_t most,
     waiting.priority = spec->second->scheduling().priority();
     waiting.queued_us = run.queued_us();
     waiting.avoid_nodes.assign(run.failed_nodes().begin(), run.failed_nodes().end());
-    waiting.hold = spec->second->scheduling().hold();
     waiting.preemptible = spec->second->scheduling().preemptible();
     snapshot.waiting.push_back(std::move(waiting));
   }

@@ -21,10 +21,14 @@ class ClusterBook {
  public:
   // Brings the book up to date with the rows `touched` names.
   void Update(const core::State& state, const core::Touched& touched);
+  // Takes runs that no reachable node could hold out of the queue until a node changes, so that
+  // they do not stand in the way of those behind them.
+  void Park(const std::vector<uint64_t>& run_uids);
   // Whether the node's agent has a session now; a node without one takes no work.
   void SetLinked(const std::string& node_id, bool linked);
 
-  // At most `most` waiting runs, in order. `truncated` when there are more.
+  // At most `most` waiting runs, in order; held and parked ones are left out. `truncated` when
+  // there are more.
   placement::Snapshot Snapshot(const core::State& state, size_t most, int64_t now_us,
                                bool* truncated) const;
   size_t waiting() const { return order_.size(); }
@@ -45,6 +49,7 @@ class ClusterBook {
     int64_t memory_bytes = 0;
     std::vector<std::string> device_uuids;
     int32_t gpu_milli = 1000;
+    bool operator==(const Held&) const = default;
   };
   struct Node {
     bool known = false;
@@ -54,13 +59,17 @@ class ClusterBook {
   };
 
   void UpdateRun(const core::State& state, uint64_t run_uid);
+  void UpdateHolds(const journal::v1::RunRow* run, uint64_t run_uid);
+  void UpdateOrder(const core::State& state, const journal::v1::RunRow* run, uint64_t run_uid);
   void UpdateAgent(const core::State& state, const std::string& node_id);
   void Take(const Held& held, int sign);
+  void NodesChanged();
 
   std::map<std::string, Node> nodes_;
   absl::flat_hash_map<uint64_t, std::vector<Held>> held_;
   absl::flat_hash_map<uint64_t, Order> orders_;
   std::set<Order> order_;
+  absl::flat_hash_map<uint64_t, Order> parked_;
   uint64_t version_ = 0;
 };
 

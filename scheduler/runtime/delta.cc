@@ -1,6 +1,8 @@
 // See delta.h.
 #include "scheduler/runtime/delta.h"
 
+#include "scheduler/core/state_rows.h"
+
 namespace trainyard::runtime {
 namespace {
 
@@ -44,7 +46,8 @@ Delta DeltaOf(const core::State& state, const core::Touched& touched) {
     delta.requests.emplace_back(
         key, found == state.requests.end()
                  ? nullptr
-                 : std::make_shared<const journal::v1::RequestRow>(found->second));
+                 : std::make_shared<const journal::v1::RequestRow>(
+                       core::RequestRowOf(key, found->second)));
   }
   if (touched.settings) delta.settings = SettingsOf(state);
   if (touched.server) {

@@ -97,6 +97,7 @@ class Engine {
   void NoteCommand(const core::Command& command);
   void CatchUp();
   void DoDue();
+  bool PlaceHead();
   void PlaceNow();
   bool UseQuickPlan() const;
   void Explain(const placement::Plan& plan);
@@ -128,9 +129,10 @@ class Engine {
   uint64_t explained_version_ = 0;    // of the book, at the last whole plan
   bool plan_out_ = false;
   bool quick_truncated_ = false;
-  absl::Duration next_whole_plan_;  // monotonic
-  int64_t fruitless_tick_us_ = 0;   // a deadline at which Tick had nothing to say
-  absl::Duration last_tick_;        // monotonic
+  absl::Duration next_whole_plan_;                        // monotonic
+  absl::Duration retry_plan_ = absl::InfiniteDuration();  // monotonic
+  int64_t fruitless_tick_us_ = 0;  // a deadline at which Tick had nothing to say
+  absl::Duration last_tick_;       // monotonic
   Random random_;
 };
 

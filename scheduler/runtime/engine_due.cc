@@ -12,7 +12,7 @@ namespace {
 constexpr size_t kQuickRuns = 64;
 constexpr size_t kQuickNodes = 128;
 constexpr size_t kWholeRuns = 2000;
-constexpr int kQuickRounds = 32;
+constexpr int kQuickRounds = 8;
 constexpr absl::Duration kWholePlanGap = absl::Milliseconds(100);
 constexpr absl::Duration kFruitlessTickGap = absl::Milliseconds(100);
 constexpr absl::Duration kIdleMax = absl::Seconds(1);
@@ -38,29 +38,42 @@ void Engine::DoDue() {
 bool Engine::UseQuickPlan() const { return book_.nodes() <= kQuickNodes; }
 
 void Engine::Explain(const placement::Plan& plan) {
+  std::vector<uint64_t> hopeless;
   for (const placement::Explanation& explanation : plan.explanations) {
     explanations_.push_back(std::make_shared<const placement::Explanation>(explanation));
+    if (explanation.reason == "NO_CAPACITY" || explanation.reason == "WAITING_FOR_NODES") {
+      hopeless.push_back(explanation.run_uid);
+    }
   }
+  book_.Park(hopeless);
+}
+
+// One quick plan for the head of the queue; true when another one may find more.
+bool Engine::PlaceHead() {
+  const size_t waiting = book_.waiting();
+  const placement::Snapshot snapshot =
+      book_.Snapshot(state_, kQuickRuns, NowUs(), &quick_truncated_);
+  const placement::Plan plan = placement::MakePlan(snapshot, {});
+  if (!plan.placements.empty() || !plan.preemptions.empty()) {
+    Internal(ClusterBook::PlanCommand(plan));
+    CatchUp();
+  }
+  // The core looked again and refused: the same plan is not tried over and over.
+  if (!plan.placements.empty() && book_.waiting() == waiting) {
+    retry_plan_ = options_.clock->Monotonic() + kIdleMax;
+  }
+  const bool all_placed = plan.placements.size() == snapshot.waiting.size();
+  if (!all_placed) Explain(plan);
+  return quick_truncated_ && book_.waiting() < waiting;
 }
 
 void Engine::PlaceNow() {
-  if (planned_version_ == book_.version()) return;
+  if (planned_version_ == book_.version() && options_.clock->Monotonic() < retry_plan_) return;
+  retry_plan_ = absl::InfiniteDuration();
   if (UseQuickPlan()) {
+    quick_truncated_ = false;
     for (int round = 0; round < kQuickRounds && book_.waiting() > 0; ++round) {
-      const size_t waiting = book_.waiting();
-      const placement::Snapshot snapshot =
-          book_.Snapshot(state_, kQuickRuns, NowUs(), &quick_truncated_);
-      const placement::Plan plan = placement::MakePlan(snapshot, {});
-      if (plan.placements.empty() && plan.preemptions.empty()) {
-        Explain(plan);
-        break;
-      }
-      Internal(ClusterBook::PlanCommand(plan));
-      CatchUp();
-      if (book_.waiting() == waiting || plan.placements.size() < snapshot.waiting.size()) {
-        Explain(plan);
-        break;
-      }
+      if (!PlaceHead()) break;
     }
     if (book_.waiting() == 0) quick_truncated_ = false;
   } else {

@@ -10,7 +10,8 @@
 namespace trainyard::runtime {
 namespace {
 
-constexpr int kSuggestionsMax = 256;  // in one job
+constexpr int kSuggestionsMax = 256;    // in one job
+constexpr int64_t kLookUs = 5'000'000;  // between looks at studies that may end by time
 
 tuning::TrialRecord RecordOf(const journal::v1::TrialRow& row) {
   tuning::TrialRecord record;
@@ -121,8 +122,18 @@ std::vector<StudyDesk::Asked> StudyDesk::Finish(uint64_t study_uid) {
   return std::exchange(desk->second.served, {});
 }
 
+void StudyDesk::LookAtTimed(int64_t now_us) {
+  if (timed_.empty() || now_us < next_look_us_) return;
+  next_look_us_ = now_us + kLookUs;
+  for (const uint64_t uid : timed_) {
+    if (const auto desk = desks_.find(uid); desk != desks_.end()) desk->second.look = true;
+  }
+  stirred_ = true;
+}
+
 std::vector<StudyJob> StudyDesk::Collect(const core::State& state, int64_t now_us) {
   std::vector<StudyJob> jobs;
+  LookAtTimed(now_us);
   if (!stirred_) return jobs;
   stirred_ = false;
   std::map<uint64_t, int> needs;
@@ -137,11 +148,14 @@ std::vector<StudyJob> StudyDesk::Collect(const core::State& state, int64_t now_u
     if (!desk.busy && !live) {
       // Nobody thinks for a study that has ended; those who asked look again and see it.
       for (Asked& asked : desk.waiting) asked(absl::OkStatus());
+      timed_.erase(uid);
       it = desks_.erase(it);
       continue;
     }
     const int count = std::min(kSuggestionsMax, needs[uid] + desk.asked);
-    if (!desk.busy && (count > 0 || !desk.changed.empty())) {
+    if (!desk.busy && (count > 0 || !desk.changed.empty() || desk.look)) {
+      desk.look = false;
+      if (study->second->spec().has_study_stopping()) timed_.insert(uid);
       StudyJob job;
       job.study = study->second;
       job.brain = desk.brain;

@@ -52,19 +52,23 @@ class StudyDesk {
   std::vector<Asked> Finish(uint64_t study_uid);
   // Jobs that may begin now; their studies are busy until Finish.
   std::vector<StudyJob> Collect(const core::State& state, int64_t now_us);
-  bool idle() const { return !stirred_; }
 
  private:
   struct Desk {
     std::shared_ptr<StudyBrain> brain = std::make_shared<StudyBrain>();
     std::set<int32_t> changed;
     bool busy = false;
+    bool look = false;  // a look is due although nothing changed
     int asked = 0;
     std::vector<Asked> waiting;  // asked since the running job began
     std::vector<Asked> served;   // asked before it began
   };
+  void LookAtTimed(int64_t now_us);
+
   std::map<uint64_t, Desk> desks_;
-  bool stirred_ = false;  // something changed since the last Collect
+  std::set<uint64_t> timed_;  // live studies that may end by time alone
+  int64_t next_look_us_ = 0;  // at those
+  bool stirred_ = false;      // something changed since the last Collect
 };
 
 }  // namespace trainyard::runtime

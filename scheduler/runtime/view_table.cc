@@ -35,6 +35,9 @@ void ViewTable::PublishJobs(const Delta& delta) {
   for (const auto& [uid, spec] : delta.specs) Put(uid, spec, &specs_);
   for (const auto& [uid, run] : delta.runs) PutRun(uid, run);
   for (const ExplanationPtr& explanation : delta.explanations) {
+    // A plan may be older than what was decided since.
+    const auto run = runs_.find(explanation->run_uid);
+    if (run == runs_.end() || run->second->state() != journal::v1::R_WAITING) continue;
     explanations_[explanation->run_uid] = explanation;
   }
 }

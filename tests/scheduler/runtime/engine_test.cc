@@ -139,6 +139,26 @@ TEST(EngineTest, LongQueueIsServedInOrderAndExplained) {
   EXPECT_EQ(last->position, 298);
 }
 
+TEST(EngineTest, RunsThatCannotStartDoNotHideThoseBehindThem) {
+  Scene scene;
+  scene.Connect("a", 2);
+  v1::JobSpec huge = MakeSpec(1, 64000);
+  v1::JobSpec held = MakeSpec();
+  held.mutable_scheduling()->set_hold(true);
+  std::vector<uint64_t> hopeless;
+  for (int i = 0; i < 150; ++i) {
+    hopeless.push_back(scene.Submit(absl::StrCat("huge", i), huge));
+    scene.Submit(absl::StrCat("held", i), held);
+  }
+  scene.Submit("small");
+  EXPECT_THAT(scene.Ordered("a"), SizeIs(1));
+  EXPECT_EQ(scene.view().Explanation(scene.view().Job(hopeless[149])->run_uid())->reason,
+            "NO_CAPACITY");
+  scene.Connect("b", 64);
+  EXPECT_EQ(scene.view().RunsOnNode("b").size(), 1u) << "a larger node is a new chance";
+  EXPECT_EQ(scene.view().Job(hopeless[0])->state(), v1::PREPARING);
+}
+
 TEST(EngineTest, MaxWaitEndsAsExpired) {
   Scene scene;
   v1::JobSpec spec = MakeSpec();
