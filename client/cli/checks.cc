@@ -17,6 +17,7 @@
 #include "client/cli/job_view.h"
 #include "client/cli/node_view.h"
 #include "client/sdk/client.h"
+#include "client/sdk/settings.h"
 #include "common/errors.h"
 #include "common/file.h"
 
@@ -89,6 +90,23 @@ Check TokenFileCheck(const std::string& path) {
   if ((info.st_mode & 077) == 0) return Ok("token file", path);
   return {"token file", Health::kFailure, absl::StrCat(path, " can be read by others"),
           absl::StrCat("chmod 600 ", path)};
+}
+
+// A config file with a token in it is nobody else's business.
+Check ConfigFileCheck(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return Ok("config file", "none");
+  const absl::StatusOr<client::Settings> settings = client::ReadSettings(path);
+  if (!settings.ok()) {
+    const v1::Faults faults = FaultsOf(settings.status());
+    return {"config file", Health::kFailure, FormatFaults(faults),
+            absl::StrCat("mend or remove ", path)};
+  }
+  if (settings->count("token") > 0 && (info.st_mode & 077) != 0) {
+    return {"config file", Health::kFailure, absl::StrCat(path, " holds a token others can read"),
+            absl::StrCat("chmod 600 ", path)};
+  }
+  return Ok("config file", path);
 }
 
 Check DaemonCheck(const std::string& name, const std::string& pid_file) {
@@ -172,7 +190,7 @@ std::vector<Check> ProgramChecks(const client::Environment& environment,
 std::vector<Check> StateChecks(const client::Environment& environment) {
   const std::string state = client::StateFolder(environment);
   const EmbeddedFolders folders = FoldersOf(state);
-  std::vector<Check> checks;
+  std::vector<Check> checks = {ConfigFileCheck(client::ConfigFile(environment))};
   struct stat info {};
   if (stat(state.c_str(), &info) != 0) {
     checks.push_back(Ok("state folder", absl::StrCat(state, " (not made yet)")));

@@ -11,13 +11,13 @@ namespace trainyard::cli {
 namespace {
 
 absl::Status CancelOne(Context* context, client::Client* client, const std::string& word,
-                       const Arguments& arguments) {
+                       const std::string& request_id, const Arguments& arguments) {
   const absl::StatusOr<std::string> name = context->JobNameOf(word);
   if (!name.ok()) return name.status();
   v1::CancelJobRequest request;
   request.set_name(*name);
   request.set_reason(arguments.Get("reason"));
-  if (!context->request_id.empty()) request.set_request_id(context->request_id);
+  request.set_request_id(request_id);
   absl::StatusOr<v1::Job> job = client->CancelJob(request);
   if (!job.ok()) return job.status();
   if (arguments.Has("wait") && !client::IsTerminal(job->state())) {
@@ -37,8 +37,12 @@ absl::Status Cancel(Context* context, const Arguments& arguments) {
   if (!client.ok()) return client.status();
   // Every job named is tried; the first error is the answer.
   absl::Status result;
-  for (const std::string& word : arguments.words()) {
-    result.Update(CancelOne(context, *client, word, arguments));
+  // Each job needs an id of its own.
+  for (size_t i = 0; i < arguments.words().size(); ++i) {
+    const std::string request_id = context->request_id.empty() || i == 0
+                                       ? context->request_id
+                                       : absl::StrCat(context->request_id, ".", i + 1);
+    result.Update(CancelOne(context, *client, arguments.Word(i), request_id, arguments));
   }
   return result;
 }

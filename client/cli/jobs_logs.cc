@@ -9,6 +9,8 @@
 #include "client/cli/context.h"
 #include "client/cli/follow_job.h"
 #include "client/cli/job_view.h"
+#include "client/cli/output.h"
+#include "client/cli/yaml.h"
 #include "client/sdk/client.h"
 #include "client/sdk/follow.h"
 
@@ -18,16 +20,41 @@ namespace {
 constexpr int64_t kRankMax = 1 << 20;
 
 // The message as JSON, but with the text as text: bytes that are no UTF-8 are replaced.
-std::string LineJson(const v1::LogLine& line) {
+nlohmann::ordered_json LineJson(const v1::LogLine& line) {
   nlohmann::ordered_json json;
   json["time"] = absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", TimeOf(line.time()), absl::UTCTimeZone());
   if (line.trial() != 0) json["trial"] = line.trial();
   json["rank"] = line.rank();
   json["isStderr"] = line.is_stderr();
-  json["text"] = line.text();
+  // Through a dump that replaces, so that what follows is valid UTF-8.
+  json["text"] = nlohmann::ordered_json::parse(
+      nlohmann::ordered_json(line.text())
+          .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   json["node"] = line.node();
   json["cursor"] = line.cursor();
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  return json;
+}
+
+std::string Shown(Format format, const v1::LogLine& line, const LineLabels& labels) {
+  switch (format) {
+    case Format::kJson:
+    case Format::kJsonLines:
+      return LineJson(line).dump() + "\n";
+    case Format::kYaml:
+      return YamlOf(nlohmann::ordered_json::array({LineJson(line)}));
+    case Format::kCsv: {
+      Table row;
+      row.headers = {
+          absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", TimeOf(line.time()), absl::UTCTimeZone()),
+          absl::StrCat(line.trial()), absl::StrCat(line.rank()),
+          line.is_stderr() ? "stderr" : "stdout", line.text()};
+      return FormatCsv(row);
+    }
+    case Format::kName:
+    case Format::kTable:
+      return FormatLogLine(line, labels) + "\n";
+  }
+  return "";
 }
 
 absl::StatusOr<v1::TailLogsRequest> RequestOf(const Arguments& arguments) {
@@ -61,10 +88,10 @@ absl::Status Logs(Context* context, const Arguments& arguments, bool follow) {
   const absl::StatusOr<v1::Job> job = (*client)->GetJob(get);
   if (!job.ok()) return job.status();
   const LineLabels labels = LabelsFor(*job);
-  const bool json = context->format == Format::kJson || context->format == Format::kJsonLines;
   Console& console = context->console();
+  if (context->format == Format::kCsv) console.Out("time,trial,rank,stream,text\r\n");
   return client::FollowLogs(*client, *request, [&](const v1::LogLine& line) {
-    console.OutLine(json ? LineJson(line) : FormatLogLine(line, labels));
+    console.Out(Shown(context->format, line, labels));
     if (request->follow()) console.Flush();
     return true;
   });

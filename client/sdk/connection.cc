@@ -24,7 +24,7 @@ std::shared_ptr<grpc::ChannelCredentials> CredentialsFor(const Endpoint& endpoin
   if (!endpoint.tls) return grpc::InsecureChannelCredentials();
   grpc::SslCredentialsOptions options;
   if (!endpoint.ca_file.empty()) {
-    // An unreadable file leaves no roots: the handshake fails and the error names the file.
+    // FindEndpoint has read it; one that vanished since leaves no roots and fails the handshake.
     options.pem_root_certs = ReadFile(endpoint.ca_file).value_or("");
   }
   return grpc::SslCredentials(options);
@@ -94,9 +94,11 @@ absl::Status Client::Connection::ErrorOf(const grpc::Status& status) const {
 }
 
 bool Client::Connection::MayRetry(const grpc::Status& status, absl::Duration elapsed) const {
-  if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return false;
-  const bool busy = !status.error_details().empty();
-  return (busy || answered) && elapsed < options.retry_for;
+  const bool ours = !status.error_details().empty();
+  // A server that shuts down cancels the calls it has; we cancel none.
+  const bool away = status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+                    (status.error_code() == grpc::StatusCode::CANCELLED && !ours);
+  return away && (ours || answered) && elapsed < options.retry_for;
 }
 
 void WaitBeforeRetry(int attempt) {

@@ -184,6 +184,11 @@ absl::StatusOr<Endpoint> FindEndpoint(const EndpointFlags& flags, const Environm
   endpoint.ca_file = FirstOf(flags.ca_file, "--ca-file", environment, "TRAINYARD_CA_FILE",
                              *settings, "ca_file", config)
                          .value;
+  if (!endpoint.ca_file.empty() && !ReadFile(endpoint.ca_file).ok()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
+                     absl::StrCat("the CA file ", endpoint.ca_file, " cannot be read"),
+                     "give the PEM file of the cluster's CA with --ca-file", "ca_file");
+  }
   return endpoint;
 }
 

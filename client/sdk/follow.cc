@@ -21,7 +21,9 @@ class Reconnect {
   }
 
   bool Again(const absl::Status& status, absl::Time deadline) {
-    if (!answered_ || !absl::IsUnavailable(status)) return false;
+    // A server that shuts down cancels its streams.
+    const bool away = absl::IsUnavailable(status) || absl::IsCancelled(status);
+    if (!answered_ || !away) return false;
     const absl::Time now = absl::Now();
     away_since_ = std::min(away_since_, now);
     if (now - away_since_ > kFollowPatience || now >= deadline) return false;

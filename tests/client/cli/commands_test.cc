@@ -2,6 +2,7 @@
 // and the exit code.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <nlohmann/json.hpp>
 
@@ -161,6 +162,9 @@ TEST_F(CommandsTest, LogsShowRanksOfGangsAndTextInJson) {
   EXPECT_EQ(second["rank"], 1);
   EXPECT_EQ(second["isStderr"], true);
   EXPECT_EQ(second["text"], "two \xEF\xBF\xBD");
+  EXPECT_EQ(Run({"jobs", "logs", "a", "--rank", "0", "-o", "csv"}).out,
+            "time,trial,rank,stream,text\r\n1970-01-01T00:00:00.000000Z,0,0,stdout,one\r\n");
+  EXPECT_THAT(Run({"jobs", "logs", "a", "-o", "yaml"}).out, HasSubstr("text: one\n"));
 }
 
 TEST_F(CommandsTest, WaitTellsTheVerdictByItsExitCode) {
@@ -316,6 +320,14 @@ TEST_F(CommandsTest, DoctorNamesTheMendingCommand) {
     if (check["health"] == "ok") continue;
     EXPECT_FALSE(check["fix"].get<std::string>().empty()) << check;
   }
+}
+
+TEST_F(CommandsTest, DoctorFindsATokenThatOthersCanRead) {
+  ASSERT_EQ(Run({"config", "set", "token", "ty_x"}).code, 0);
+  EXPECT_THAT(Run({"doctor"}).out, Not(HasSubstr("others can read")));
+  const std::string file = server_.folder() + "/.config/trainyard/config.yaml";
+  ASSERT_EQ(chmod(file.c_str(), 0644), 0);
+  EXPECT_THAT(Run({"doctor"}).out, HasSubstr("fix: chmod 600 " + file));
 }
 
 TEST_F(CommandsTest, UpRefusesAForeignEndpoint) {

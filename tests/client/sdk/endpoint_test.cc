@@ -118,6 +118,13 @@ TEST_F(EndpointTest, TokenFileOfTheConfigIsRead) {
   EXPECT_EQ(ReasonOf(Find().status()), "UNAUTHENTICATED");
 }
 
+TEST_F(EndpointTest, CaFileMustBeReadable) {
+  WriteConfig("endpoint: config.example:1\nca_file: " + home_ + "/ca.pem\n");
+  EXPECT_EQ(ReasonOf(Find().status()), "BAD_VALUE");
+  ASSERT_TRUE(WriteFileAtomically(home_ + "/ca.pem", "pem").ok());
+  EXPECT_EQ(Find()->ca_file, home_ + "/ca.pem");
+}
+
 TEST_F(EndpointTest, DamagedEndpointFileIsAnErrorNotACrash) {
   StartEmbedded();
   const std::string path = home_ + "/.local/state/trainyard/endpoint.json";
