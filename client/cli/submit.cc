@@ -1,10 +1,11 @@
 // See submit.h.
 #include "client/cli/submit.h"
 
-#include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/cli/job_view.h"
@@ -39,20 +40,36 @@ void PrintNotes(const v1::Faults& faults, Console* console) {
   }
 }
 
-bool IsBuiltIn(const std::string& tier) {
-  const spec::TierTable tiers = spec::DefaultTiers();
-  return tier.empty() || std::any_of(tiers.begin(), tiers.end(), [&](const v1::ScaleTier& known) {
-           return known.name() == tier;
-         });
+std::vector<std::string> BuiltInTiers() {
+  std::vector<std::string> names;
+  for (const v1::ScaleTier& tier : spec::DefaultTiers()) names.push_back(tier.name());
+  return names;
 }
 
-absl::StatusOr<spec::TierTable> TiersFor(Context* context, const std::string& tier) {
-  if (IsBuiltIn(tier)) return spec::DefaultTiers();
-  const absl::StatusOr<client::Client*> client = context->Connect();
-  if (!client.ok()) return client.status();
+// The scheduler's tiers when the spec names one that is not built in; the built-in ones when it
+// cannot be asked, so that a misspelt tier is found offline.
+spec::TierTable TiersFor(Context* context, const std::string& tier) {
+  const std::vector<std::string> built_in = BuiltInTiers();
+  const bool known = tier.empty() || absl::c_linear_search(built_in, tier);
+  const absl::StatusOr<client::Client*> client =
+      known ? absl::StatusOr<client::Client*>(nullptr) : context->Connect();
+  if (known || !client.ok()) return spec::DefaultTiers();
   const absl::StatusOr<v1::ListTiersResponse> tiers = (*client)->ListTiers({});
-  if (!tiers.ok()) return tiers.status();
-  return spec::TierTable(tiers->tiers().begin(), tiers->tiers().end());
+  if (!tiers.ok()) return spec::DefaultTiers();
+  return {tiers->tiers().begin(), tiers->tiers().end()};
+}
+
+// All faults of a text that does not parse: also those that need the whole spec. An unknown tier
+// counts only when it looks like a built-in one; the scheduler may have others.
+v1::Faults AllFaults(const std::string& text, const spec::ParseResult& parsed) {
+  v1::Faults all = spec::ValidateJobSpec(text, parsed.file_name, spec::DefaultTiers()).faults;
+  const bool misspelt = !NearestName(parsed.spec.scale_tier(), BuiltInTiers()).empty();
+  v1::Faults out;
+  for (const v1::Fault& fault : all.faults()) {
+    const bool tier = fault.reason() == "BAD_ENUM" && absl::EndsWith(fault.field(), "scaleTier");
+    if (!tier || misspelt) *out.add_faults() = fault;
+  }
+  return out;
 }
 
 }  // namespace
@@ -77,7 +94,7 @@ absl::Status ReadConfig(Context* context, const std::string& file, Submission* s
   if (!text.ok()) return text.status();
   submission->config = spec::ParseJobSpec(*text, file == "-" ? "standard input" : file);
   if (!submission->config.ok()) {
-    return MakeError(absl::StatusCode::kInvalidArgument, submission->config.faults);
+    return MakeError(absl::StatusCode::kInvalidArgument, AllFaults(*text, submission->config));
   }
   PrintNotes(submission->config.faults, &context->console());
   submission->spec = submission->config.spec;
@@ -86,10 +103,8 @@ absl::Status ReadConfig(Context* context, const std::string& file, Submission* s
 }
 
 absl::Status CheckSpec(Context* context, const Submission& submission) {
-  const absl::StatusOr<spec::TierTable> tiers = TiersFor(context, submission.spec.scale_tier());
-  if (!tiers.ok()) return tiers.status();
   v1::JobSpec copy = submission.spec;
-  v1::Faults faults = spec::ResolveJobSpec(*tiers, &copy);
+  v1::Faults faults = spec::ResolveJobSpec(TiersFor(context, submission.spec.scale_tier()), &copy);
   spec::PlaceFaults(submission.config, &faults);
   return MakeError(absl::StatusCode::kInvalidArgument, faults);
 }

@@ -118,6 +118,20 @@ TEST_F(CommandsTest, ConfigThatIsNotThereIsToldBeforeAnythingIsSent) {
   EXPECT_TRUE(server_.submits().empty());
 }
 
+TEST_F(CommandsTest, ConfigWithSeveralFaultsIsToldAllOfThemWithTheirPlaces) {
+  const std::string file = server_.folder() + "/job.yaml";
+  ASSERT_TRUE(WriteFileAtomically(file,
+                                  "trainingInput:\n  scaleTier: STANDART_1\n"
+                                  "  pythonModule: trainer.task\n  maxRuntime: 5\n")
+                  .ok());
+  const Result result = Run({"jobs", "submit", "training", "a", "--config", file});
+  EXPECT_EQ(result.code, 4);
+  EXPECT_THAT(result.err, HasSubstr("job.yaml:2:"));
+  EXPECT_THAT(result.err, HasSubstr("did you mean STANDARD_1?"));
+  EXPECT_THAT(result.err, HasSubstr("job.yaml:4:"));
+  EXPECT_TRUE(server_.submits().empty());
+}
+
 TEST_F(CommandsTest, CustomJobFromACommand) {
   const Result result =
       Run({"custom-jobs", "create", "--display-name", "say hello", "--command", "/bin/echo",

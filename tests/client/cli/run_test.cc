@@ -109,6 +109,10 @@ TEST_F(RunTest, ImagesAndBadTiersAreRefusedByName) {
       Run({"jobs", "submit", "training", "a", "--module-name", "trainer.task", "--package-path",
            "trainer", "--scale-tier", "custom", "--worker-count", "x"});
   EXPECT_EQ(tier.code, 2);
+  const Result unknown = Run({"run", "-d", "--scale-tier", "standart-1", "/bin/true"});
+  EXPECT_EQ(unknown.code, 4);
+  EXPECT_THAT(unknown.err, HasSubstr("STANDARD_1"));
+  EXPECT_TRUE(server_.submits().empty());
 }
 
 }  // namespace
