@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "scheduler/core/capacity.h"
 #include "scheduler/core/core.h"
 #include "scheduler/core/state_rows.h"
@@ -62,9 +63,8 @@ void Forget(uint64_t job_uid, State* state) {
     state->hungry_studies.erase(study_uid);
     state->studies.erase(study_uid);
   }
-  const std::string key = NameKey(job->project(), job->job_id());
-  state->old_names[NameHash(key)] = job_uid;
-  state->job_by_name.erase(key);
+  state->old_names[NameHash(absl::StrCat(job->project(), "/", job->job_id()))] = job_uid;
+  state->job_by_name.erase(NameKey(job->project(), job->job_id()));
   state->specs.erase(job_uid);
   state->jobs.erase(job_uid);
 }
@@ -87,7 +87,7 @@ void RebuildIndexes(State* state) {
   for (auto& [uid, run] : loaded.runs) rows.PutRun(std::move(run));
   for (auto& [key, trial] : loaded.trials) rows.PutTrial(std::move(trial));
   std::vector<records::RequestRow> requests;
-  for (auto& [key, request] : loaded.requests) requests.push_back(std::move(request));
+  for (auto& [key, request] : loaded.requests) requests.push_back(RequestRowOf(key, request));
   std::sort(requests.begin(), requests.end(), [](const auto& a, const auto& b) {
     return std::make_pair(a.time_us(), a.key()) < std::make_pair(b.time_us(), b.key());
   });

@@ -31,11 +31,11 @@ Reply ReplyFor(const records::JobRow& job) {
 absl::StatusOr<JobPtr> FindJob(absl::string_view project, absl::string_view job_id,
                                const Draft& draft) {
   const State& state = draft.state();
-  const std::string key = NameKey(project, job_id);
-  if (const auto it = state.job_by_name.find(key); it != state.job_by_name.end()) {
+  const auto it = state.job_by_name.find(NameKey(project, job_id));
+  if (it != state.job_by_name.end()) {
     return draft.Job(it->second);
   }
-  if (state.old_names.contains(NameHash(key))) {
+  if (state.old_names.contains(NameHash(absl::StrCat(project, "/", job_id)))) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
                      absl::StrCat(FormatJob(project, job_id), " ended long ago and is kept only ",
                                   "for reading"),

@@ -38,7 +38,7 @@ std::string BaseOf(const v1::JobSpec& spec) {
 bool IsNameTaken(absl::string_view project, absl::string_view name, const State& state) {
   const std::string key = NameKey(project, name);
   return state.job_by_name.contains(key) || state.study_by_name.contains(key) ||
-         state.old_names.contains(NameHash(key));
+         state.old_names.contains(NameHash(absl::StrCat(project, "/", name)));
 }
 
 std::string FreeNameLike(absl::string_view project, absl::string_view name, uint64_t uid,

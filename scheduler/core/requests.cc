@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
+#include "common/names.h"
+#include "common/sha256.h"
 #include "scheduler/core/state_rows.h"
 
 namespace trainyard::core {
@@ -13,7 +15,19 @@ namespace {
 constexpr size_t kRequestIdMax = 128;
 
 std::string KeyOf(const Command& command) {
-  return absl::StrCat(command.principal.name, "\n", command.request_id);
+  return ShortKey(absl::StrCat(command.principal.name, "\n", command.request_id));
+}
+
+std::string HashOf(const Command& command) { return Sha256Of(command.body_hash).substr(0, 16); }
+
+// Name of a job or study in memory; "" when it has left: then its uid is the answer.
+std::string NameOf(const State& state, uint64_t uid) {
+  if (const auto job = state.jobs.find(uid); job != state.jobs.end()) {
+    return FormatJob(job->second->project(), job->second->job_id());
+  }
+  const auto study = state.studies.find(uid);
+  if (study == state.studies.end()) return "";
+  return FormatStudy(study->second->project(), study->second->study_id());
 }
 
 }  // namespace
@@ -28,18 +42,21 @@ absl::StatusOr<std::optional<Reply>> FindAnswer(const State& state, const Comman
   }
   const auto found = state.requests.find(KeyOf(command));
   if (found == state.requests.end()) return std::nullopt;
-  const records::RequestRow& request = found->second;
-  if (request.time_us() < now_us - kRequestKeepUs) return std::nullopt;
-  if (request.body_hash() != command.body_hash) {
+  const SeenRequest& request = found->second;
+  if (request.time_us < now_us - kRequestKeepUs) return std::nullopt;
+  if (HashOf(command) != absl::string_view(request.body_hash.data(), request.body_hash.size())) {
     return MakeError(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
                      absl::StrCat("request id ", command.request_id,
                                   " was used before for a request with another content"),
                      "use a new request id for each new request", "request_id");
   }
   Reply reply;
-  reply.uid = request.uid();
-  reply.name = request.result();
-  reply.trials.assign(request.trials().begin(), request.trials().end());
+  reply.uid = request.uid;
+  reply.name = NameOf(state, request.uid);
+  if (request.more != nullptr) {
+    if (!request.more->result().empty()) reply.name = request.more->result();
+    reply.trials.assign(request.more->trials().begin(), request.more->trials().end());
+  }
   reply.repeated = true;
   return reply;
 }
@@ -50,8 +67,9 @@ void RememberAnswer(const Reply& reply, Draft* draft) {
   if (command.request_id.empty() || draft->events().empty() || reply.short_by > 0) return;
   records::RequestRow* request = draft->events().back().mutable_request();
   request->set_key(KeyOf(command));
-  request->set_body_hash(command.body_hash);
-  request->set_result(reply.name);
+  request->set_body_hash(HashOf(command));
+  // The name of a job is found by its uid: submits are too many to keep it for each.
+  if (!draft->events().front().has_job_created()) request->set_result(reply.name);
   request->set_time_us(draft->now_us());
   request->set_uid(reply.uid);
   for (const int32_t trial : reply.trials) request->add_trials(trial);

@@ -36,6 +36,14 @@ struct NodeUse {
   std::map<std::string, int32_t> device_milli;  // by uuid; absent: free
 };
 
+// The answer to an earlier request, packed: there may be one per waiting job.
+struct SeenRequest {
+  std::array<char, 16> body_hash = {};
+  int64_t time_us = 0;
+  uint64_t uid = 0;
+  std::shared_ptr<const journal::v1::RequestRow> more;  // whole, when there is more to say
+};
+
 struct State {
   journal::v1::ServerRow server;
   uint64_t sequence = 0;  // of the last event applied
@@ -49,11 +57,11 @@ struct State {
   std::map<std::string, TokenPtr> tokens;  // by token id
   std::map<std::string, trainyard::v1::ScaleTier> tiers;
   std::map<std::string, journal::v1::ProjectRow> projects;
-  absl::flat_hash_map<std::string, journal::v1::RequestRow> requests;
+  absl::flat_hash_map<std::string, SeenRequest> requests;  // by RequestRow.key; see RequestRowOf
 
   // Indexes, kept by Apply alone.
-  absl::flat_hash_map<std::string, uint64_t> job_by_name;    // "project/job"
-  absl::flat_hash_map<std::string, uint64_t> study_by_name;  // "project/study"
+  absl::flat_hash_map<std::string, uint64_t> job_by_name;    // by NameKey
+  absl::flat_hash_map<std::string, uint64_t> study_by_name;  // by NameKey
   absl::flat_hash_map<std::string, std::string> token_by_hash;
   absl::btree_set<uint64_t> waiting_runs;  // WAITING and BACKING_OFF, by uid (submit order)
   absl::btree_set<uint64_t> active_runs;   // an attempt holds or may hold devices

@@ -7,7 +7,7 @@
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "scheduler/core/core.h"
-#include "scheduler/core/types.h"
+#include "scheduler/core/state_rows.h"
 
 namespace trainyard::core {
 namespace {
@@ -61,7 +61,7 @@ std::string StateHash(const State& state) {
   for (const auto& [id, row] : state.tokens) sum.Add("token", id, *row);
   for (const auto& [name, row] : state.tiers) sum.Add("tier", name, row);
   for (const auto& [name, row] : state.projects) sum.Add("project", name, row);
-  for (const auto& [key, row] : state.requests) sum.Add("request", key, row);
+  for (const auto& [key, row] : state.requests) sum.Add("request", key, RequestRowOf(key, row));
   return sum.Hex();
 }
 

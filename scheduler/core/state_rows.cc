@@ -174,7 +174,7 @@ void StateRows::PutProject(const records::ProjectRow& project) {
 
 void StateRows::PutRequest(const records::RequestRow& request) {
   touched_->requests.insert(request.key());
-  state_->requests[request.key()] = request;
+  state_->requests[request.key()] = PackRequest(request);
   state_->request_times.emplace_back(request.time_us(), request.key());
 }
 
@@ -183,7 +183,7 @@ void StateRows::PruneRequests(int64_t now_us) {
     const auto& [time_us, key] = state_->request_times.front();
     if (time_us >= now_us - kRequestKeepUs) return;
     const auto it = state_->requests.find(key);
-    if (it != state_->requests.end() && it->second.time_us() == time_us) {
+    if (it != state_->requests.end() && it->second.time_us == time_us) {
       touched_->requests.insert(key);
       state_->requests.erase(it);
     }
@@ -225,12 +225,36 @@ bool IsTerminal(v1::TrialState state) {
   return state == v1::TRIAL_SUCCEEDED || state == v1::INFEASIBLE;
 }
 
+std::string ShortKey(absl::string_view text) { return Sha256Of(text).substr(0, 15); }
+
 std::string NameKey(absl::string_view project, absl::string_view name) {
-  return absl::StrCat(project, "/", name);
+  return ShortKey(absl::StrCat(project, "/", name));
 }
 
-uint64_t NameHash(absl::string_view name_key) {
-  const std::string digest = Sha256Of(name_key);
+SeenRequest PackRequest(const records::RequestRow& row) {
+  SeenRequest request;
+  std::copy_n(row.body_hash().begin(), std::min<size_t>(row.body_hash().size(), 16),
+              request.body_hash.begin());
+  request.time_us = row.time_us();
+  request.uid = row.uid();
+  if (!row.result().empty() || !row.trials().empty()) {
+    request.more = std::make_shared<const records::RequestRow>(row);
+  }
+  return request;
+}
+
+records::RequestRow RequestRowOf(const std::string& key, const SeenRequest& request) {
+  if (request.more != nullptr) return *request.more;
+  records::RequestRow row;
+  row.set_key(key);
+  row.set_body_hash(std::string(request.body_hash.data(), request.body_hash.size()));
+  row.set_time_us(request.time_us);
+  row.set_uid(request.uid);
+  return row;
+}
+
+uint64_t NameHash(absl::string_view project_and_name) {
+  const std::string digest = Sha256Of(project_and_name);
   uint64_t hash = 0;
   for (int i = 0; i < 8; ++i) hash = hash << 8 | static_cast<uint8_t>(digest[i]);
   return hash;

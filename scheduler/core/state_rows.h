@@ -58,9 +58,15 @@ bool IsOpen(const records::TrialRow& trial, const records::StudyRow* study);
 bool IsTerminal(v1::JobState state);
 bool IsTerminal(records::AttemptState state);
 bool IsTerminal(v1::TrialState state);
-// "project/name", the key of the name indexes.
+// Key of the name indexes: 15 bytes, short enough to need no memory of its own.
 std::string NameKey(absl::string_view project, absl::string_view name);
-uint64_t NameHash(absl::string_view name_key);
+// Key of State::old_names; of "project/name".
+uint64_t NameHash(absl::string_view project_and_name);
+// Of any text, 15 bytes of its SHA-256.
+std::string ShortKey(absl::string_view text);
+
+SeenRequest PackRequest(const records::RequestRow& row);
+records::RequestRow RequestRowOf(const std::string& key, const SeenRequest& request);
 
 }  // namespace trainyard::core
 

@@ -227,12 +227,12 @@ class Walk {
   }
 
   void AskAndTell() {
-    if (!scene_.state().study_by_name.contains("default/asked")) {
+    if (!scene_.state().study_by_name.contains(NameKey("default", "asked"))) {
       Spec spec;
       spec.Study(1, 1).spec.mutable_study_spec()->mutable_study_stopping()->set_max_trials(40);
       scene_.Do(CreateStudy{"default", "asked", spec.spec.study_spec()});
     }
-    const uint64_t study = scene_.state().study_by_name.at("default/asked");
+    const uint64_t study = scene_.state().study_by_name.at(NameKey("default", "asked"));
     const std::string client = "c" + std::to_string(random_.Below(3));
     const auto ask = scene_.Try(AskTrials{"default", "asked", 2, client});
     if (!ask.ok()) {
