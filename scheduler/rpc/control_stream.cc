@@ -1,4 +1,5 @@
 // The control stream; see agent_streams.h.
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -24,7 +25,10 @@ class ControlStream : public Duplex, public AgentStream {
         hub_(hub),
         node_id_(principal_.name) {}
 
-  bool Send(const agent::v1::SchedulerMessage& message) override { return Push(message); }
+  // What comes before the welcome was meant for the session before; the welcome holds it all.
+  bool Send(const agent::v1::SchedulerMessage& message) override {
+    return welcomed_.load(std::memory_order_acquire) && Push(message);
+  }
   void Replaced() override {
     Close(absl::AbortedError("another connection of this node took over"));
   }
@@ -59,22 +63,26 @@ class ControlStream : public Duplex, public AgentStream {
                        hello.inventory().node_id(), "\""),
           absl::StrCat("start it with --node_id=", node_id_, ", or join with a new token")));
     }
-    std::weak_ptr<Duplex> weak = weak_from_this();
-    context_.runtime->AgentConnected(
-        node_id_, hello, [this, weak](absl::StatusOr<agent::v1::Welcome> welcome) {
-          const std::shared_ptr<Duplex> self = weak.lock();
-          if (self == nullptr) return;
-          if (!welcome.ok()) return Close(welcome.status());
-          // Registered before anything can be sent to this session: deltas come after the welcome,
-          // on this same thread.
-          registry_->Register(node_id_, std::shared_ptr<AgentStream>(self, this));
-          agent::v1::SchedulerMessage message;
-          *message.mutable_welcome() = *std::move(welcome);
-          Push(std::move(message));
-        });
+    // From here on this stream is the node's; an older one that ends now disconnects nobody.
+    const std::shared_ptr<Duplex> self = shared_from_this();
+    registry_->Register(node_id_, std::shared_ptr<AgentStream>(self, this));
+    const std::weak_ptr<Duplex> weak = self;
+    context_.runtime->AgentConnected(node_id_, hello,
+                                     [this, weak](absl::StatusOr<agent::v1::Welcome> welcome) {
+                                       const std::shared_ptr<Duplex> alive = weak.lock();
+                                       if (alive == nullptr) return;
+                                       if (!welcome.ok()) return Close(welcome.status());
+                                       agent::v1::SchedulerMessage message;
+                                       *message.mutable_welcome() = *std::move(welcome);
+                                       // Deltas come after it, on this same thread; a heartbeat
+                                       // may come as soon as the welcome is out.
+                                       welcomed_.store(true, std::memory_order_release);
+                                       Push(std::move(message));
+                                     });
   }
 
   void Heartbeat(const agent::v1::Heartbeat& heartbeat) {
+    if (!welcomed_.load(std::memory_order_acquire)) return;  // its lease has not begun yet
     if (!context_.runtime->AgentHeartbeat(node_id_)) {
       return Close(absl::AbortedError("the lease was lost; connect anew"));
     }
@@ -99,6 +107,7 @@ class ControlStream : public Duplex, public AgentStream {
   MetricHub* const hub_;
   const std::string node_id_;
   bool greeted_ = false;  // reader's thread alone
+  std::atomic<bool> welcomed_{false};
 };
 
 }  // namespace

@@ -43,11 +43,10 @@ Delta DeltaOf(const core::State& state, const core::Touched& touched) {
   }
   for (const std::string& key : touched.requests) {
     const auto found = state.requests.find(key);
-    delta.requests.emplace_back(
-        key, found == state.requests.end()
-                 ? nullptr
-                 : std::make_shared<const journal::v1::RequestRow>(
-                       core::RequestRowOf(key, found->second)));
+    delta.requests.emplace_back(key, found == state.requests.end()
+                                         ? nullptr
+                                         : std::make_shared<const journal::v1::RequestRow>(
+                                               core::RequestRowOf(key, found->second)));
   }
   if (touched.settings) delta.settings = SettingsOf(state);
   if (touched.server) {

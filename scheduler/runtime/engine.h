@@ -63,6 +63,8 @@ class Engine {
   void Connect(const std::string& node_id, const agent::v1::Hello& hello,
                std::function<void(absl::StatusOr<agent::v1::Welcome>)> done);
   void Disconnect(const std::string& node_id);
+  // Runs `then` with the answers of this cycle, in order.
+  void AfterCommit(std::function<void()> then) { batch_.answers.push_back(std::move(then)); }
   void Ask(uint64_t study_uid, int count, std::function<void(absl::Status)> done);
   void Answer(StudyAnswer answer);
   void Answer(PlanAnswer answer);

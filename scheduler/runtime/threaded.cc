@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "common/errors.h"
 #include "glog/logging.h"
 #include "scheduler/runtime/committer.h"
@@ -76,6 +77,15 @@ class Threaded : public Runtime {
     if (!status.ok() && owned->second != nullptr) owned->second(status);
   }
 
+  // Returns when all that came before is durable and in the view.
+  void AwaitDurable() {
+    absl::Notification durable;
+    const absl::Status status = Queue(QueueClass::kFact, [&durable](Engine* engine) {
+      engine->AfterCommit([&durable] { durable.Notify(); });
+    });
+    if (status.ok()) durable.WaitForNotification();
+  }
+
   const View& view() const override { return engine_->view(); }
 
   bool AgentLinked(const std::string& node_id) const override {
@@ -100,9 +110,10 @@ class Threaded : public Runtime {
   }
 
   void AgentDisconnected(const std::string& node_id) override {
-    SetLinked(node_id, false);
-    Queue(QueueClass::kFact, [node_id](Engine* engine) {
+    // In order with connects of the same node, on the owner's and on the commit thread.
+    Queue(QueueClass::kFact, [this, node_id](Engine* engine) {
       engine->Disconnect(node_id);
+      engine->AfterCommit([this, node_id] { SetLinked(node_id, false); });
     }).IgnoreError();
   }
 
@@ -273,7 +284,9 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Start(journal::Journal* journa
                                                         Options options) {
   auto engine = Engine::Recover(journal, options);
   if (!engine.ok()) return engine.status();
-  return std::unique_ptr<Runtime>(std::make_unique<Threaded>(journal, link, *std::move(engine)));
+  auto threaded = std::make_unique<Threaded>(journal, link, *std::move(engine));
+  threaded->AwaitDurable();
+  return std::unique_ptr<Runtime>(std::move(threaded));
 }
 
 }  // namespace trainyard::runtime

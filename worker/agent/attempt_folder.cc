@@ -106,6 +106,9 @@ bool AttemptFolder::Launched() const { return Exists(In(layout::kLaunch)); }
 
 absl::StatusOr<ExitReport> AttemptFolder::ReadExit() const {
   absl::StatusOr<std::string> text = ReadFile(In(layout::kExit));
+  if (!text.ok() && FromEarlierBoot()) {
+    text = ReadFile(absl::StrCat(In(layout::kExit), layout::kNewSuffix));
+  }
   if (!text.ok()) return text.status();
   ExitReport report;
   std::string error;

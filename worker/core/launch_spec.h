@@ -84,7 +84,8 @@ inline constexpr char kEvents[] = "events.jsonl";
 inline constexpr char kControlSocket[] = "control.sock";
 inline constexpr char kReporterSocket[] = "reporter.sock";
 inline constexpr char kExit[] = "exit.json";
-inline constexpr char kLock[] = "lock";  // "BOOT_ID PID START_TIME\n", under flock for life
+inline constexpr char kNewSuffix[] = ".new";  // of exit.json until its renaming is durable too
+inline constexpr char kLock[] = "lock";       // "BOOT_ID PID START_TIME\n", under flock for life
 std::string RankLog(int32_t rank, bool is_stderr);  // "log/rank-R.out"
 std::string RankTable(int32_t rank);                // "ranks/rank-R.env"
 }  // namespace layout

@@ -9,6 +9,8 @@
 
 #include <algorithm>
 
+#include "worker/core/launch_spec.h"
+
 namespace trainyard::worker {
 namespace {
 
@@ -29,16 +31,6 @@ bool ReadFrom(int fd, size_t bytes_max, std::string* to) {
     to->append(buffer, static_cast<size_t>(n));
   }
   return true;
-}
-
-bool SyncFolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return false;
-  const bool ok = fsync(fd) == 0;
-  close(fd);
-  return ok;
 }
 
 }  // namespace
@@ -79,12 +71,12 @@ bool WriteFully(int fd, const std::string& bytes) {
 }
 
 bool WriteDurably(const std::string& path, const std::string& bytes) {
-  const std::string temporary = path + ".new";
+  const std::string temporary = path + layout::kNewSuffix;
   const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return false;
   const bool written = WriteFully(fd, bytes) && fsync(fd) == 0;
   close(fd);
-  return written && rename(temporary.c_str(), path.c_str()) == 0 && SyncFolderOf(path);
+  return written && rename(temporary.c_str(), path.c_str()) == 0;
 }
 
 LineFile::~LineFile() {

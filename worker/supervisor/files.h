@@ -16,7 +16,8 @@ int64_t MonotonicMillis();
 bool ReadWhole(const std::string& path, size_t bytes_max, std::string* to);
 // Last `bytes_max` bytes; "" when it cannot be read.
 std::string ReadTail(const std::string& path, size_t bytes_max);
-// Temporary file, fsync, rename, fsync of the folder. False (errno) on any failure.
+// Temporary file (PATH.new), fsync, rename. The bytes are durable when true; after a power cut they
+// may still bear the temporary name, so a reader looks there too. False (errno) on any failure.
 bool WriteDurably(const std::string& path, const std::string& bytes);
 bool WriteFully(int fd, const std::string& bytes);
 

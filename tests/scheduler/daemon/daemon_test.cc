@@ -189,13 +189,9 @@ TEST_F(DaemonTest, RestartKeepsTokensAndRaisesTheIncarnation) {
   Await(pid);
   unlink(Endpoint().c_str());
   pid = Serve({});
-  // The view shows the new incarnation once its event is durable, moments after serving begins.
   v1::ServerInfo second;
-  for (int i = 0; i < 500 && second.incarnation() <= first.incarnation(); ++i) {
-    usleep(10000);
-    ASSERT_TRUE(
-        Ask(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()), token, &second).ok());
-  }
+  ASSERT_TRUE(
+      Ask(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()), token, &second).ok());
   EXPECT_GT(second.incarnation(), first.incarnation());
 }
 

@@ -43,6 +43,10 @@ class FakeAgent {
     return {};
   }
 
+  // An agent counts its facts on over its connections: `sequence` was the last of the one before.
+  void ContinueFacts(uint64_t sequence) { fact_ = sequence; }
+  uint64_t last_fact() const { return fact_; }
+
   // The next desired member that is set; reads on until one comes.
   agent::v1::DesiredMember NextDesired() {
     while (desired_.empty()) {

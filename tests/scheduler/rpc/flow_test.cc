@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
 #include "common/grpc_status.h"
@@ -227,6 +229,25 @@ TEST_F(FlowTest, NewestConnectionOfANodeCounts) {
   Submit("to-the-second", MakeSpec());
   EXPECT_EQ(second.NextDesired().assignment().job_id(), "to-the-second");
   EXPECT_EQ(first.Leave().error_code(), grpc::StatusCode::ABORTED);
+}
+
+TEST_F(FlowTest, QuickReconnectsLeaveTheNodeUsable) {
+  uint64_t facts = 0;
+  for (int round = 0; round < 10; ++round) {
+    auto first = std::make_unique<FakeAgent>(&harness_, harness_.agent());
+    first->Hello("n1", 2);
+    std::thread leaves([&first] { first.reset(); });
+    FakeAgent second(&harness_, harness_.agent());
+    second.Hello("n1", 2);
+    second.ContinueFacts(facts);
+    leaves.join();
+    const std::string id = absl::StrCat("round", round);
+    Submit(id, MakeSpec());
+    const agent::v1::DesiredMember desired = second.NextDesired();
+    EXPECT_EQ(desired.assignment().job_id(), id);
+    second.RunToSuccess(desired.key());
+    facts = second.last_fact();
+  }
 }
 
 TEST_F(FlowTest, WrongSpecIsRefusedWithEveryFault) {

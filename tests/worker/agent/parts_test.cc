@@ -360,6 +360,18 @@ TEST_F(PartsTest, ALockWithoutItsProcessIsNoSupervisor) {
   EXPECT_TRUE(attempt.FromEarlierBoot());
 }
 
+TEST_F(PartsTest, AnExitRecordWhoseRenamingAPowerCutUndidIsFound) {
+  const AttemptFolder attempt(folder_);
+  ExitReport report;
+  report.cause = "USER_ERROR";
+  Append("exit.json.new", ExitReportToJson(report));
+  Append("lock", BootId() + " 1 1\n");
+  EXPECT_FALSE(attempt.ReadExit().ok()) << "of this boot: it may be half written";
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/lock", "other-boot 1 1\n").ok());
+  ASSERT_TRUE(attempt.ReadExit().ok());
+  EXPECT_EQ(attempt.ReadExit()->cause, "USER_ERROR");
+}
+
 TEST_F(PartsTest, OnlyAttemptFoldersAreFound) {
   for (const char* name : {"2-1-0", "1-10-0", "1-9-0", "cache", "1-2", "x-1-0"}) {
     std::filesystem::create_directory(folder_ + "/" + name);
