@@ -16,9 +16,12 @@
 namespace trainyard::training {
 namespace {
 
-constexpr int kSpinMax = 4000;    // pauses, about 40 us
-constexpr int kSpinCrowded = 50;  // with more ranks than cores
-constexpr int kSpinMin = 1000;
+// Waking a sleeper takes tens of microseconds, in virtual machines more, and a peer that copies
+// megabytes comes late: so a wait spins for long, as MPI's do, before it sleeps.
+constexpr int64_t kSpinMax = 2'000'000;           // nanoseconds
+constexpr int64_t kSpinMin = 200'000;             // however often spinning did not pay lately
+constexpr int64_t kSpinCrowded = 1'000;           // with more ranks than cores
+constexpr int kPausesPerLook = 64;                // at the clock
 constexpr int64_t kLookNanoseconds = 50'000'000;  // between looks for ended ranks
 
 void Pause() {
@@ -39,6 +42,12 @@ void FutexWait(const std::atomic<uint32_t>* word, uint32_t value) {
 void FutexWakeAll(const std::atomic<uint32_t>* word) {
   syscall(SYS_futex, reinterpret_cast<const uint32_t*>(word), FUTEX_WAKE, INT32_MAX, nullptr,
           nullptr, 0);
+}
+
+int64_t Nanoseconds() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
 int CoreCount() {
@@ -89,7 +98,7 @@ GangSync::GangSync(SharedRegion* region, int rank, int size)
       size_(size),
       seats_(reinterpret_cast<Seat*>(region->base())),
       spin_max_(size > CoreCount() ? kSpinCrowded : kSpinMax),
-      spins_(spin_max_) {}
+      spin_(spin_max_) {}
 
 absl::Status GangSync::Meet(const Call& call) {
   ++meetings_;
@@ -127,14 +136,18 @@ absl::Status GangSync::WaitFor(const Seat& seat, int rank, const Call& call) {
 }
 
 bool GangSync::Spin(const Seat& seat) {
-  for (int i = 0; i < spins_; ++i) {
-    Pause();
-    if (HasCome(seat)) {
-      spins_ = std::min(spin_max_, 2 * spins_);
-      return true;
+  int64_t deadline = 0;
+  do {
+    for (int i = 0; i < kPausesPerLook; ++i) {
+      Pause();
+      if (HasCome(seat)) {
+        spin_ = std::min(spin_max_, 2 * spin_);
+        return true;
+      }
     }
-  }
-  spins_ = std::max(std::min(kSpinMin, spin_max_), spins_ / 2);
+    if (deadline == 0) deadline = Nanoseconds() + spin_;
+  } while (Nanoseconds() < deadline);
+  spin_ = std::max(std::min(kSpinMin, spin_max_), spin_ / 2);
   sched_yield();
   return HasCome(seat);
 }

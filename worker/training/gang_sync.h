@@ -70,8 +70,8 @@ class GangSync {
   const int size_;
   Seat* const seats_;
   uint32_t meetings_ = 0;
-  int spin_max_;
-  int spins_;
+  const int64_t spin_max_;  // nanoseconds
+  int64_t spin_;            // how long the next wait spins
 };
 
 }  // namespace trainyard::training

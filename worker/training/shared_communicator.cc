@@ -9,10 +9,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "worker/training/async_queue.h"
+#include "worker/training/direct_paths.h"
 #include "worker/training/gang_sync.h"
+#include "worker/training/path_choice.h"
+#include "worker/training/peer_memory.h"
 #include "worker/training/reduce.h"
-#include "worker/training/sampler.h"
 #include "worker/training/shared_region.h"
+#include "worker/training/slices.h"
 
 namespace trainyard::training {
 namespace {
@@ -21,6 +24,8 @@ constexpr size_t kSmallBytes = 1 << 10;  // up to it one meeting beats two, also
 constexpr size_t kSlotBytes = 4 << 10;
 constexpr size_t kStageBytes = 512 << 10;
 constexpr size_t kBlockBytes = 16 << 10;  // two of them fit a first-level cache
+constexpr size_t kDirectBytes = 8 << 10;  // below it reading from a peer cannot pay
+constexpr size_t kSaidBytes = 128;
 constexpr size_t kPage = 4096;
 constexpr size_t kHugePage = 2 << 20;
 
@@ -34,18 +39,19 @@ struct Buffers {
   char out[2][kStageBytes];
 };
 
-// Slices at multiples of 64 bytes: no cache line is written by two ranks.
-Range SliceOf(size_t count, size_t element, int rank, int size) {
-  const size_t unit = 64 / element;
-  const Range units = ShardOf((count + unit - 1) / unit, rank, size);
-  return {std::min(count, units.begin * unit), std::min(count, units.end * unit)};
-}
-
 class SharedCommunicator : public Communicator {
  public:
   SharedCommunicator(std::shared_ptr<SharedRegion> region, int rank, int size)
-      : region_(std::move(region)), rank_(rank), size_(size), sync_(region_.get(), rank, size) {
-    buffers_ = RoundUp(GangSync::BytesFor(size), kPage);
+      : region_(std::move(region)),
+        rank_(rank),
+        size_(size),
+        sync_(region_.get(), rank, size),
+        choice_(At<PathChoice::Said>(GangSync::BytesFor(size)), rank == 0),
+        peers_(At<PeerMemory::Card>(GangSync::BytesFor(size) + kSaidBytes), rank, size),
+        direct_(
+            &peers_, [this](const Call& call) { return Meet(call); }, rank, size) {
+    const size_t cards = static_cast<size_t>(size) * sizeof(PeerMemory::Card);
+    buffers_ = RoundUp(GangSync::BytesFor(size) + kSaidBytes + cards, kPage);
     arena_ = buffers_ + RoundUp(sizeof(Buffers), kPage) * static_cast<size_t>(size);
     arena_begin_ = arena_;
   }
@@ -87,10 +93,23 @@ class SharedCommunicator : public Communicator {
                                        static_cast<size_t>(rank) * each);
   }
 
+  template <typename T>
+  T* At(size_t offset) {
+    return reinterpret_cast<T*>(region_->base() + offset);
+  }
+  // Meetings of the calls that have two paths.
+  absl::Status Meet(const Call& call) { return choice_.Meet(&sync_, call); }
+  // Runs `direct` or `staged`, whichever is this call's way.
+  template <typename Direct, typename Staged>
+  absl::Status OnPath(const Call& call, size_t bytes, const Direct& direct, const Staged& staged);
+
   absl::Status Reduce(void* data, size_t count, DataType type, ReduceOp op);
   absl::Status ReduceSmall(void* data, const Call& call);
   absl::Status ReduceInArena(char* data, size_t piece, const Call& call);
   absl::Status ReduceStaged(char* data, const Call& call);
+  absl::Status ReduceScatterStaged(const char* send, char* receive, const Call& call);
+  absl::Status AllGatherStaged(const char* send, char* receive, const Call& call);
+  absl::Status BroadcastStaged(char* data, const Call& call);
   void Stage(const char* data, Range chunk, size_t element);
   void ReduceStage(char* data, Range chunk, uint64_t turn, const Call& call);
   void CopyResults(char* data, Range chunk, uint64_t turn, size_t element);
@@ -106,6 +125,9 @@ class SharedCommunicator : public Communicator {
   const int rank_;
   const int size_;
   GangSync sync_;
+  PathChoice choice_;
+  PeerMemory peers_;
+  DirectPaths direct_;
   size_t buffers_ = 0;
   size_t arena_begin_ = 0;
   size_t arena_ = 0;  // end of what was handed out
@@ -122,7 +144,12 @@ absl::Status SharedCommunicator::Reduce(void* data, size_t count, DataType type,
   if (bytes <= kSmallBytes) return ReduceSmall(data, call);
   char* const start = static_cast<char*>(data);
   const size_t piece = PieceOf(start, bytes);
-  if (piece == 0) return bytes <= kSlotBytes ? ReduceSmall(data, call) : ReduceStaged(start, call);
+  if (piece == 0) {
+    if (bytes <= kSlotBytes) return ReduceSmall(data, call);
+    return OnPath(
+        call, bytes, [&] { return direct_.AllReduce(start, call); },
+        [&] { return ReduceStaged(start, call); });
+  }
   const size_t mine = static_cast<size_t>(start - region_->base());
   call.place = mine - static_cast<size_t>(rank_) * piece + 1;
   return ReduceInArena(start, piece, call);
@@ -215,12 +242,12 @@ absl::Status SharedCommunicator::ReduceStaged(char* data, const Call& call) {
   };
   uint64_t turn = stage_turn_ % 2;
   Stage(data, chunk(0), element);
-  if (absl::Status status = sync_.Meet(call); !status.ok()) return status;
+  if (absl::Status status = Meet(call); !status.ok()) return status;
   for (size_t begin = 0; begin < call.count; begin += each) {
     ReduceStage(data, chunk(begin), turn, call);
     // The next chunk is staged before the meeting that shows this one's results.
     if (begin + each < call.count) Stage(data, chunk(begin + each), element);
-    if (absl::Status status = sync_.Meet(call); !status.ok()) return status;
+    if (absl::Status status = Meet(call); !status.ok()) return status;
     CopyResults(data, chunk(begin), turn, element);
     turn = 1 - turn;
   }
@@ -231,24 +258,32 @@ absl::Status SharedCommunicator::ReduceScatter(const void* send, void* receive, 
                                                DataType type, ReduceOp op) {
   Drain();
   const Call call = {Collective::kReduceScatter, type, op, 0, count, 0};
-  const size_t element = SizeOf(type), ranks = static_cast<size_t>(size_);
-  const size_t each = std::max<size_t>(1, kStageBytes / element / ranks);
   const char* const from = static_cast<const char*>(send);
-  for (size_t begin = 0; begin < count; begin += each) {
-    const size_t part = std::min(each, count - begin);
+  char* const to = static_cast<char*>(receive);
+  return OnPath(
+      call, count * SizeOf(type), [&] { return direct_.ReduceScatter(from, to, call); },
+      [&] { return ReduceScatterStaged(from, to, call); });
+}
+
+absl::Status SharedCommunicator::ReduceScatterStaged(const char* send, char* receive,
+                                                     const Call& call) {
+  const size_t element = SizeOf(call.type), ranks = static_cast<size_t>(size_);
+  const size_t each = std::max<size_t>(1, kStageBytes / element / ranks);
+  for (size_t begin = 0; begin < call.count; begin += each) {
+    const size_t part = std::min(each, call.count - begin);
     const uint64_t turn = stage_turn_++ % 2;
     for (size_t rank = 0; rank < ranks; ++rank) {
       std::memcpy(BuffersOf(rank_).in[turn] + rank * part * element,
-                  from + (rank * count + begin) * element, part * element);
+                  send + (rank * call.count + begin) * element, part * element);
     }
-    if (absl::Status status = sync_.Meet(call); !status.ok()) return status;
-    char* const to = static_cast<char*>(receive) + begin * element;
+    if (absl::Status status = Meet(call); !status.ok()) return status;
+    char* const to = receive + begin * element;
     const size_t mine = static_cast<size_t>(rank_) * part * element;
     std::memcpy(to, BuffersOf(0).in[turn] + mine, part * element);
     for (int rank = 1; rank < size_; ++rank) {
-      Accumulate(to, BuffersOf(rank).in[turn] + mine, part, type, op);
+      Accumulate(to, BuffersOf(rank).in[turn] + mine, part, call.type, call.op);
     }
-    Finish(to, part, type, op, size_);
+    Finish(to, part, call.type, call.op, size_);
   }
   return absl::OkStatus();
 }
@@ -257,15 +292,24 @@ absl::Status SharedCommunicator::AllGather(const void* send, void* receive, size
                                            DataType type) {
   Drain();
   const Call call = {Collective::kAllGather, type, ReduceOp::kSum, 0, count, 0};
-  const size_t bytes = count * SizeOf(type);
+  const char* const from = static_cast<const char*>(send);
+  char* const to = static_cast<char*>(receive);
+  return OnPath(
+      call, count * SizeOf(type), [&] { return direct_.AllGather(from, to, call); },
+      [&] { return AllGatherStaged(from, to, call); });
+}
+
+absl::Status SharedCommunicator::AllGatherStaged(const char* send, char* receive,
+                                                 const Call& call) {
+  const size_t bytes = call.count * SizeOf(call.type);
   for (size_t begin = 0; begin < bytes; begin += kStageBytes) {
     const size_t part = std::min(kStageBytes, bytes - begin);
     const uint64_t turn = stage_turn_++ % 2;
-    std::memcpy(BuffersOf(rank_).in[turn], static_cast<const char*>(send) + begin, part);
-    if (absl::Status status = sync_.Meet(call); !status.ok()) return status;
+    std::memcpy(BuffersOf(rank_).in[turn], send + begin, part);
+    if (absl::Status status = Meet(call); !status.ok()) return status;
     for (int rank = 0; rank < size_; ++rank) {
-      std::memcpy(static_cast<char*>(receive) + static_cast<size_t>(rank) * bytes + begin,
-                  BuffersOf(rank).in[turn], part);
+      std::memcpy(receive + static_cast<size_t>(rank) * bytes + begin, BuffersOf(rank).in[turn],
+                  part);
     }
   }
   return absl::OkStatus();
@@ -274,16 +318,37 @@ absl::Status SharedCommunicator::AllGather(const void* send, void* receive, size
 absl::Status SharedCommunicator::Broadcast(void* data, size_t count, DataType type, int root) {
   Drain();
   const Call call = {Collective::kBroadcast, type, ReduceOp::kSum, root, count, 0};
-  const size_t bytes = count * SizeOf(type);
+  char* const at = static_cast<char*>(data);
+  return OnPath(
+      call, count * SizeOf(type), [&] { return direct_.Broadcast(at, call); },
+      [&] { return BroadcastStaged(at, call); });
+}
+
+absl::Status SharedCommunicator::BroadcastStaged(char* data, const Call& call) {
+  const size_t bytes = call.count * SizeOf(call.type);
   for (size_t begin = 0; begin < bytes; begin += kStageBytes) {
     const size_t part = std::min(kStageBytes, bytes - begin);
     const uint64_t turn = stage_turn_++ % 2;
-    char* const at = static_cast<char*>(data) + begin;
-    if (rank_ == root) std::memcpy(BuffersOf(root).in[turn], at, part);
-    if (absl::Status status = sync_.Meet(call); !status.ok()) return status;
-    if (rank_ != root) std::memcpy(at, BuffersOf(root).in[turn], part);
+    char* const at = data + begin;
+    if (rank_ == call.root) std::memcpy(BuffersOf(rank_).in[turn], at, part);
+    if (absl::Status status = Meet(call); !status.ok()) return status;
+    if (rank_ != call.root) std::memcpy(at, BuffersOf(call.root).in[turn], part);
   }
   return absl::OkStatus();
+}
+
+template <typename Direct, typename Staged>
+absl::Status SharedCommunicator::OnPath(const Call& call, size_t bytes, const Direct& direct,
+                                        const Staged& staged) {
+  if (bytes < kDirectBytes) return staged();
+  if (!peers_.opened()) {
+    if (absl::Status status = peers_.Open(&sync_, call); !status.ok()) return status;
+  }
+  if (!peers_.usable()) return staged();
+  const Path path = choice_.Take(call.collective, bytes);
+  const absl::Status status = path == Path::kDirect ? direct() : staged();
+  choice_.Done();
+  return status;
 }
 
 size_t SharedCommunicator::PieceOf(const char* data, size_t bytes) const {

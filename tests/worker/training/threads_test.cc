@@ -9,6 +9,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "worker/training/path_choice.h"
 #include "worker/training/shared_communicator.h"
 
 namespace trainyard::training {
@@ -50,6 +51,33 @@ TEST(SharedThreadsTest, ManyCollectivesOfManySizes) {
       }
     });
   }
+}
+
+// Large enough for both paths of private memory, often enough for the choice between them.
+TEST(SharedThreadsTest, EveryCollectiveOnBothPaths) {
+  constexpr size_t kCount = 5000;
+  const int size = 3;
+  auto ranks = CreateSharedCommunicators(size);
+  ASSERT_TRUE(ranks.ok());
+  InThreads(&*ranks, [](Communicator* c) {
+    const size_t blocks = static_cast<size_t>(c->size());
+    std::vector<int32_t> mine(kCount * blocks), all(kCount * blocks), part(kCount);
+    for (int round = 0; round < 3 * PathChoice::kTries; ++round) {
+      for (size_t i = 0; i < mine.size(); ++i) {
+        mine[i] = static_cast<int32_t>(i) + round + c->rank();
+      }
+      ASSERT_TRUE(
+          c->ReduceScatter(mine.data(), part.data(), kCount, DataType::kInt32, ReduceOp::kMax)
+              .ok());
+      ASSERT_TRUE(c->AllGather(part.data(), all.data(), kCount, DataType::kInt32).ok());
+      ASSERT_TRUE(c->AllReduce(mine.data(), mine.size(), DataType::kInt32, ReduceOp::kMax).ok());
+      ASSERT_EQ(all, mine);
+      ASSERT_EQ(mine[7], 7 + round + c->size() - 1);
+      if (c->rank() == round % c->size()) mine[kCount] = -round;
+      ASSERT_TRUE(c->Broadcast(mine.data(), mine.size(), DataType::kInt32, round % c->size()).ok());
+      ASSERT_EQ(mine[kCount], -round);
+    }
+  });
 }
 
 TEST(SharedThreadsTest, RanksOutOfStepAreNamed) {

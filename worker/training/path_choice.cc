@@ -1,0 +1,59 @@
+// See path_choice.h.
+#include "worker/training/path_choice.h"
+
+#include <bit>
+
+namespace trainyard::training {
+
+Path PathChoice::Take(Collective collective, size_t bytes) {
+  collective_ = static_cast<size_t>(collective);
+  // Four classes an octave would be finer than the noise; one is enough.
+  class_ = static_cast<size_t>(std::bit_width(bytes)) % kClasses;
+  path_ = kinds_[collective_][class_].next;
+  turn_ = 1 - turn_;
+  first_ = true;
+  if (decides_) start_ = std::chrono::steady_clock::now();
+  return path_;
+}
+
+Path PathChoice::Wanted(const Kind& kind) const {
+  // The call under way is not counted yet: the next one takes the other way while both are tried.
+  const int staged = kind.calls[0] + (path_ == Path::kStaged ? 1 : 0);
+  const int direct = kind.calls[1] + (path_ == Path::kDirect ? 1 : 0);
+  if (staged < kTries || direct < kTries) return staged > direct ? Path::kDirect : Path::kStaged;
+  return kind.best[1] < kind.best[0] ? Path::kDirect : Path::kStaged;
+}
+
+absl::Status PathChoice::Meet(GangSync* sync, const Call& call) {
+  if (!first_) return sync->Meet(call);
+  first_ = false;
+  Say();
+  absl::Status status = sync->Meet(call);
+  Hear();
+  return status;
+}
+
+void PathChoice::Say() {
+  if (!decides_) return;
+  const Path wanted = Wanted(kinds_[collective_][class_]);
+  said_->path[turn_].store(static_cast<uint8_t>(wanted), std::memory_order_relaxed);
+}
+
+void PathChoice::Hear() {
+  kinds_[collective_][class_].next =
+      static_cast<Path>(said_->path[turn_].load(std::memory_order_relaxed));
+}
+
+void PathChoice::Done() {
+  if (!decides_) return;
+  Kind& kind = kinds_[collective_][class_];
+  const size_t way = static_cast<size_t>(path_);
+  if (kind.calls[way] >= kTries) return;
+  const double took =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  // The first try pays for page faults and caches.
+  if (++kind.calls[way] == 1) return;
+  if (kind.calls[way] == 2 || took < kind.best[way]) kind.best[way] = took;
+}
+
+}  // namespace trainyard::training
