@@ -19,9 +19,7 @@ def main():
         largest=(256 << 20, "largest size in bytes"),
     )
     report = benchlib.Report("All-reduce inside a node", options.json)
-    environment = dict(
-        os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1"
-    )
+    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "rows.json"
         bind = ["--bind-to", "core"] if options.ranks <= os.cpu_count() else ["--oversubscribe"]

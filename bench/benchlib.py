@@ -1,7 +1,7 @@
 """What every benchmark shares: a private embedded cluster, Slurm as the peer, statistics, output.
 
 A figure is printed as median with spread and as a ratio to its peer of the same run; --json FILE
-keeps the numbers.
+keeps the numbers. The exit status is 1 when a promised figure was missed.
 """
 import argparse
 import json
@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -45,7 +46,7 @@ class Report:
     """Lines for people, numbers for --json."""
 
     def __init__(self, title, json_file):
-        self.title, self.json_file, self.rows = title, json_file, []
+        self.title, self.json_file, self.rows, self.missed = title, json_file, [], 0
         load = os.getloadavg()[0]
         print(f"# {title} ({os.cpu_count()} cores, load {load:.1f})", flush=True)
 
@@ -68,6 +69,15 @@ class Report:
         print(f"  {name:<58} {value:.2f} {text}", flush=True)
         self.rows.append({"name": name, "value": value, "text": text})
 
+    def bar(self, name, value, at_most=None, at_least=None):
+        """A figure that the project promises: the program ends with status 1 when it is missed."""
+        met = value <= at_most if at_most is not None else value >= at_least
+        self.missed += not met
+        sign, limit = ("<=", at_most) if at_most is not None else (">=", at_least)
+        text = f"{value:.4g} {sign} {limit:g}"
+        print(f"  {name:<58} {text}: {'met' if met else 'MISSED'}", flush=True)
+        self.rows.append({"name": name, "value": value, "bar": f"{sign} {limit:g}", "met": met})
+
     def skip(self, name, why):
         print(f"  {name:<58} skipped: {why}", flush=True)
         self.rows.append({"name": name, "skipped": why})
@@ -77,6 +87,7 @@ class Report:
             pathlib.Path(self.json_file).write_text(
                 json.dumps({"title": self.title, "rows": self.rows}, indent=1)
             )
+        sys.exit(1 if self.missed else 0)
 
 
 class Cluster:

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""The client as a whole process: --help, and a durable submit; peers: /bin/true, sbatch of tuned
-Slurm."""
+"""The client as a whole process: --help, and durable submits with and without a package; peers:
+/bin/true, sbatch of tuned Slurm."""
+import pathlib
 import subprocess
+import tempfile
 import time
 
 import benchlib
@@ -11,6 +13,19 @@ def timed(run):
     begin = time.perf_counter()
     run()
     return (time.perf_counter() - begin) * 1e3
+
+
+def submit_package(cluster, folder, count):
+    """Held jobs of one package, which the first of them uploads."""
+    package = pathlib.Path(folder) / "trainer"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "task.py").write_text("print('ran')\n")
+    config = pathlib.Path(folder) / "held.yaml"
+    config.write_text("trainyard:\n  hold: true\n")
+    words = ["jobs", "submit", "training", "--scale-tier", "BASIC", "--config", str(config)]
+    words += ["--module-name", "trainer.task", "--package-path", str(package)]
+    return [timed(lambda: cluster.run(*words, check=True)) for _ in range(count)]
 
 
 def main():
@@ -26,8 +41,13 @@ def main():
             for _ in range(args.count)
         ]
         report.row("trainyard run -d /bin/true (durable when it ends)", submits)
+        with tempfile.TemporaryDirectory() as folder:
+            packages = submit_package(cluster, folder, args.count)
+        report.row("trainyard jobs submit training --package-path", packages)
         lists = [timed(lambda: cluster.run("jobs", "list", check=True)) for _ in range(args.count)]
         report.row("trainyard jobs list", lists)
+    report.bar("--help, median, ms", benchlib.percentile(helps, 0.5), at_most=10)
+    report.bar("jobs submit, median, ms", benchlib.percentile(packages, 0.5), at_most=25)
     reason = benchlib.Slurm.why_not()
     if reason:
         report.skip("sbatch", reason)

@@ -36,7 +36,9 @@ def main():
             text=True,
             check=True,
         ).stdout
-    report.row("logs -f of a job", [float(line) for line in out.split()])
+    seen = [float(line) for line in out.split()]
+    report.row("logs -f of a job", seen)
+    report.bar("median, ms", benchlib.percentile(seen, 0.5), at_most=30)
     report.close()
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs benchmarks: all, or those named. Each prints a figure with its peer or limit of the same run.
+# Runs benchmarks: all, or those named. Each prints a figure with its peer or limit of the same run. The exit status is 1
+# when one of them missed a figure that the project promises.
 #   bench/run.sh [NAME...] [--json FOLDER]      bench/run.sh --list
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -19,8 +20,10 @@ if [[ ${#names[@]} -eq 0 ]]; then mapfile -t names < <(bash bench/run.sh --list)
 
 bash deploy/build.sh all
 [[ -z "$json" ]] || mkdir -p "$json"
+missed=0
 for name in "${names[@]}"; do
   program=bench/$name.py
   [[ -f $program ]] || { echo "error: no benchmark $name; bench/run.sh --list names them" >&2; exit 2; }
-  python3 "$program" ${json:+--json "$json/$name.json"}
+  python3 "$program" ${json:+--json "$json/$name.json"} || missed=1
 done
+exit "$missed"
