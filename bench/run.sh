@@ -10,7 +10,7 @@ json=""
 while [[ $# -gt 0 ]]; do
   case "$1" in
     --json) json=${2:?folder}; shift ;;
-    --list) for f in bench/*.py; do n=$(basename "$f" .py); [[ $n == benchlib ]] || echo "$n"; done; exit 0 ;;
+    --list) for f in bench/*.py; do n=$(basename "$f" .py); [[ $n == benchlib || $n == table ]] || echo "$n"; done; exit 0 ;;
     -*) echo "usage: bench/run.sh [NAME...] [--json FOLDER] | --list" >&2; exit 2 ;;
     *) names+=("$1") ;;
   esac

@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""Prints the numbers that `bench/run.sh --json FOLDER` left there as Markdown tables.
+Usage: bench/table.py FOLDER"""
+import json
+import pathlib
+import sys
+
+
+def line(row):
+    if "skipped" in row:
+        return f"| {row['name']} | skipped: {row['skipped']} | | | |"
+    if "bar" in row:
+        verdict = "met" if row["met"] else "**missed**"
+        return f"| **{row['name']}** | **{row['value']:.4g}** | | | {row['bar']}: {verdict} |"
+    if "value" in row:
+        return f"| {row['name']} | {row['value']:.4g} {row['text']} | | | |"
+    spread = f"{row['min']:.4g} .. {row['p99']:.4g}"
+    return f"| {row['name']} | {row['median']:.4g} {row['unit']} | {spread} | {row['n']} | |"
+
+
+def main():
+    if len(sys.argv) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    files = sorted(pathlib.Path(sys.argv[1]).glob("*.json"))
+    if not files:
+        print(
+            f"error: no .json in {sys.argv[1]}; bench/run.sh --json {sys.argv[1]} writes them",
+            file=sys.stderr,
+        )
+        return 6
+    for file in files:
+        report = json.loads(file.read_text())
+        print(f"### {report['title']}: `bench/run.sh {file.stem}`")
+        print("| What | Median | Min .. p99 | n | Promised |")
+        print("| --- | --- | --- | --- | --- |")
+        for row in report["rows"]:
+            print(line(row))
+        print()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
