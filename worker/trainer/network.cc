@@ -1,6 +1,8 @@
 // See network.h. The only file that sees libtorch: including it takes a compiler many seconds.
 #include "worker/trainer/network.h"
 
+#include <torch/csrc/autograd/utils/lambda_post_hook.h>
+#include <torch/csrc/autograd/variable.h>
 #include <torch/torch.h>
 
 #include <cstdlib>
@@ -38,6 +40,20 @@ class TorchNetwork : public Network {
     const torch::Tensor loss = Loss(Forward(Inputs(inputs, count)), labels, count);
     (loss * scale).backward();
     return {loss.item<double>(), 0};
+  }
+
+  void OnReady(std::function<void(size_t parameter)> callback) override {
+    on_ready_ = std::move(callback);
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+      // The node that adds to the gradient: behind it the gradient is complete.
+      accumulators_.push_back(torch::autograd::impl::grad_accumulator(tensors_[i]));
+      accumulators_.back()->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
+          [this, i](const torch::autograd::variable_list& outputs,
+                    const torch::autograd::variable_list&) {
+            on_ready_(i);
+            return outputs;
+          }));
+    }
   }
 
   Outcome Evaluate(const float* inputs, const int64_t* labels, size_t count) override {
@@ -84,6 +100,9 @@ class TorchNetwork : public Network {
 
   const Architecture architecture_;
   std::vector<torch::Tensor> tensors_;
+  // Tensors hold them weakly.
+  std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;
+  std::function<void(size_t)> on_ready_;
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "worker/trainer/architecture.h"
@@ -22,6 +23,9 @@ class Network {
   // Adds the gradients of scale * loss_sum to the gradient array. `inputs` holds count x features
   // floats; `count` may be 0.
   virtual Outcome Train(const float* inputs, const int64_t* labels, size_t count, double scale) = 0;
+  // Called in every Train() for each parameter whose gradient is complete, by its number in
+  // ParametersOf(), in the order of the backward pass.
+  virtual void OnReady(std::function<void(size_t parameter)> callback) = 0;
   virtual Outcome Evaluate(const float* inputs, const int64_t* labels, size_t count) = 0;
 };
 

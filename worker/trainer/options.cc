@@ -130,6 +130,25 @@ const Flag kFlags[] = {
      }},
     {"test_fraction", "default 0.2",
      [](absl::string_view v, Options* o) { return SetReal(v, 0, 1, false, &o->test_fraction); }},
+    {"clip_norm", "largest norm of all gradients together, 0 for any; default 0",
+     [](absl::string_view v, Options* o) { return SetReal(v, 0, 1e12, true, &o->clip_norm); }},
+    {"accumulate", "backward passes that share a step's batch, to save memory; default 1",
+     SetInteger<&Options::accumulate, 1, 1 << 16>},
+    {"wire", "gradients travel as float32, float16 or bfloat16; default float32",
+     [](absl::string_view v, Options* o) {
+       return SetChoice(v, {"float32", "float16", "bfloat16"}, &o->wire);
+     }},
+    {"overlap", "reduce during the backward pass: on, off or auto (with spare cores)",
+     [](absl::string_view v, Options* o) {
+       return SetChoice(v, {"auto", "on", "off"}, &o->overlap);
+     }},
+    {"shard_optimizer", "yes: each rank keeps a share of the optimiser's state; default no",
+     [](absl::string_view v, Options* o) {
+       std::string answer;
+       std::string fault = SetChoice(v, {"yes", "no"}, &answer);
+       o->shard_optimizer = answer == "yes";
+       return fault;
+     }},
     {"accuracy", "name of the metric with the validation accuracy; default accuracy",
      SetText<&Options::accuracy>},
     {"checkpoint_every", "epochs between checkpoints, 0 for none; default 5",

@@ -31,6 +31,11 @@ struct Options {
   double test_fraction = 0.2;
   std::string accuracy = "accuracy";  // name of the metric
   int64_t checkpoint_every = 5;
+  double clip_norm = 0;          // 0: any
+  int64_t accumulate = 1;        // passes a step
+  std::string wire = "float32";  // what gradients travel as
+  std::string overlap = "auto";
+  bool shard_optimizer = false;
   std::string job_dir;
   bool help = false;
   // Names given on the command line, for --evaluate: the rest comes from the saved model.

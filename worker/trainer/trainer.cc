@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <numbers>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -91,14 +92,34 @@ absl::Status Trainer::Prepare(const Dataset& data, const Split& split,
   if (absl::Status status = CheckArchitecture(best_.architecture); !status.ok()) return status;
   const uint64_t seed = static_cast<uint64_t>(options_.seed);
   parameters_ = FirstParameters(best_.architecture, seed);
-  auto gradients = communicator_->Allocate((parameters_.size() + 1) * sizeof(float));
-  if (!gradients.ok()) return gradients.status();
-  gradients_ = static_cast<float*>(*gradients);
+  count_ = parameters_.size();
   sampler_ = std::make_unique<training::Sampler>(split_.train.size(),
                                                  static_cast<size_t>(options_.batch_size), seed);
-  optimizer_ =
-      std::make_unique<training::Optimizer>(OptimizerOptionsOf(options_), parameters_.size());
-  network_ = MakeNetwork(best_.architecture, parameters_.data(), gradients_);
+  optimizer_ = std::make_unique<training::ShardedOptimizer>(
+      OptimizerOptionsOf(options_), count_, communicator_, options_.shard_optimizer);
+  parameters_.resize(optimizer_->padded_size());
+  return PrepareGradients(static_cast<int64_t>(std::thread::hardware_concurrency()));
+}
+
+// Overlap pays where a core is free for the thread that reduces.
+absl::Status Trainer::PrepareGradients(int64_t cores) {
+  training::BucketOptions options;
+  options.clip_norm = options_.clip_norm;
+  if (options_.wire == "float16") options.wire = DataType::kFloat16;
+  if (options_.wire == "bfloat16") options.wire = DataType::kBFloat16;
+  const bool spare = communicator_->size() > 1 && cores >= 2 * communicator_->size();
+  options.overlap = options_.overlap == "on" || (options_.overlap == "auto" && spare);
+  std::vector<size_t> sizes;
+  for (const Parameter& parameter : ParametersOf(best_.architecture)) {
+    sizes.push_back(parameter.size);
+  }
+  auto gradients = training::GradientBuckets::Create(communicator_, sizes, 1, options);
+  if (!gradients.ok()) return gradients.status();
+  gradients_ = *std::move(gradients);
+  network_ = MakeNetwork(best_.architecture, parameters_.data(), gradients_->data());
+  if (options.overlap) {
+    network_->OnReady([this](size_t parameter) { gradients_->MarkReady(parameter); });
+  }
   return absl::OkStatus();
 }
 
@@ -135,19 +156,26 @@ absl::StatusOr<bool> Trainer::TrainEpoch() {
 }
 
 absl::Status Trainer::TrainStep(size_t step, const std::vector<size_t>& order) {
+  const auto start = std::chrono::steady_clock::now();
   const Range range = sampler_->Shard(step, communicator_->rank(), communicator_->size());
-  GatherRows(*data_, order, range, &inputs_, &labels_);
-  const size_t count = parameters_.size();
-  std::fill(gradients_, gradients_ + count, 0.0F);
-  gradients_[count] = *stop_ != 0 ? 1.0F : 0.0F;
+  gradients_->Begin();
+  *gradients_->extras() = *stop_ != 0 ? 1.0F : 0.0F;
   const double scale = 1.0 / static_cast<double>(sampler_->BatchSize(step));
-  train_loss_ += network_->Train(inputs_.data(), labels_.data(), range.size(), scale).loss_sum;
-  absl::Status status =
-      communicator_->AllReduce(gradients_, count + 1, DataType::kFloat32, ReduceOp::kSum);
+  const int passes = static_cast<int>(options_.accumulate);
+  for (int pass = 0; pass < passes; ++pass) {
+    Range part = training::ShardOf(range.size(), pass, passes);
+    part = {range.begin + part.begin, range.begin + part.end};
+    GatherRows(*data_, order, part, &inputs_, &labels_);
+    if (pass + 1 == passes) gradients_->BeginLastPass();
+    train_loss_ += network_->Train(inputs_.data(), labels_.data(), part.size(), scale).loss_sum;
+  }
+  absl::Status status = gradients_->Finish();
   if (!status.ok()) return status;
-  optimizer_->Step(LearningRate(), gradients_, parameters_.data());
-  stopping_ = gradients_[count] > 0;
-  return absl::OkStatus();
+  stopping_ = *gradients_->extras() > 0;
+  status = optimizer_->Step(LearningRate(), gradients_->data(), parameters_.data());
+  waited_ += gradients_->waited_seconds();
+  trained_ += SecondsSince(start);
+  return status;
 }
 
 double Trainer::LearningRate() const {
@@ -184,12 +212,18 @@ void Trainer::KeepBest(double accuracy, double loss) {
   best_.epoch = epoch_;
   best_.validation_accuracy = accuracy;
   best_.validation_loss = loss;
-  best_.parameters = parameters_;
+  best_.parameters.assign(parameters_.begin(),
+                          parameters_.begin() + static_cast<ptrdiff_t>(count_));
 }
 
 void Trainer::Report(double train_loss, double loss, double accuracy, double seconds) {
-  absl::PrintF("epoch %d/%d  train_loss %.4f  loss %.4f  accuracy %.4f  %.2f s\n", epoch_,
-               options_.epochs, train_loss, loss, accuracy, seconds);
+  const double samples = static_cast<double>(split_.train.size());
+  absl::PrintF(
+      "epoch %d/%d  train_loss %.4f  loss %.4f  accuracy %.4f  %.2f s  %.0f samples/s"
+      "  %.0f%% in communication\n",
+      epoch_, options_.epochs, train_loss, loss, accuracy, seconds,
+      samples / std::max(trained_, 1e-9), 100 * waited_ / std::max(trained_, 1e-9));
+  waited_ = trained_ = 0;
   std::fflush(stdout);
   Warn(reporter_->Report(
       epoch_, {{options_.accuracy, accuracy}, {"loss", loss}, {"train_loss", train_loss}}));

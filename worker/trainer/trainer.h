@@ -21,9 +21,10 @@
 #include "worker/trainer/saved_model.h"
 #include "worker/training/checkpoint.h"
 #include "worker/training/communicator.h"
-#include "worker/training/optimizer.h"
+#include "worker/training/gradient_buckets.h"
 #include "worker/training/reporter.h"
 #include "worker/training/sampler.h"
+#include "worker/training/sharded_optimizer.h"
 
 namespace trainyard::trainer {
 
@@ -52,6 +53,7 @@ class Trainer {
   bool head() const { return communicator_->rank() == 0; }
   absl::StatusOr<bool> TrainEpoch();  // false: stopped in the middle
   absl::Status TrainStep(size_t step, const std::vector<size_t>& order);
+  absl::Status PrepareGradients(int64_t cores);
   absl::Status EndEpoch(double seconds);
   double LearningRate() const;
   void KeepBest(double accuracy, double loss);
@@ -75,14 +77,19 @@ class Trainer {
   Split split_;
   SavedModel best_;  // epoch 0: none yet
   std::unique_ptr<training::Sampler> sampler_;
-  std::unique_ptr<training::Optimizer> optimizer_;
+  std::unique_ptr<training::ShardedOptimizer> optimizer_;
   std::unique_ptr<Network> network_;
-  std::vector<float> parameters_;
-  float* gradients_ = nullptr;       // one more than parameters: the wish to stop
-  int64_t epoch_ = 0;                // epochs finished
-  size_t step_ = 0;                  // steps done in the epoch under way
-  double train_loss_ = 0;            // of this rank in the epoch under way
-  std::vector<double> rank_losses_;  // of all ranks, while resuming
+  size_t count_ = 0;                                      // parameters
+  std::vector<float> parameters_;                         // padded behind count_
+  std::unique_ptr<training::GradientBuckets> gradients_;  // one extra: the wish to stop
+  int64_t epoch_ = 0;                                     // epochs finished
+  size_t step_ = 0;                                       // steps done in the epoch under way
+  double train_loss_ = 0;                                 // of this rank in the epoch under way
+  double waited_ = 0;                                     // seconds for gradients, likewise
+  double trained_ = 0;                                    // seconds in steps, likewise
+  std::vector<double> rank_losses_;                       // of all ranks, while resuming
+  training::Moments moments_;                             // likewise
+  int64_t optimizer_steps_ = 0;                           // likewise
   int64_t saved_step_ = -1;
   bool stopping_ = false;
   bool warned_ = false;

@@ -65,7 +65,7 @@ absl::StatusOr<CheckpointState> Trainer::State() {
   return CheckpointState{
       {"architecture", best_.architecture.Text()},
       {"optimizer", options_.optimizer},
-      {"optimizer_steps", absl::StrCat(optimizer_->steps)},
+      {"optimizer_steps", absl::StrCat(optimizer_->steps())},
       {"epoch", absl::StrCat(epoch_)},
       {"samples", absl::StrCat(step_ * static_cast<size_t>(options_.batch_size))},
       {"train_losses", absl::StrJoin(texts, " ")},
@@ -76,19 +76,21 @@ absl::StatusOr<CheckpointState> Trainer::State() {
 
 absl::Status Trainer::Save() {
   if (folders_.checkpoints.empty() || options_.checkpoint_every == 0 ||
-      optimizer_->steps == saved_step_) {
+      optimizer_->steps() == saved_step_) {
     return absl::OkStatus();
   }
   auto state = State();
   if (!state.ok()) return state.status();
-  saved_step_ = optimizer_->steps;
+  auto moments = optimizer_->Collect();
+  if (!moments.ok()) return moments.status();
+  saved_step_ = optimizer_->steps();
   if (!head()) return absl::OkStatus();
-  const std::vector<int64_t> shape = {static_cast<int64_t>(parameters_.size())};
+  const std::vector<int64_t> shape = {static_cast<int64_t>(count_)};
   std::vector<TensorView> tensors = {
       {"parameters", DataType::kFloat32, shape, parameters_.data()},
-      {"first_moment", DataType::kFloat32, shape, optimizer_->first.data()}};
-  if (!optimizer_->second.empty()) {
-    tensors.push_back({"second_moment", DataType::kFloat32, shape, optimizer_->second.data()});
+      {"first_moment", DataType::kFloat32, shape, moments->first.data()}};
+  if (optimizer_->has_second()) {
+    tensors.push_back({"second_moment", DataType::kFloat32, shape, moments->second.data()});
   }
   if (best_.epoch > 0) {
     tensors.push_back({"best_parameters", DataType::kFloat32, shape, best_.parameters.data()});
@@ -139,7 +141,7 @@ absl::Status Trainer::Restore(const Checkpoint& checkpoint) {
     return Unusable(checkpoint, "it is of another optimizer or layout");
   }
   const std::pair<const char*, int64_t*> numbers[] = {
-      {"optimizer_steps", &optimizer_->steps}, {"epoch", &epoch_}, {"best_epoch", &best_.epoch}};
+      {"optimizer_steps", &optimizer_steps_}, {"epoch", &epoch_}, {"best_epoch", &best_.epoch}};
   for (const auto& [key, out] : numbers) {
     auto value = Integer(checkpoint, key);
     if (!value.ok()) return value.status();
@@ -154,17 +156,16 @@ absl::Status Trainer::Restore(const Checkpoint& checkpoint) {
   best_.validation_accuracy = *accuracy;
   best_.validation_loss = *loss;
   saved_step_ = checkpoint.step;
-  const size_t count = parameters_.size();
   std::pair<const char*, std::vector<float>*> tensors[] = {
       {"parameters", &parameters_},
-      {"first_moment", &optimizer_->first},
-      {optimizer_->second.empty() ? nullptr : "second_moment", &optimizer_->second},
+      {"first_moment", &moments_.first},
+      {optimizer_->has_second() ? "second_moment" : nullptr, &moments_.second},
       {best_.epoch == 0 ? nullptr : "best_parameters", &best_.parameters}};
   for (auto& [name, out] : tensors) {
     if (name == nullptr) continue;
-    auto values = checkpoint.shards[0].Floats(name, count);
+    auto values = checkpoint.shards[0].Floats(name, count_);
     if (!values.ok()) return Unusable(checkpoint, values.status().message());
-    out->resize(count);
+    out->resize(std::max(count_, out->size()));
     std::copy(values->begin(), values->end(), out->begin());  // the network keeps the address
   }
   return RestoreLosses(checkpoint);
@@ -187,7 +188,7 @@ absl::Status Trainer::RestoreLosses(const Checkpoint& checkpoint) {
 }
 
 absl::Status Trainer::ShareState() {
-  int64_t integers[] = {optimizer_->steps, epoch_, static_cast<int64_t>(step_), best_.epoch,
+  int64_t integers[] = {optimizer_steps_, epoch_, static_cast<int64_t>(step_), best_.epoch,
                         saved_step_};
   double reals[] = {best_.validation_accuracy, best_.validation_loss};
   rank_losses_.resize(static_cast<size_t>(communicator_->size()));
@@ -198,7 +199,7 @@ absl::Status Trainer::ShareState() {
   if (status.ok()) status = share(reals, std::size(reals), DataType::kFloat64);
   if (status.ok()) status = share(rank_losses_.data(), rank_losses_.size(), DataType::kFloat64);
   if (!status.ok()) return status;
-  optimizer_->steps = integers[0];
+  optimizer_steps_ = integers[0];
   epoch_ = integers[1];
   step_ = static_cast<size_t>(integers[2]);
   best_.epoch = integers[3];
@@ -206,12 +207,17 @@ absl::Status Trainer::ShareState() {
   best_.validation_accuracy = reals[0];
   best_.validation_loss = reals[1];
   train_loss_ = rank_losses_[static_cast<size_t>(communicator_->rank())];
-  if (best_.epoch > 0) best_.parameters.resize(parameters_.size());
+  moments_.first.resize(count_);
+  if (optimizer_->has_second()) moments_.second.resize(count_);
+  if (best_.epoch > 0) best_.parameters.resize(count_);
   for (std::vector<float>* values :
-       {&parameters_, &optimizer_->first, &optimizer_->second, &best_.parameters}) {
+       {&parameters_, &moments_.first, &moments_.second, &best_.parameters}) {
     status = share(values->data(), values->size(), DataType::kFloat32);
     if (!status.ok()) return status;
   }
+  status = optimizer_->Restore(optimizer_steps_, moments_);
+  if (!status.ok()) return status;
+  moments_ = {};
   if (head()) absl::PrintF("resumed from %s\n", training::CheckpointName(saved_step_));
   return absl::OkStatus();
 }

@@ -52,7 +52,8 @@ class Communicator {
   // `send` holds size() * count elements; rank r receives the reduction of block r.
   virtual absl::Status ReduceScatter(const void* send, void* receive, size_t count, DataType type,
                                      ReduceOp op) = 0;
-  // `receive` holds size() * count elements, block r from rank r. Buffers must not overlap.
+  // `receive` holds size() * count elements, block r from rank r. Buffers do not overlap, or `send`
+  // is this rank's block of `receive`.
   virtual absl::Status AllGather(const void* send, void* receive, size_t count, DataType type) = 0;
   virtual absl::Status Broadcast(void* data, size_t count, DataType type, int root) = 0;
   virtual absl::Status Barrier() = 0;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <ctime>
 
@@ -50,11 +51,6 @@ int64_t Nanoseconds() {
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-int CoreCount() {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 const char* NameOf(Collective collective) {
   switch (collective) {
     case Collective::kAllReduce:
@@ -90,18 +86,52 @@ std::string Describe(const Call& call) {
   return text;
 }
 
-size_t GangSync::BytesFor(int size) { return static_cast<size_t>(size) * sizeof(Seat); }
+size_t GangSync::BytesFor(int size) {
+  return sizeof(Cores) + static_cast<size_t>(size) * sizeof(Seat);
+}
 
 GangSync::GangSync(SharedRegion* region, int rank, int size)
     : region_(region),
       rank_(rank),
       size_(size),
-      seats_(reinterpret_cast<Seat*>(region->base())),
-      spin_max_(size > CoreCount() ? kSpinCrowded : kSpinMax),
-      spin_(spin_max_) {}
+      cores_(reinterpret_cast<Cores*>(region->base())),
+      seats_(reinterpret_cast<Seat*>(region->base() + sizeof(Cores))) {
+  SetSpin();
+  cpu_set_t mine;
+  if (sched_getaffinity(0, sizeof(mine), &mine) != 0) return;
+  for (size_t core = 0; core < kCoresMax; ++core) {
+    if (!CPU_ISSET(core, &mine)) continue;
+    cores_->mask[core / 64].fetch_or(uint64_t{1} << core % 64, std::memory_order_relaxed);
+  }
+}
+
+// Launchers may bind each rank to a core of its own: all ranks' cores together count.
+int GangSync::CoreCount() const {
+  int count = 0;
+  for (const auto& mask : cores_->mask) {
+    count += std::popcount(mask.load(std::memory_order_relaxed));
+  }
+  return count;
+}
+
+void GangSync::SetSpin() {
+  // Before the first meeting not all ranks have said what they may run on.
+  const int threads = background_ ? 2 * size_ : size_;
+  const bool crowded = core_count_ > 0 && threads > core_count_;
+  spin_max_ = crowded ? kSpinCrowded : kSpinMax;
+  spin_ = std::clamp(spin_, std::min(kSpinMin, spin_max_), spin_max_);
+}
+
+void GangSync::set_background(bool background) {
+  background_ = background;
+  SetSpin();
+}
 
 absl::Status GangSync::Meet(const Call& call) {
-  ++meetings_;
+  if (++meetings_ == 2) {
+    core_count_ = CoreCount();
+    SetSpin();
+  }
   Seat& mine = seats_[rank_];
   mine.calls[meetings_ % 2] = call;
   // Sequentially consistent, as is the sleeper's side: either we see it or it sees us.

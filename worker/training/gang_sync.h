@@ -48,6 +48,9 @@ class GangSync {
 
   GangSync(SharedRegion* region, int rank, int size);
 
+  // A thread beside the one that computes waits without burning a core that others need.
+  void set_background(bool background);
+
   // UNAVAILABLE naming a rank that has ended; FAILED_PRECONDITION naming a rank in another call.
   absl::Status Meet(const Call& call);
 
@@ -59,6 +62,14 @@ class GangSync {
     Call calls[2];                   // of the last two meetings
   };
 
+  // Of all ranks together.
+  static constexpr size_t kCoresMax = 1024;
+  struct alignas(128) Cores {
+    std::atomic<uint64_t> mask[kCoresMax / 64];
+  };
+
+  int CoreCount() const;
+  void SetSpin();
   absl::Status WaitFor(const Seat& seat, int rank, const Call& call);
   bool Spin(const Seat& seat);
   absl::Status Sleep(const Seat& seat, int rank, const Call& call);
@@ -68,10 +79,13 @@ class GangSync {
   SharedRegion* const region_;
   const int rank_;
   const int size_;
+  Cores* const cores_;
   Seat* const seats_;
   uint32_t meetings_ = 0;
-  const int64_t spin_max_;  // nanoseconds
-  int64_t spin_;            // how long the next wait spins
+  int core_count_ = 0;  // 0: not known yet
+  bool background_ = false;
+  int64_t spin_max_ = 0;  // nanoseconds
+  int64_t spin_ = 0;      // how long the next wait spins
 };
 
 }  // namespace trainyard::training

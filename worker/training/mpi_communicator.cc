@@ -7,11 +7,11 @@
 #include <cstdlib>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
 #include "worker/training/aligned_memory.h"
+#include "worker/training/async_queue.h"
 #include "worker/training/reduce.h"
 
 namespace trainyard::training {
@@ -55,32 +55,11 @@ struct Types16 {
   }
 };
 
-class MpiPending : public Pending {
- public:
-  MpiPending(void* data, size_t count, DataType type, ReduceOp op, int size)
-      : data_(data), count_(count), type_(type), op_(op), size_(size) {}
-  absl::Status Wait() override {
-    const int code =
-        MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE);
-    if (absl::Status status = StatusOf(code, "all-reduce"); !status.ok()) return status;
-    Finish(data_, count_, type_, op_, size_);
-    return absl::OkStatus();
-  }
-  std::vector<MPI_Request>& requests() { return requests_; }
-
- private:
-  void* const data_;
-  const size_t count_;
-  const DataType type_;
-  const ReduceOp op_;
-  const int size_;
-  std::vector<MPI_Request> requests_;
-};
-
 class MpiCommunicator : public Communicator {
  public:
   MpiCommunicator(int rank, int size) : rank_(rank), size_(size) { types16_.Create(); }
   ~MpiCommunicator() override {
+    queue_.Drain();
     types16_.Free();
     MPI_Finalize();
   }
@@ -89,6 +68,11 @@ class MpiCommunicator : public Communicator {
   std::string name() const override { return "mpi"; }
 
   absl::Status AllReduce(void* data, size_t count, DataType type, ReduceOp op) override {
+    queue_.Drain();
+    return Reduce(data, count, type, op);
+  }
+
+  absl::Status Reduce(void* data, size_t count, DataType type, ReduceOp op) {
     char* bytes = static_cast<char*>(data);
     for (size_t done = 0; done < count; done += kCountMax) {
       const size_t part = std::min(kCountMax, count - done);
@@ -101,22 +85,15 @@ class MpiCommunicator : public Communicator {
     return absl::OkStatus();
   }
 
+  // MPI moves data only inside its calls, so a thread of its own stays in one.
   absl::StatusOr<std::unique_ptr<Pending>> StartAllReduce(void* data, size_t count, DataType type,
                                                           ReduceOp op) override {
-    auto pending = std::make_unique<MpiPending>(data, count, type, op, size_);
-    char* bytes = static_cast<char*>(data);
-    for (size_t done = 0; done < count; done += kCountMax) {
-      const size_t part = std::min(kCountMax, count - done);
-      const int code = MPI_Iallreduce(MPI_IN_PLACE, bytes + done * SizeOf(type),
-                                      static_cast<int>(part), MpiType(type), MpiOp(type, op),
-                                      MPI_COMM_WORLD, &pending->requests().emplace_back());
-      if (code != MPI_SUCCESS) return StatusOf(code, "all-reduce");
-    }
-    return pending;
+    return queue_.Start([=, this] { return Reduce(data, count, type, op); });
   }
 
   absl::Status ReduceScatter(const void* send, void* receive, size_t count, DataType type,
                              ReduceOp op) override {
+    queue_.Drain();
     if (count > kCountMax) return TooLarge(count);
     const int code = MPI_Reduce_scatter_block(send, receive, static_cast<int>(count), MpiType(type),
                                               MpiOp(type, op), MPI_COMM_WORLD);
@@ -126,13 +103,18 @@ class MpiCommunicator : public Communicator {
   }
 
   absl::Status AllGather(const void* send, void* receive, size_t count, DataType type) override {
+    queue_.Drain();
     if (count > kCountMax) return TooLarge(count);
+    const char* const own =
+        static_cast<const char*>(receive) + static_cast<size_t>(rank_) * count * SizeOf(type);
+    if (send == own) send = MPI_IN_PLACE;
     return StatusOf(MPI_Allgather(send, static_cast<int>(count), MpiType(type), receive,
                                   static_cast<int>(count), MpiType(type), MPI_COMM_WORLD),
                     "all-gather");
   }
 
   absl::Status Broadcast(void* data, size_t count, DataType type, int root) override {
+    queue_.Drain();
     char* bytes = static_cast<char*>(data);
     for (size_t done = 0; done < count; done += kCountMax) {
       const int code = MPI_Bcast(bytes + done * SizeOf(type),
@@ -143,7 +125,10 @@ class MpiCommunicator : public Communicator {
     return absl::OkStatus();
   }
 
-  absl::Status Barrier() override { return StatusOf(MPI_Barrier(MPI_COMM_WORLD), "barrier"); }
+  absl::Status Barrier() override {
+    queue_.Drain();
+    return StatusOf(MPI_Barrier(MPI_COMM_WORLD), "barrier");
+  }
 
   absl::StatusOr<void*> Allocate(size_t bytes) override { return memory_.Allocate(bytes); }
 
@@ -182,6 +167,7 @@ class MpiCommunicator : public Communicator {
   const int size_;
   Types16 types16_;
   AlignedMemory memory_;
+  AsyncQueue queue_;  // last: its thread uses all of the above
 };
 
 }  // namespace

@@ -1,6 +1,10 @@
 // See reduce.h.
 #include "worker/training/reduce.h"
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -54,6 +58,56 @@ TRAINYARD_WIDE void AddFloats(float* to, const float* a, const float* b, size_t 
 TRAINYARD_WIDE void AddFloatsTwice(float* to, float* also, size_t count) {
 #pragma GCC ivdep
   for (size_t i = 0; i < count; ++i) to[i] = also[i] = to[i] + also[i];
+}
+
+// Halves by the processor's own conversion where it has one (all x86-64 since 2013).
+#if defined(__x86_64__) && defined(__GNUC__)
+#define TRAINYARD_F16C __attribute__((target("avx,f16c")))
+TRAINYARD_F16C void NarrowHalves8(const float* from, uint16_t* to, size_t count) {
+  for (size_t i = 0; i < count; i += 8) {
+    const __m128i halves =
+        _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), halves);
+  }
+}
+TRAINYARD_F16C void WidenHalves8(const uint16_t* from, float* to, size_t count) {
+  for (size_t i = 0; i < count; i += 8) {
+    _mm256_storeu_ps(to + i,
+                     _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
+  }
+}
+bool HasHalves() {
+  static const bool has = __builtin_cpu_supports("avx") && __builtin_cpu_supports("f16c");
+  return has;
+}
+#else
+void NarrowHalves8(const float*, uint16_t*, size_t) {}
+void WidenHalves8(const uint16_t*, float*, size_t) {}
+bool HasHalves() { return false; }
+#endif
+
+void NarrowHalves(const float* from, uint16_t* to, size_t count) {
+  const size_t whole = HasHalves() ? count / 8 * 8 : 0;
+  NarrowHalves8(from, to, whole);
+  for (size_t i = whole; i < count; ++i) to[i] = HalfOfFloat(from[i]);
+}
+
+void WidenHalves(const uint16_t* from, float* to, size_t count) {
+  const size_t whole = HasHalves() ? count / 8 * 8 : 0;
+  WidenHalves8(from, to, whole);
+  for (size_t i = whole; i < count; ++i) to[i] = FloatOfHalf(from[i]);
+}
+
+void AddHalves(uint16_t* to, const uint16_t* a, const uint16_t* b, size_t count) {
+  constexpr size_t kBlock = 512;
+  float x[kBlock], y[kBlock];
+  for (size_t i = 0; i < count; i += kBlock) {
+    const size_t part = std::min(kBlock, count - i);
+    WidenHalves(a + i, x, part);
+    WidenHalves(b + i, y, part);
+    AddFloats(x, x, y, part);
+    NarrowHalves(x, to + i, part);
+  }
 }
 
 template <typename Kind>
@@ -110,6 +164,10 @@ void Combine(void* to, const void* a, const void* b, size_t count, DataType type
     case DataType::kFloat64:
       return CombineAs<Plain<double>>(to, a, b, count, op);
     case DataType::kFloat16:
+      if (op == ReduceOp::kSum || op == ReduceOp::kMean) {
+        return AddHalves(static_cast<uint16_t*>(to), static_cast<const uint16_t*>(a),
+                         static_cast<const uint16_t*>(b), count);
+      }
       return CombineAs<Half>(to, a, b, count, op);
     case DataType::kBFloat16:
       return CombineAs<Brain>(to, a, b, count, op);
@@ -149,6 +207,18 @@ void Finish(void* data, size_t count, DataType type, ReduceOp op, int divisor) {
     case DataType::kInt64:
       return DivideAs<Plain<int64_t>>(data, count, divisor);
   }
+}
+
+void Narrow(const float* from, void* to, size_t count, DataType type) {
+  uint16_t* const out = static_cast<uint16_t*>(to);
+  if (type == DataType::kFloat16) return NarrowHalves(from, out, count);
+  for (size_t i = 0; i < count; ++i) out[i] = BrainOfFloat(from[i]);
+}
+
+void Widen(const void* from, float* to, size_t count, DataType type) {
+  const uint16_t* const in = static_cast<const uint16_t*>(from);
+  if (type == DataType::kFloat16) return WidenHalves(in, to, count);
+  for (size_t i = 0; i < count; ++i) to[i] = FloatOfBrain(in[i]);
 }
 
 float FloatOfHalf(uint16_t half) {

@@ -22,6 +22,10 @@ void CombineIntoBoth(void* a, void* b, size_t count, DataType type, ReduceOp op)
 // The second half of kMean: data[i] /= divisor. Other operators leave the data.
 void Finish(void* data, size_t count, DataType type, ReduceOp op, int divisor);
 
+// `type` is kFloat16 or kBFloat16: rounds floats to it, and back.
+void Narrow(const float* from, void* to, size_t count, DataType type);
+void Widen(const void* from, float* to, size_t count, DataType type);
+
 // IEEE half precision and bfloat16; rounds to nearest, ties to even; keeps NaN and infinities.
 float FloatOfHalf(uint16_t half);
 uint16_t HalfOfFloat(float value);

@@ -68,7 +68,12 @@ class SharedCommunicator : public Communicator {
   absl::StatusOr<std::unique_ptr<Pending>> StartAllReduce(void* data, size_t count, DataType type,
                                                           ReduceOp op) override {
     started_ = true;
-    return queue_.Start([=, this] { return Reduce(data, count, type, op); });
+    return queue_.Start([=, this] {
+      sync_.set_background(true);
+      absl::Status status = Reduce(data, count, type, op);
+      sync_.set_background(false);
+      return status;
+    });
   }
 
   absl::Status ReduceScatter(const void* send, void* receive, size_t count, DataType type,
@@ -400,6 +405,10 @@ absl::StatusOr<std::vector<std::unique_ptr<Communicator>>> CreateSharedCommunica
   if (!region.ok()) return region.status();
   const std::shared_ptr<SharedRegion> shared = *std::move(region);
   std::vector<std::unique_ptr<Communicator>> ranks;
+  if (size == 1) {
+    ranks.push_back(CreateSingleCommunicator());
+    return ranks;
+  }
   for (int rank = 0; rank < size; ++rank) {
     ranks.push_back(std::make_unique<SharedCommunicator>(shared, rank, size));
   }

@@ -18,7 +18,7 @@ namespace trainyard::training {
 // For ranks that are processes of one node. UNAVAILABLE when they do not find each other.
 absl::StatusOr<std::unique_ptr<Communicator>> CreateSharedCommunicator(const RankContext& context);
 
-// For threads of one process as ranks, one communicator each.
+// For threads of one process as ranks, one communicator each; size 1: the single one.
 absl::StatusOr<std::vector<std::unique_ptr<Communicator>>> CreateSharedCommunicators(int size);
 
 }  // namespace trainyard::training

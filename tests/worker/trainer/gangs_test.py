@@ -86,12 +86,38 @@ class Gangs(unittest.TestCase):
             self.assertLess(curves[1][-1]["train_loss"], 0.9 * curves[1][0]["train_loss"],
                     f"{model} learns nothing")
 
+    def test_buckets_change_no_result(self):
+        """Overlap, accumulation, clipping and shared-out optimisers against one plain rank."""
+        common = [self.data, "--model=cnn", "--hidden=16", "--batch_size=30", "--epochs=3",
+                  "--clip_norm=0.5", "--learning_rate=0.01"]
+        for optimizer in ("sgd", "adamw"):
+            arguments = [*common, f"--optimizer={optimizer}"]
+            train(1, *arguments, f"--job-dir={self.folder / optimizer}")
+            one = history(self.folder / optimizer)
+            for number, more in enumerate((
+                    ["--overlap=on"], ["--overlap=on", "--accumulate=3"],
+                    ["--accumulate=40", "--shard_optimizer=yes"],
+                    ["--overlap=on", "--shard_optimizer=yes", "--wire=bfloat16"])):
+                out = self.folder / f"{optimizer}-{number}"
+                train(3, *arguments, *more, f"--job-dir={out}")
+                share = 2e-2 if "--wire=bfloat16" in more else 2e-3
+                for a, b in zip(one, history(out)):
+                    self.assertAlmostEqual(a["train_loss"], b["train_loss"],
+                                           delta=share * a["train_loss"], msg=f"{more}")
+            out = self.folder / f"{optimizer}-unclipped"
+            train(1, *[a for a in arguments if "clip" not in a], f"--job-dir={out}")
+            if optimizer == "sgd":  # Adam's steps hardly depend on the gradients' size
+                self.assertNotAlmostEqual(one[-1]["train_loss"], history(out)[-1]["train_loss"],
+                                          places=6)
+
     def test_resumed_run_goes_on_bit_for_bit(self):
-        for optimizer in ("sgd", "adam"):
+        for optimizer, share in (("sgd", "no"), ("adam", "no"), ("adam", "yes")):
             arguments = [self.data, "--hidden=16", f"--optimizer={optimizer}",
+                    f"--shard_optimizer={share}",
                     "--learning_rate=0.02",
                          "--schedule=cosine", "--epochs=6", "--batch_size=30"]
-            whole, part = self.folder / f"whole-{optimizer}", self.folder / f"part-{optimizer}"
+            whole, part = (self.folder / f"{name}-{optimizer}-{share}"
+                           for name in ("whole", "part"))
             train(2, *arguments, "--checkpoint_every=6", f"--job-dir={whole}")
             train(2, *arguments, "--checkpoint_every=2", f"--job-dir={part}")
             # As if it had been killed after the checkpoint of epoch 4 (7 steps an epoch).

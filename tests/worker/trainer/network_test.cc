@@ -1,6 +1,7 @@
 // Gradients of every model against differences of its loss, and that they are added in place.
 #include "worker/trainer/network.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -73,6 +74,36 @@ TEST(NetworkTest, GradientsAddUpOverShardsAndScale) {
     EXPECT_NEAR(sum, loss, 1e-5 * std::abs(loss));
     for (size_t i = 0; i < size; ++i) EXPECT_NEAR(parts[i], whole[i], 1e-4) << i;
   }
+}
+
+TEST(NetworkTest, SaysWhichGradientsAreReadyFromTheBack) {
+  const Architecture architecture = {"mlp", 6, 3, {5, 4}, 0};
+  const size_t size = ParameterCount(architecture);
+  std::vector<float> parameters = FirstParameters(architecture, 5), gradients(size, 0.0F);
+  const auto network = MakeNetwork(architecture, parameters.data(), gradients.data());
+  const std::vector<Parameter> all = ParametersOf(architecture);
+  std::vector<size_t> ready;
+  bool complete = true;
+  network->OnReady([&](size_t parameter) {
+    ready.push_back(parameter);
+    float sum = 0;
+    for (size_t i = 0; i < all[parameter].size; ++i) {
+      sum += std::abs(gradients[all[parameter].offset + i]);
+    }
+    complete = complete && sum > 0;
+  });
+  const std::vector<float> inputs(12, 0.5F);
+  const std::vector<int64_t> labels = {0, 2};
+  for (int step = 0; step < 2; ++step) {
+    ready.clear();
+    network->Train(inputs.data(), labels.data(), 2, 1.0);
+    ASSERT_EQ(ready.size(), all.size());
+    EXPECT_GE(ready.front(), all.size() - 2);  // the last layer's weights or biases
+    EXPECT_LT(ready.back(), 2u);
+    std::sort(ready.begin(), ready.end());
+    for (size_t i = 0; i < ready.size(); ++i) EXPECT_EQ(ready[i], i);
+  }
+  EXPECT_TRUE(complete);
 }
 
 }  // namespace

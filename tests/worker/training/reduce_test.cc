@@ -98,5 +98,27 @@ TEST(ReduceTest, SixteenBitSumsAreRoundedOnce) {
   }
 }
 
+// Whole arrays take vector instructions where there are some: the same numbers as one by one.
+TEST(ReduceTest, NarrowingArraysIsNarrowingElements) {
+  std::vector<float> values(1003);
+  Random random(3);
+  for (float& value : values) value = static_cast<float>(random.Normal() * 1e4);
+  values[5] = std::numeric_limits<float>::infinity();
+  values[6] = 1e-7F;
+  values[7] = -0.0F;
+  values[8] = 70000;
+  for (const DataType type : {DataType::kFloat16, DataType::kBFloat16}) {
+    std::vector<uint16_t> narrow(values.size());
+    std::vector<float> wide(values.size());
+    Narrow(values.data(), narrow.data(), values.size(), type);
+    Widen(narrow.data(), wide.data(), values.size(), type);
+    for (size_t i = 0; i < values.size(); ++i) {
+      const bool half = type == DataType::kFloat16;
+      EXPECT_EQ(narrow[i], half ? HalfOfFloat(values[i]) : BrainOfFloat(values[i])) << values[i];
+      EXPECT_EQ(wide[i], half ? FloatOfHalf(narrow[i]) : FloatOfBrain(narrow[i])) << values[i];
+    }
+  }
+}
+
 }  // namespace
 }  // namespace trainyard::training
