@@ -18,19 +18,23 @@ namespace {
 
 using Metrics = std::map<std::string, double>;
 
-// The last value of every metric the trial reported, also of those that are no objective.
-absl::StatusOr<Metrics> LastMetrics(client::Client* client, const v1::Job& job,
-                                    const v1::Trial& trial) {
+// The value of every metric at the step of the measurement that the trial is judged by; the last
+// value of those that were not reported there.
+absl::StatusOr<Metrics> MetricsOf(client::Client* client, const v1::Job& job,
+                                  const v1::Trial& trial) {
   v1::ListMetricsRequest request;
   request.set_name(job.name());
   request.set_trial(trial.id());
   const absl::StatusOr<v1::ListMetricsResponse> response = client->ListMetrics(request);
   if (!response.ok()) return response.status();
+  const int64_t chosen = trial.final_measurement().step();
   std::map<std::string, int64_t> steps;
   Metrics metrics;
   for (const v1::MetricPoint& point : response->points()) {
     const auto known = steps.find(point.name());
-    if (known != steps.end() && known->second > point.step()) continue;
+    const bool later = known != steps.end() && known->second > point.step();
+    const bool decided = known != steps.end() && known->second == chosen;
+    if ((later || decided) && point.step() != chosen) continue;
     steps[point.name()] = point.step();
     metrics[point.name()] = point.value();
   }
@@ -41,7 +45,9 @@ absl::StatusOr<Metrics> LastMetrics(client::Client* client, const v1::Job& job,
 }
 
 std::string Text(const v1::Trial& trial, const Metrics& metrics) {
-  std::string out = absl::StrCat("trial:  ", trial.id(), "\nparameters:\n");
+  std::string out = absl::StrCat("trial:  ", trial.id(), "\n");
+  if (!StepText(trial).empty()) absl::StrAppend(&out, "step:   ", StepText(trial), "\n");
+  absl::StrAppend(&out, "parameters:\n");
   for (const v1::ParameterValue& value : trial.parameters()) {
     absl::StrAppendFormat(&out, "  %-20s %s\n", value.parameter_id(), ValueText(value));
   }
@@ -96,7 +102,7 @@ absl::Status Best(Context* context, const Arguments& arguments) {
                      absl::StrCat(*name, " has no finished trial yet"),
                      absl::StrCat("see how far it is: trainyard trials ", arguments.Word(0)));
   }
-  const absl::StatusOr<Metrics> metrics = LastMetrics(*client, *job, best->trials(0));
+  const absl::StatusOr<Metrics> metrics = MetricsOf(*client, *job, best->trials(0));
   if (!metrics.ok()) return metrics.status();
   Print(context, best->trials(0), *metrics, job->spec().study_spec());
   return absl::OkStatus();
@@ -111,7 +117,9 @@ Command BestCommand() {
   command.examples = {"trainyard best digits", "trainyard best digits -o json"};
   command.positionals = {{.name = "JOB", .complete = Complete::kJob}};
   command.run = Best;
-  command.notes = {"With -o json the trial, and in lastMetrics every metric that it reported."};
+  command.notes = {
+      "Metrics are those of the step that the trial is judged by (its last, or its best with",
+      "measurementSelectionType: BEST_MEASUREMENT); -o json has them in lastMetrics."};
   command.prints = true;
   return command;
 }

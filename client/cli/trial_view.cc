@@ -59,10 +59,6 @@ std::string TimeOfTrial(const v1::Trial& trial) {
   return ShortDuration(TimeOf(trial.end_time()) - TimeOf(trial.start_time()));
 }
 
-int64_t StepOf(const v1::Trial& trial) {
-  return std::max(trial.last_step(), trial.final_measurement().step());
-}
-
 std::optional<double> MetricIn(const v1::Measurement& measurement, const std::string& metric) {
   for (const v1::MetricValue& value : measurement.metrics()) {
     if (value.metric_id() == metric) return value.value();
@@ -80,6 +76,14 @@ std::string Text(const v1::ParameterValue& value, int digits, bool exact) {
 }
 
 }  // namespace
+
+std::string StepText(const v1::Trial& trial) {
+  const int64_t judged = trial.final_measurement().step();
+  const int64_t last = std::max(trial.last_step(), judged);
+  if (last <= 0) return "";
+  if (judged <= 0 || judged == last) return absl::StrCat(last);
+  return absl::StrCat(judged, " of ", last);
+}
 
 std::string StudyOf(const v1::Job& job) {
   if (!job.study().empty()) {
@@ -194,9 +198,10 @@ Table TrialTable(const std::vector<v1::Trial>& trials, const v1::StudySpec& spec
   table.right = {true, false, true, true};
   for (const v1::Trial& trial : trials) {
     const std::optional<double> value = MetricOf(trial, objective);
+    const int64_t judged = trial.final_measurement().step();
     std::vector<std::string> row = {absl::StrCat(trial.id()), StateText(trial),
                                     value.has_value() ? Text(*value, 6, exact) : "",
-                                    StepOf(trial) > 0 ? absl::StrCat(StepOf(trial)) : ""};
+                                    exact && judged > 0 ? absl::StrCat(judged) : StepText(trial)};
     for (const std::string& name : names) {
       std::string text;
       for (const v1::ParameterValue& parameter : trial.parameters()) {

@@ -36,6 +36,9 @@ std::string ParametersText(const v1::Trial& trial, bool exact = true);
 std::optional<double> MetricOf(const v1::Trial& trial, const std::string& metric);
 // The study's first metric, "" when it has none.
 std::string ObjectiveOf(const v1::StudySpec& spec);
+// The step of the measurement that the trial is judged by, and how far it went: "16 of 30", "30";
+// "" when neither is known.
+std::string StepText(const v1::Trial& trial);
 // TRIAL_SUCCEEDED reads SUCCEEDED.
 std::string StateText(const v1::Trial& trial);
 // The best finished trial by the first metric; null when none has it. Ties: the first.

@@ -43,7 +43,8 @@ class CommandsTest : public testing::Test {
   void PutThree() {
     for (const char* id : {"a", "b", "c"}) server_.PutJob(Job(id, v1::RUNNING));
   }
-  void PutTuningJob() {
+  // Trials are judged by the measurement of `step`, and went to step 20; 0: none is known.
+  void PutTuningJob(int64_t step = 0) {
     v1::Job job = Job("digits", v1::RUNNING);
     v1::StudySpec* spec = job.mutable_spec()->mutable_study_spec();
     spec->add_metrics()->set_metric_id("accuracy");
@@ -63,6 +64,8 @@ class CommandsTest : public testing::Test {
       v1::MetricValue* metric = trial.mutable_final_measurement()->add_metrics();
       metric->set_metric_id("accuracy");
       metric->set_value(i == 2 ? 0.97 : 0.5);
+      trial.mutable_final_measurement()->set_step(step);
+      trial.set_last_step(step > 0 ? 20 : 0);
       trials.push_back(trial);
     }
     server_.PutStudy(study, trials);
@@ -224,6 +227,24 @@ TEST_F(CommandsTest, CancelUpdateWhyDrain) {
             "gpu_1  READY  2.5/8  0B/16.0G  -        0     \n");
   EXPECT_EQ(Run({"drain", "gpu_1", "--reason", "disk"}).out, "gpu_1: DRAINING\n");
   EXPECT_EQ(Run({"drain", "gpu_1", "--undo"}).out, "gpu_1: READY\n");
+}
+
+TEST_F(CommandsTest, BestShowsTheMetricsOfTheStepThatCounts) {
+  PutTuningJob(/*step=*/10);
+  std::vector<v1::MetricPoint> points;
+  for (int64_t step : {5, 10, 20}) {
+    points.emplace_back();
+    points.back().set_name("other");
+    points.back().set_trial(2);
+    points.back().set_step(step);
+    points.back().set_value(static_cast<double>(100 + step));
+  }
+  server_.PutMetrics(points);
+  EXPECT_EQ(Run({"best", "digits"}).out,
+            "trial:  2\nstep:   10 of 20\nparameters:\n  lr                   0.25\nmetrics:\n"
+            "  accuracy             0.97\n  other                110\n");
+  EXPECT_THAT(Run({"trials", "digits"}).out, HasSubstr("10 of 20"));
+  EXPECT_THAT(Run({"trials", "digits", "-o", "csv"}).out, HasSubstr(",10,"));
 }
 
 TEST_F(CommandsTest, TrialsAndBestOfATuningJob) {
