@@ -10,6 +10,7 @@ build=(
   libopenmpi-dev openmpi-bin libsqlite3-dev libyaml-cpp-dev libcli11-dev libboost-dev libssl-dev nlohmann-json3-dev
   libarchive-dev zlib1g-dev libeigen3-dev libtorch-dev libopenblas0 libopenblas-dev
   libgtest-dev libgmock-dev libbenchmark-dev
+  zsh fish  # whose completion the tests try
 )
 run=(openmpi-bin python3 python3-sklearn python3-numpy procps)
 

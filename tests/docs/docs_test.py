@@ -4,9 +4,11 @@
 A fenced block says in its info string how it is checked:
   console            lines that begin with "$ " are run in order; others are sample output
   console fails=N    the block's last command must end with exit status N
-  sh by=PATH         run by that test; the file must exist
+  sh by=PATH         run by that script, which holds every command of the block, and which another
+                     script or a CMakeLists.txt of the tests runs
 Blocks of any other language are data (yaml, json, text, python ...). A plain "sh" or "bash"
-block is a fault.
+block is a fault, and so is a command in an indented block: nothing runs it. Every relative link
+leads to a file, and to a heading of it when it names one.
 Usage: docs_test.py BUILD_FOLDER [FILE...]
 """
 import os
@@ -37,6 +39,84 @@ def blocks(path):
             info = None
         elif info is not None:
             body.append(line)
+
+
+# What a command line of ours begins with.
+PROGRAM = re.compile(
+    r"^\s*(?:\$ )?(?:[A-Z_]+=\S+ )*(?:trainyard|trainyard-[a-z]+|mpirun|bash|python3|cmake|ninja"
+    r"|ctest|source|build/\S+|(?:\./)?(?:deploy|bench|tests)/\S+)(?:\s|$)"
+)
+
+
+def indented_commands(path):
+    """(line number, text) of commands in indented blocks, which no test runs."""
+    fenced, before = False, ""
+    in_block = False
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if re.match(r"^\s*```", line):
+            fenced = not fenced
+        opens = line.startswith(("    ", "\t")) and not before.strip()
+        heads = before.startswith("#") and line.startswith("    ")
+        in_block = not fenced and line.startswith(("    ", "\t")) and (in_block or opens or heads)
+        if in_block and PROGRAM.match(line):
+            yield number, line.strip()
+        before = line
+
+
+def anchor_of(heading):
+    """A heading's name in a link, as GitHub makes it."""
+    words = re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", heading.strip().lower())
+    return re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+
+
+def prose(path):
+    """The lines outside fences."""
+    fenced = False
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if re.match(r"^\s*```", line):
+            fenced = not fenced
+        elif not fenced:
+            yield number, line
+
+
+def broken_links(path):
+    """(line number, target) of relative links that lead nowhere."""
+    for number, line in prose(path):
+        for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", line)):
+            if re.match(r"^[a-z][a-z+.-]*:", target):
+                continue
+            name, _, anchor = target.partition("#")
+            file = (path.parent / name).resolve() if name else path
+            if not file.exists():
+                yield number, target
+            elif anchor and file.suffix == ".md":
+                headings = [h for _, h in prose(file) if h.startswith("#")]
+                if anchor not in {anchor_of(h.lstrip("#")) for h in headings}:
+                    yield number, target
+
+
+def check_text(path, faults):
+    name = path.relative_to(ROOT)
+    for number, text in indented_commands(path):
+        faults.append(f"{name}:{number}: a command that no test runs (indented): {text}")
+    for number, target in broken_links(path):
+        faults.append(f"{name}:{number}: the link leads nowhere: {target}")
+
+
+def check_by(where, script, body, faults):
+    """The script exists, something runs it, and it holds what the block shows."""
+    file = ROOT / script
+    if not file.exists():
+        faults.append(f"{where}: {script} does not exist")
+        return
+    text = file.read_text(encoding="utf-8")
+    for line in body:
+        command = line.split("#")[0].strip()
+        if command and command not in text:
+            faults.append(f"{where}: {script} does not run: {command}")
+    lists = [ROOT / ".ci" / "run", *(ROOT / "tests").rglob("CMakeLists.txt")]
+    if not any(file.name in one.read_text(encoding="utf-8") for one in lists if one.exists()):
+        faults.append(f"{where}: nothing runs {script}")
 
 
 def commands(body):
@@ -104,8 +184,8 @@ def check_file(path, env, faults):
             elif language in ("sh", "bash"):
                 if "by" not in options:
                     faults.append(f"{where}: a {language} block that no test runs")
-                elif not (ROOT / options["by"]).exists():
-                    faults.append(f"{where}: {options['by']} does not exist")
+                else:
+                    check_by(where, options["by"], body, faults)
     return count
 
 
@@ -116,7 +196,7 @@ def with_cluster(build, path, faults):
         **os.environ,
         "TRAINYARD_STATE": state,
         "HOME": state,
-        "PATH": f"{build}/bin:{os.environ['PATH']}",
+        "PATH": f"{build}/bin:{build}/bench:{os.environ['PATH']}",
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         "NO_COLOR": "1",
@@ -137,6 +217,7 @@ def main():
     build = pathlib.Path(sys.argv[1])
     faults, count = [], 0
     for path in documents(sys.argv[2:]):
+        check_text(path, faults)
         has_commands = any(
             info.split()[:1] in (["console"], ["sh"], ["bash"]) for info, _, _ in blocks(path)
         )
