@@ -153,6 +153,8 @@ const Flag kFlags[] = {
      SetText<&Options::accuracy>},
     {"checkpoint_every", "epochs between checkpoints, 0 for none; default 5",
      SetInteger<&Options::checkpoint_every, 0, 1000000>},
+    {"checkpoint_keep", "newest checkpoints that stay; default 3",
+     SetInteger<&Options::checkpoint_keep, 1, 1000000>},
     {"job-dir", "folder for history.jsonl, and for model and checkpoints outside a job",
      SetText<&Options::job_dir>},
 };

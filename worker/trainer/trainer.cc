@@ -129,6 +129,7 @@ absl::StatusOr<bool> Trainer::Run() {
     auto whole = TrainEpoch();
     if (!whole.ok()) return whole.status();
     if (!*whole) break;
+    TellWritten(/*wait=*/false);
     if (absl::Status status = EndEpoch(SecondsSince(start)); !status.ok()) return status;
     auto stop = AgreeToStop();
     if (!stop.ok()) return stop.status();
@@ -138,6 +139,7 @@ absl::StatusOr<bool> Trainer::Run() {
       if (absl::Status status = Save(); !status.ok()) return status;
     }
   }
+  TellWritten(/*wait=*/true);
   return WriteBest();
 }
 

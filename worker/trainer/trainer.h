@@ -19,7 +19,7 @@
 #include "worker/trainer/network.h"
 #include "worker/trainer/options.h"
 #include "worker/trainer/saved_model.h"
-#include "worker/training/checkpoint.h"
+#include "worker/training/checkpoint_writer.h"
 #include "worker/training/communicator.h"
 #include "worker/training/gradient_buckets.h"
 #include "worker/training/reporter.h"
@@ -64,6 +64,7 @@ class Trainer {
   absl::Status Restore(const training::Checkpoint& checkpoint);
   absl::Status RestoreLosses(const training::Checkpoint& checkpoint);
   absl::Status ShareState();
+  void TellWritten(bool wait);
   absl::StatusOr<bool> WriteBest();
   void Warn(const absl::Status& status);
 
@@ -91,6 +92,7 @@ class Trainer {
   training::Moments moments_;                             // likewise
   int64_t optimizer_steps_ = 0;                           // likewise
   int64_t saved_step_ = -1;
+  std::unique_ptr<training::CheckpointWriter> writer_;  // on the head
   bool stopping_ = false;
   bool warned_ = false;
   std::vector<float> inputs_;  // of one batch

@@ -95,14 +95,23 @@ absl::Status Trainer::Save() {
   if (best_.epoch > 0) {
     tensors.push_back({"best_parameters", DataType::kFloat32, shape, best_.parameters.data()});
   }
-  // A full disk must not end a training that can still finish.
-  const absl::Status status = training::WriteCheckpoint(folders_.checkpoints, saved_step_,
-                                                        communicator_->size(), tensors, *state);
-  Warn(status);
-  if (status.ok()) {
-    Warn(reporter_->Checkpoint(saved_step_, training::CheckpointName(saved_step_)));
+  if (writer_ == nullptr) {
+    writer_ = std::make_unique<training::CheckpointWriter>(
+        folders_.checkpoints, static_cast<size_t>(options_.checkpoint_keep));
   }
+  writer_->Start(saved_step_, communicator_->size(), tensors, *state);
   return absl::OkStatus();
+}
+
+// A full disk must not end a training that can still finish.
+void Trainer::TellWritten(bool wait) {
+  if (writer_ == nullptr) return;
+  if (wait) writer_->Wait();
+  for (const auto& written : writer_->Take()) {
+    Warn(written.status);
+    if (!written.status.ok()) continue;
+    Warn(reporter_->Checkpoint(written.step, training::CheckpointName(written.step)));
+  }
 }
 
 absl::Status Trainer::Resume() {

@@ -51,18 +51,48 @@ absl::Status Publish(const std::string& hidden, const std::string& visible,
   return FsyncFolder(folder);
 }
 
-// Entry of one shard in the manifest, from the bytes on disk.
-absl::StatusOr<Json> DescribeShard(const std::string& hidden, int shard) {
-  auto bytes = ReadFile(JoinPath(hidden, ShardName(shard)));
-  if (!bytes.ok()) return bytes.status();
+// Entry of one shard in the manifest.
+Json DescribeShard(int shard, absl::string_view bytes) {
   return Json{
-      {"file", ShardName(shard)}, {"bytes", bytes->size()}, {"sha256", HexOf(Sha256Of(*bytes))}};
+      {"file", ShardName(shard)}, {"bytes", bytes.size()}, {"sha256", HexOf(Sha256Of(bytes))}};
 }
 
 // Over the manifest without its own checksum; keys are sorted, so the text is canonical.
 std::string ChecksumOf(Json manifest) {
   manifest.erase("sha256");
   return HexOf(Sha256Of(manifest.dump(-1, ' ', false, Json::error_handler_t::replace)));
+}
+
+absl::Status CommitShards(const std::string& folder, int64_t step, int world_size,
+                          const CheckpointState& state, Json shards) {
+  const std::string hidden = HiddenFolder(folder, step);
+  Json manifest = {{"format", std::string(kFormat)},
+                   {"step", step},
+                   {"world_size", world_size},
+                   {"state", state},
+                   {"shards", std::move(shards)}};
+  manifest["sha256"] = ChecksumOf(manifest);
+  const std::string text = manifest.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  if (absl::Status status = WriteFileDurably(JoinPath(hidden, kManifest), text); !status.ok()) {
+    return status;
+  }
+  return Publish(hidden, JoinPath(folder, CheckpointName(step)), folder);
+}
+
+// Newest first.
+absl::StatusOr<std::vector<int64_t>> StepsIn(const std::string& folder) {
+  auto names = ListFolder(folder);
+  if (!names.ok()) return names.status();
+  std::vector<int64_t> steps;
+  for (const std::string& name : *names) {
+    int64_t step = 0;
+    absl::string_view number = name;
+    if (absl::ConsumePrefix(&number, "step_") && absl::SimpleAtoi(number, &step)) {
+      steps.push_back(step);
+    }
+  }
+  std::sort(steps.rbegin(), steps.rend());
+  return steps;
 }
 
 absl::StatusOr<TensorFile> ReadShard(const std::string& path, const Json& entry) {
@@ -136,33 +166,48 @@ absl::Status WriteCheckpointShard(const std::string& folder, int64_t step, int s
 
 absl::Status CommitCheckpoint(const std::string& folder, int64_t step, int shard_count,
                               int world_size, const CheckpointState& state) {
-  const std::string hidden = HiddenFolder(folder, step);
-  Json manifest = {{"format", std::string(kFormat)},
-                   {"step", step},
-                   {"world_size", world_size},
-                   {"state", state},
-                   {"shards", Json::array()}};
+  Json shards = Json::array();
   for (int shard = 0; shard < shard_count; ++shard) {
-    auto entry = DescribeShard(hidden, shard);
-    if (!entry.ok()) return entry.status();
-    manifest["shards"].push_back(*std::move(entry));
+    auto bytes = ReadFile(JoinPath(HiddenFolder(folder, step), ShardName(shard)));
+    if (!bytes.ok()) return bytes.status();
+    shards.push_back(DescribeShard(shard, *bytes));
   }
-  manifest["sha256"] = ChecksumOf(manifest);
-  const std::string text = manifest.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
-  if (absl::Status status = WriteFileDurably(JoinPath(hidden, kManifest), text); !status.ok()) {
-    return status;
-  }
-  return Publish(hidden, JoinPath(folder, CheckpointName(step)), folder);
+  return CommitShards(folder, step, world_size, state, std::move(shards));
+}
+
+absl::Status WriteCheckpointBytes(const std::string& folder, int64_t step, int world_size,
+                                  absl::string_view bytes, const CheckpointState& state) {
+  // Leftovers of a writer that was killed would be files without an entry.
+  const std::string hidden = HiddenFolder(folder, step);
+  absl::Status status = RemoveTree(hidden);
+  if (status.ok()) status = MakeFolders(hidden);
+  if (status.ok()) status = WriteFileDurably(JoinPath(hidden, ShardName(0)), bytes);
+  if (!status.ok()) return status;
+  return CommitShards(folder, step, world_size, state, Json::array({DescribeShard(0, bytes)}));
 }
 
 absl::Status WriteCheckpoint(const std::string& folder, int64_t step, int world_size,
                              const std::vector<TensorView>& tensors, const CheckpointState& state) {
-  // Leftovers of a writer that was killed would be files without an entry.
-  if (absl::Status status = RemoveTree(HiddenFolder(folder, step)); !status.ok()) return status;
-  if (absl::Status status = WriteCheckpointShard(folder, step, 0, tensors); !status.ok()) {
-    return status;
+  return WriteCheckpointBytes(folder, step, world_size, EncodeSafetensors(tensors, {}), state);
+}
+
+absl::Status PruneCheckpoints(const std::string& folder, int64_t newest, size_t keep) {
+  auto steps = StepsIn(folder);
+  if (!steps.ok()) return steps.status();
+  size_t kept = 0;
+  absl::Status status;
+  for (const int64_t step : *steps) {
+    if (step > newest || kept++ < keep) continue;
+    // Under another name first: nobody finds half a checkpoint.
+    const std::string hidden = absl::StrCat(JoinPath(folder, "."), CheckpointName(step), ".old");
+    status.Update(RemoveTree(hidden));
+    if (rename(JoinPath(folder, CheckpointName(step)).c_str(), hidden.c_str()) != 0) {
+      status.Update(ErrnoError(errno, "cannot remove checkpoint", CheckpointName(step)));
+      continue;
+    }
+    status.Update(RemoveTree(hidden));
   }
-  return CommitCheckpoint(folder, step, 1, world_size, state);
+  return status;
 }
 
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& folder, int64_t step) {
@@ -171,18 +216,9 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& folder, int64_t ste
 
 absl::StatusOr<Checkpoint> ReadNewestCheckpoint(const std::string& folder,
                                                 std::vector<std::string>* skipped) {
-  std::vector<int64_t> steps;
-  auto names = ListFolder(folder);
-  if (!names.ok()) return names.status();
-  for (const std::string& name : *names) {
-    int64_t step = 0;
-    absl::string_view number = name;
-    if (absl::ConsumePrefix(&number, "step_") && absl::SimpleAtoi(number, &step)) {
-      steps.push_back(step);
-    }
-  }
-  std::sort(steps.rbegin(), steps.rend());
-  for (const int64_t step : steps) {
+  auto steps = StepsIn(folder);
+  if (!steps.ok()) return steps.status();
+  for (const int64_t step : *steps) {
     auto checkpoint = ReadCheckpoint(folder, step);
     if (checkpoint.ok()) return checkpoint;
     if (skipped != nullptr) skipped->push_back(std::string(checkpoint.status().message()));

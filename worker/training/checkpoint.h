@@ -39,6 +39,11 @@ absl::Status CommitCheckpoint(const std::string& folder, int64_t step, int shard
 // Both for a state that all ranks share.
 absl::Status WriteCheckpoint(const std::string& folder, int64_t step, int world_size,
                              const std::vector<TensorView>& tensors, const CheckpointState& state);
+// The same, of a shard that is already encoded (EncodeSafetensors).
+absl::Status WriteCheckpointBytes(const std::string& folder, int64_t step, int world_size,
+                                  absl::string_view bytes, const CheckpointState& state);
+// Removes committed checkpoints of steps before `newest` but for the last `keep` up to it.
+absl::Status PruneCheckpoints(const std::string& folder, int64_t newest, size_t keep);
 
 // Reads and verifies <folder>/step_<N>. NOT_FOUND, or DATA_LOSS that names the broken file.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& folder, int64_t step);

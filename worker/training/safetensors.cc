@@ -117,6 +117,13 @@ absl::StatusOr<std::vector<float>> TensorFile::Floats(const std::string& name, s
 
 std::string EncodeSafetensors(const std::vector<TensorView>& tensors,
                               const std::map<std::string, std::string>& metadata) {
+  std::string bytes;
+  EncodeSafetensors(tensors, metadata, &bytes);
+  return bytes;
+}
+
+void EncodeSafetensors(const std::vector<TensorView>& tensors,
+                       const std::map<std::string, std::string>& metadata, std::string* bytes) {
   Json header = Json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   uint64_t offset = 0;
@@ -129,16 +136,15 @@ std::string EncodeSafetensors(const std::vector<TensorView>& tensors,
   }
   std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.append((8 - text.size() % 8) % 8, ' ');  // tensors start 8-byte aligned
-  std::string bytes;
-  bytes.reserve(kLengthBytes + text.size() + offset);
+  bytes->clear();
+  bytes->reserve(kLengthBytes + text.size() + offset);
   for (uint64_t i = 0; i < kLengthBytes; ++i) {
-    bytes.push_back(static_cast<char>(static_cast<uint64_t>(text.size()) >> (8 * i)));
+    bytes->push_back(static_cast<char>(static_cast<uint64_t>(text.size()) >> (8 * i)));
   }
-  bytes.append(text);
+  bytes->append(text);
   for (const TensorView& tensor : tensors) {
-    bytes.append(static_cast<const char*>(tensor.data), BytesOf(tensor));
+    bytes->append(static_cast<const char*>(tensor.data), BytesOf(tensor));
   }
-  return bytes;
 }
 
 absl::StatusOr<TensorFile> DecodeSafetensors(absl::string_view bytes) {

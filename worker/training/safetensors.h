@@ -42,6 +42,9 @@ struct TensorFile {
 
 std::string EncodeSafetensors(const std::vector<TensorView>& tensors,
                               const std::map<std::string, std::string>& metadata);
+// The same into `bytes`, whose memory is used again.
+void EncodeSafetensors(const std::vector<TensorView>& tensors,
+                       const std::map<std::string, std::string>& metadata, std::string* bytes);
 
 // INVALID_ARGUMENT that says what is wrong with the bytes. Types outside DataType are refused.
 absl::StatusOr<TensorFile> DecodeSafetensors(absl::string_view bytes);

@@ -1,0 +1,126 @@
+// Checkpoints written beside the training: the moment of Start() counts, old ones go, failures are
+// told, and a process killed at any moment loses nothing that it called committed.
+#include "worker/training/checkpoint_writer.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "common/file.h"
+#include "common/random.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace trainyard::training {
+namespace {
+
+class CheckpointWriterTest : public testing::Test {
+ protected:
+  CheckpointWriterTest() {
+    std::string pattern = testing::TempDir() + "/writer.XXXXXX";
+    folder_ = mkdtemp(pattern.data());
+  }
+  ~CheckpointWriterTest() override { EXPECT_TRUE(RemoveTree(folder_).ok()); }
+
+  static std::vector<TensorView> View(const std::vector<float>& values) {
+    return {{"p", DataType::kFloat32, {static_cast<int64_t>(values.size())}, values.data()}};
+  }
+
+  std::string folder_;
+};
+
+TEST_F(CheckpointWriterTest, HoldsWhatTheTensorsWereAtStart) {
+  CheckpointWriter writer(folder_, 2);
+  std::vector<float> values(100000, 1.0F);
+  writer.Start(1, 4, View(values), {{"epoch", "1"}});
+  std::fill(values.begin(), values.end(), 2.0F);  // the training goes on
+  writer.Wait();
+  const auto written = writer.Take();
+  ASSERT_EQ(written.size(), 1u);
+  EXPECT_EQ(written[0].step, 1);
+  EXPECT_TRUE(written[0].status.ok()) << written[0].status;
+  EXPECT_TRUE(writer.Take().empty());
+  const auto checkpoint = ReadNewestCheckpoint(folder_);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  EXPECT_EQ(checkpoint->world_size, 4);
+  EXPECT_EQ(*checkpoint->shards[0].Floats("p", 100000), std::vector<float>(100000, 1.0F));
+}
+
+TEST_F(CheckpointWriterTest, TheNewestStay) {
+  CheckpointWriter writer(folder_, 2);
+  const std::vector<float> values(10, 1.0F);
+  ASSERT_TRUE(WriteCheckpoint(folder_, 99, 1, View(values), {}).ok());  // of another future
+  for (int64_t step = 1; step <= 5; ++step) writer.Start(step, 1, View(values), {});
+  writer.Wait();
+  EXPECT_EQ(writer.Take().size(), 5u);
+  EXPECT_THAT(*ListFolder(folder_), testing::UnorderedElementsAre("step_4", "step_5", "step_99"));
+}
+
+TEST_F(CheckpointWriterTest, AFailureIsToldAndTheNextOneTried) {
+  const std::string file = folder_ + "/no_folder";
+  ASSERT_TRUE(WriteFileAtomically(file, "x").ok());
+  CheckpointWriter writer(file, 2);
+  const std::vector<float> values(10, 1.0F);
+  writer.Start(1, 1, View(values), {});
+  writer.Start(2, 1, View(values), {});
+  writer.Wait();
+  const auto written = writer.Take();
+  ASSERT_EQ(written.size(), 2u);
+  EXPECT_FALSE(written[0].status.ok());
+  EXPECT_FALSE(written[1].status.ok());
+}
+
+// The child: commits step after step, says each once it is committed, until it is killed.
+[[noreturn]] void CommitForEver(const std::string& folder, int64_t first, int pipe) {
+  CheckpointWriter writer(folder, 2);
+  for (int64_t step = first;; ++step) {
+    const std::vector<float> values(5000, static_cast<float>(step));
+    writer.Start(step, 1, {{"p", DataType::kFloat32, {5000}, values.data()}}, {});
+    writer.Wait();
+    for (const auto& written : writer.Take()) {
+      if (!written.status.ok() || write(pipe, &written.step, sizeof(int64_t)) < 0) _exit(1);
+    }
+  }
+}
+
+TEST_F(CheckpointWriterTest, KillsLoseNothingCommitted) {
+  const char* const wish = std::getenv("TRAINYARD_TEST_LONG");
+  const int kills = wish != nullptr && std::string(wish) == "1" ? 1000 : 200;
+  Random random(7);
+  int64_t committed = 0;
+  for (int i = 0; i < kills; ++i) {
+    int ends[2];
+    ASSERT_EQ(pipe(ends), 0);
+    const pid_t child = fork();
+    if (child == 0) CommitForEver(folder_, committed + 1, ends[1]);
+    close(ends[1]);
+    // Killed after a few commits and a random moment more.
+    for (uint64_t n = random.Below(3); n > 0; --n) {
+      ASSERT_EQ(read(ends[0], &committed, sizeof(committed)), 8);
+    }
+    usleep(static_cast<useconds_t>(random.Below(3000)));
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    while (read(ends[0], &committed, sizeof(committed)) == 8) {
+    }
+    close(ends[0]);
+    if (committed == 0) continue;
+    std::vector<std::string> skipped;
+    const auto checkpoint = ReadNewestCheckpoint(folder_, &skipped);
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+    ASSERT_GE(checkpoint->step, committed);
+    ASSERT_TRUE(skipped.empty()) << skipped[0];
+    const auto values = checkpoint->shards[0].Floats("p", 5000);
+    ASSERT_TRUE(values.ok());
+    ASSERT_EQ((*values)[4999], static_cast<float>(checkpoint->step));
+    committed = checkpoint->step;
+  }
+  EXPECT_GT(committed, kills / 2);
+}
+
+}  // namespace
+}  // namespace trainyard::training

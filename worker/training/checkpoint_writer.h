@@ -1,0 +1,53 @@
+// Writes checkpoints beside the training: Start() copies the tensors and returns, a thread makes
+// them durable and visible, and removes all but the newest few.
+//  - At most one checkpoint is being written: a Start() before it is through waits for it.
+//  - What was written becomes known through Take(), to the thread that trains: it may then be
+//    reported. A checkpoint is removed only when `keep` newer ones are committed.
+// One thread at a time.
+#ifndef TRAINYARD_WORKER_TRAINING_CHECKPOINT_WRITER_H_
+#define TRAINYARD_WORKER_TRAINING_CHECKPOINT_WRITER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/mutex.h"
+#include "worker/training/async_queue.h"
+#include "worker/training/checkpoint.h"
+
+namespace trainyard::training {
+
+class CheckpointWriter {
+ public:
+  struct Written {
+    int64_t step = 0;
+    absl::Status status;  // OK: committed and durable
+  };
+
+  // `keep`: committed checkpoints that stay, at least 1.
+  CheckpointWriter(std::string folder, size_t keep);
+  // What was started is finished.
+  ~CheckpointWriter() = default;
+
+  void Start(int64_t step, int world_size, const std::vector<TensorView>& tensors,
+             const CheckpointState& state);
+  // Those that ended since the last call.
+  std::vector<Written> Take();
+  void Wait() { queue_.Drain(); }
+
+ private:
+  void Write(int64_t step, int world_size, const CheckpointState& state);
+
+  const std::string folder_;
+  const size_t keep_;
+  std::string bytes_;  // the snapshot; its memory is used again
+  Mutex mutex_;
+  std::vector<Written> written_ ABSL_GUARDED_BY(mutex_);
+  AsyncQueue queue_;  // last: its thread uses all of the above
+};
+
+}  // namespace trainyard::training
+
+#endif  // TRAINYARD_WORKER_TRAINING_CHECKPOINT_WRITER_H_
