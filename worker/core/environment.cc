@@ -15,6 +15,9 @@ namespace {
 
 constexpr absl::string_view kReservedPrefixes[] = {
     "LD_", "OMPI_", "OPAL_", "ORTE_", "PMIX_", "PMI_", "PRTE_", "TRAINYARD_", "CLOUD_ML_", "AIP_"};
+// Settings of worker/training that a spec may make.
+constexpr absl::string_view kOurSettings[] = {"TRAINYARD_COMMUNICATOR", "TRAINYARD_DIRECT",
+                                              "TRAINYARD_HANG_TIMEOUT", "TRAINYARD_TIMELINE"};
 constexpr absl::string_view kReserved[] = {
     "RANK",        "WORLD_SIZE", "LOCAL_RANK",           "LOCAL_WORLD_SIZE",  "MASTER_ADDR",
     "MASTER_PORT", "TF_CONFIG",  "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CLUSTER_SPEC"};
@@ -64,6 +67,7 @@ bool IsVariableName(absl::string_view name) {
 }  // namespace
 
 bool IsReservedVariable(absl::string_view name) {
+  if (Contains(kOurSettings, name)) return false;
   return HasPrefix(kReservedPrefixes, name) || Contains(kReserved, name);
 }
 

@@ -111,6 +111,9 @@ std::optional<Diagnosis> DiagnoseText(const LaunchSpec& spec, const std::string&
                      "The program could not get memory: " + LastLine(text) +
                          ". Ask for more memory per replica or load less at once."};
   }
+  if (const auto hang = After(text, "hang: ", "")) {
+    return Diagnosis{"HANG", "PROGRAM_FAILED", "The gang hung: " + *hang + "."};
+  }
   if (const auto refused = RefusedArgument(text)) {
     return Diagnosis{"USER_ERROR", "ARGUMENT_REFUSED",
                      "The program does not know the argument " + *refused + ". " +

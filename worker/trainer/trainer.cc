@@ -14,6 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "common/errors.h"
 #include "common/file.h"
+#include "worker/training/step_times.h"
 
 namespace trainyard::trainer {
 namespace {
@@ -195,6 +196,12 @@ absl::Status Trainer::EndEpoch(double seconds) {
   double sums[] = {train_loss_, outcome.loss_sum, static_cast<double>(outcome.correct)};
   absl::Status status = communicator_->AllReduce(sums, 3, DataType::kFloat64, ReduceOp::kSum);
   if (!status.ok()) return status;
+  auto slow = training::FindStraggler(trained_ - waited_, communicator_);
+  if (!slow.ok()) return slow.status();
+  if (head() && slow->rank >= 0) {
+    absl::FPrintF(stderr, "warning: rank %d on node %s is %.1f times slower than the others\n",
+                  slow->rank, slow->node, slow->factor);
+  }
   ++epoch_;
   step_ = 0;
   train_loss_ = 0;
@@ -204,6 +211,7 @@ absl::Status Trainer::EndEpoch(double seconds) {
   if (head()) {
     Report(sums[0] / static_cast<double>(split_.train.size()), loss, accuracy, seconds);
   }
+  waited_ = trained_ = 0;
   return absl::OkStatus();
 }
 
@@ -225,7 +233,6 @@ void Trainer::Report(double train_loss, double loss, double accuracy, double sec
       "  %.0f%% in communication\n",
       epoch_, options_.epochs, train_loss, loss, accuracy, seconds,
       samples / std::max(trained_, 1e-9), 100 * waited_ / std::max(trained_, 1e-9));
-  waited_ = trained_ = 0;
   std::fflush(stdout);
   Warn(reporter_->Report(
       epoch_, {{options_.accuracy, accuracy}, {"loss", loss}, {"train_loss", train_loss}}));

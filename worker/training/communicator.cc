@@ -11,6 +11,7 @@
 #include "worker/training/aligned_memory.h"
 #include "worker/training/mpi_communicator.h"
 #include "worker/training/shared_communicator.h"
+#include "worker/training/timeline.h"
 
 namespace trainyard::training {
 namespace {
@@ -101,7 +102,9 @@ std::unique_ptr<Communicator> CreateSingleCommunicator() {
   return std::make_unique<SingleCommunicator>();
 }
 
-absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const RankContext& context) {
+namespace {
+
+absl::StatusOr<std::unique_ptr<Communicator>> Choose(const RankContext& context) {
   if (context.world_size == 1) return CreateSingleCommunicator();
   const char* const wanted = std::getenv("TRAINYARD_COMMUNICATOR");
   const absl::string_view name = wanted == nullptr ? "" : wanted;
@@ -119,6 +122,17 @@ absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const RankConte
                      "unset TRAINYARD_COMMUNICATOR");
   }
   return CreateMpiCommunicator(context);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const RankContext& context) {
+  auto chosen = Choose(context);
+  const char* const folder = std::getenv("TRAINYARD_TIMELINE");
+  if (!chosen.ok() || folder == nullptr || *folder == '\0') return chosen;
+  auto timeline = Timeline::Create(folder, context.rank);
+  if (!timeline.ok()) return timeline.status();
+  return WithTimeline(*std::move(chosen), *std::move(timeline));
 }
 
 }  // namespace trainyard::training

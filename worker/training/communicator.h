@@ -65,7 +65,8 @@ class Communicator {
 
 // The communicator that fits `context`: single for one rank, shared memory when all ranks are on
 // one node, else MPI. FAILED_PRECONDITION when the ranks cannot find each other.
-// TRAINYARD_COMMUNICATOR=mpi|shared in the environment overrides the choice.
+// TRAINYARD_COMMUNICATOR=mpi|shared in the environment overrides the choice;
+// TRAINYARD_TIMELINE=FOLDER keeps a record of every call there (timeline.h).
 absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const RankContext& context);
 
 std::unique_ptr<Communicator> CreateSingleCommunicator();

@@ -12,7 +12,9 @@
 #include <ctime>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/errors.h"
+#include "worker/training/hang.h"
 
 namespace trainyard::training {
 namespace {
@@ -90,13 +92,16 @@ size_t GangSync::BytesFor(int size) {
   return sizeof(Cores) + static_cast<size_t>(size) * sizeof(Seat);
 }
 
-GangSync::GangSync(SharedRegion* region, int rank, int size)
+GangSync::GangSync(SharedRegion* region, int rank, int size, int first)
     : region_(region),
       rank_(rank),
       size_(size),
+      first_(first),
+      patience_ns_(absl::ToInt64Nanoseconds(HangTimeout())),
       cores_(reinterpret_cast<Cores*>(region->base())),
       seats_(reinterpret_cast<Seat*>(region->base() + sizeof(Cores))) {
   SetSpin();
+  seats_[rank_].pid.store(getpid(), std::memory_order_relaxed);
   cpu_set_t mine;
   if (sched_getaffinity(0, sizeof(mine), &mine) != 0) return;
   for (size_t core = 0; core < kCoresMax; ++core) {
@@ -148,8 +153,9 @@ absl::Status GangSync::Meet(const Call& call) {
     const Call& other = seat.calls[meetings_ % 2];
     if (other == call) continue;
     return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
-                     absl::StrCat("ranks are out of step: rank ", rank_, " is in ", Describe(call),
-                                  ", rank ", rank, " in ", Describe(other)),
+                     absl::StrCat("ranks are out of step: rank ", first_ + rank_, " is in ",
+                                  Describe(call), ", rank ", first_ + rank, " in ",
+                                  Describe(other)),
                      "all ranks must make the same calls in the same order");
   }
   return absl::OkStatus();
@@ -185,6 +191,7 @@ bool GangSync::Spin(const Seat& seat) {
 absl::Status GangSync::Sleep(const Seat& seat, int rank, const Call& call) {
   auto& sleepers = const_cast<Seat&>(seat).sleepers;
   absl::Status status;
+  const int64_t start = Nanoseconds();
   sleepers.fetch_add(1, std::memory_order_seq_cst);
   while (true) {
     const uint32_t seen = seat.meetings.load(std::memory_order_seq_cst);
@@ -197,16 +204,33 @@ absl::Status GangSync::Sleep(const Seat& seat, int rank, const Call& call) {
       status = Ended(dead == 0 || rank_ == 0 ? dead : rank, call);
       break;
     }
+    if (const int64_t waited = Nanoseconds() - start; waited > patience_ns_ && !HasCome(seat)) {
+      status = Late(call, waited);
+      break;
+    }
   }
   sleepers.fetch_sub(1, std::memory_order_seq_cst);
   return status;
 }
 
+absl::Status GangSync::Late(const Call& call, int64_t waited_ns) const {
+  std::vector<std::string> names;
+  for (int rank = 0; rank < size_; ++rank) {
+    if (rank == rank_ || HasCome(seats_[rank])) continue;
+    const std::string doing = DescribeProcess(seats_[rank].pid.load(std::memory_order_relaxed));
+    names.push_back(absl::StrCat(first_ + rank, doing.empty() ? "" : absl::StrCat(" (", doing, ")")));
+  }
+  return Hang(absl::StrCat(names.size() == 1 ? "rank " : "ranks ", absl::StrJoin(names, ", "),
+                           " on node ", NodeName(), names.size() == 1 ? " has" : " have"),
+              Describe(call), absl::Nanoseconds(waited_ns));
+}
+
 absl::Status GangSync::Ended(int rank, const Call& call) const {
   return MakeError(
       absl::StatusCode::kUnavailable, "UNAVAILABLE",
-      absl::StrCat("rank ", rank, " has ended while rank ", rank_, " waits in ", Describe(call)),
-      absl::StrCat("see the log of rank ", rank));
+      absl::StrCat("rank ", first_ + rank, " has ended while rank ", first_ + rank_, " waits in ",
+                   Describe(call)),
+      absl::StrCat("see the log of rank ", first_ + rank));
 }
 
 }  // namespace trainyard::training

@@ -3,7 +3,8 @@
 // a futex, so that more ranks than cores work too.
 //  - Each meeting carries the call it belongs to. Ranks that meet in different calls get an error
 //    that names both, instead of a hang or wrong sums.
-//  - A rank whose process ends while others wait is named within about 100 ms.
+//  - A rank whose process ends while others wait is named within about 100 ms; one that does not
+//    come for TRAINYARD_HANG_TIMEOUT is named with what its process is doing.
 // One thread at a time per rank.
 #ifndef TRAINYARD_WORKER_TRAINING_GANG_SYNC_H_
 #define TRAINYARD_WORKER_TRAINING_GANG_SYNC_H_
@@ -46,12 +47,14 @@ class GangSync {
   // Bytes that the meeting needs at the start of the region, zeroed before anybody uses it.
   static size_t BytesFor(int size);
 
-  GangSync(SharedRegion* region, int rank, int size);
+  // `first`: the number by which people know this node's rank 0.
+  GangSync(SharedRegion* region, int rank, int size, int first = 0);
 
   // A thread beside the one that computes waits without burning a core that others need.
   void set_background(bool background);
 
-  // UNAVAILABLE naming a rank that has ended; FAILED_PRECONDITION naming a rank in another call.
+  // UNAVAILABLE naming a rank that has ended; FAILED_PRECONDITION naming a rank in another call;
+  // TIMED_OUT naming those that did not come.
   absl::Status Meet(const Call& call);
 
  private:
@@ -59,6 +62,7 @@ class GangSync {
   struct alignas(128) Seat {
     std::atomic<uint32_t> meetings;  // that it has come to
     std::atomic<uint32_t> sleepers;  // ranks asleep until `meetings` changes
+    std::atomic<int32_t> pid;
     Call calls[2];                   // of the last two meetings
   };
 
@@ -75,10 +79,13 @@ class GangSync {
   absl::Status Sleep(const Seat& seat, int rank, const Call& call);
   bool HasCome(const Seat& seat) const;
   absl::Status Ended(int rank, const Call& call) const;
+  absl::Status Late(const Call& call, int64_t waited_ns) const;
 
   SharedRegion* const region_;
   const int rank_;
   const int size_;
+  const int first_;
+  const int64_t patience_ns_;
   Cores* const cores_;
   Seat* const seats_;
   uint32_t meetings_ = 0;

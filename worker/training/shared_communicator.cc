@@ -41,11 +41,11 @@ struct Buffers {
 
 class SharedCommunicator : public Communicator {
  public:
-  SharedCommunicator(std::shared_ptr<SharedRegion> region, int rank, int size)
+  SharedCommunicator(std::shared_ptr<SharedRegion> region, int rank, int size, int first = 0)
       : region_(std::move(region)),
         rank_(rank),
         size_(size),
-        sync_(region_.get(), rank, size),
+        sync_(region_.get(), rank, size, first),
         choice_(At<PathChoice::Said>(GangSync::BytesFor(size)), rank == 0),
         peers_(At<PeerMemory::Card>(GangSync::BytesFor(size) + kSaidBytes), rank, size),
         direct_(
@@ -397,7 +397,8 @@ absl::StatusOr<std::unique_ptr<Communicator>> CreateSharedCommunicator(const Ran
                                    absl::Minutes(5));
   if (!region.ok()) return region.status();
   return std::make_unique<SharedCommunicator>(*std::move(region), context.local_rank,
-                                              context.local_world_size);
+                                              context.local_world_size,
+                                              context.rank - context.local_rank);
 }
 
 absl::StatusOr<std::vector<std::unique_ptr<Communicator>>> CreateSharedCommunicators(int size) {

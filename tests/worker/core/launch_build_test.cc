@@ -184,6 +184,7 @@ TEST(LaunchBuildTest, ForbiddenVariablesAreRefusedByName) {
     EXPECT_THAT(FaultsOf(spec.status()).faults(0).field(), HasSubstr("program.env"));
   }
   EXPECT_FALSE(CheckUserVariable("X", std::string("a\0b", 3)).ok());
+  EXPECT_TRUE(CheckUserVariable("TRAINYARD_HANG_TIMEOUT", "30").ok());  // a setting of the gang's
   EXPECT_FALSE(CheckUserVariable("X", std::string(70000, 'x')).ok());
   EXPECT_TRUE(CheckUserVariable("_x1", "").ok());
 }

@@ -81,6 +81,13 @@ TEST(DiagnosisTest, MissingModulesAreNamed) {
   }
 }
 
+TEST(DiagnosisTest, AHangIsNamedAsTheRanksSaidIt) {
+  const auto diagnosis = End("error: hang: rank 1 (stopped by a signal) on node a has not come to "
+                             "barrier for 5.0 s, since 12:00:05 UTC\n");
+  EXPECT_EQ(diagnosis.cause, "HANG");
+  EXPECT_THAT(diagnosis.message, HasSubstr("rank 1 (stopped by a signal) on node a"));
+}
+
 TEST(DiagnosisTest, MemoryIsToldApartByWhereItWasShort) {
   EXPECT_EQ(End("torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate\n").cause,
             "OOM_DEVICE");

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Ranks that stop, die or make other calls are named by the others, in time; timelines merge.
+
+usage: hang_test.py ENDLESS_RANK CHECK_PROGRAM
+"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+RANK, CHECK = (os.path.abspath(p) for p in (sys.argv.pop(1), sys.argv.pop(1)))
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "client" / "python"))
+
+from trainyard import timeline  # noqa: E402  pylint: disable=wrong-import-position
+
+
+def start(size, *, counts=None, **more):
+    ranks = []
+    for rank in range(size):
+        env = dict(os.environ, RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank),
+                   LOCAL_WORLD_SIZE=str(size),
+                   TRAINYARD_JOB=f"hang-{os.getpid()}-{start.number}", **more)
+        command = [RANK] + ([str(counts[rank])] if counts else [])
+        ranks.append(subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE))
+    start.number += 1
+    return ranks
+
+
+start.number = 0
+
+
+class Hangs(unittest.TestCase):
+    def gang(self, size, **more):
+        ranks = start(size, **more)
+
+        def clean():
+            for rank in ranks:
+                rank.kill()
+                rank.communicate()
+
+        self.addCleanup(clean)
+        return ranks
+
+    def ready(self, ranks):
+        for rank in ranks:
+            self.assertEqual(rank.stdout.readline(), "ready\n")
+
+    def test_a_stopped_rank_is_named_with_its_state(self):
+        ranks = self.gang(3, TRAINYARD_HANG_TIMEOUT="1")
+        self.ready(ranks)
+        begin = time.monotonic()
+        ranks[1].send_signal(signal.SIGSTOP)
+        said = [ranks[i].communicate(timeout=30)[1] for i in (0, 2)]
+        self.assertGreater(time.monotonic() - begin, 0.9)
+        # Whoever gives up first names the one that hangs; the rest may see that one end.
+        self.assertTrue(any("hang: rank 1 (stopped by a signal) on node " in s for s in said), said)
+        self.assertTrue(any("has not come to all-reduce (max) of 1000 float32 for 1" in s
+                            for s in said), said)
+
+    def test_a_killed_rank_is_named_by_the_others(self):
+        ranks = self.gang(3, TRAINYARD_HANG_TIMEOUT="60")
+        self.ready(ranks)
+        ranks[2].kill()
+        said = ranks[0].communicate(timeout=30)[1]
+        self.assertIn("rank 2 has ended while rank 0 waits in all-reduce (max)", said)
+        self.assertIn("has ended", ranks[1].communicate(timeout=30)[1])
+
+    def test_ranks_out_of_step_are_named(self):
+        ranks = self.gang(2, counts=[10, 20])
+        said = [rank.communicate(timeout=30)[1] for rank in ranks]
+        self.assertIn("rank 0 is in all-reduce (max) of 10 float32, rank 1 in all-reduce (max) "
+                      "of 20 float32", said[0])
+
+    def test_timelines_of_all_ranks_merge(self):
+        with tempfile.TemporaryDirectory() as folder:
+            env = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+                       TRAINYARD_TIMELINE=folder)
+            subprocess.run(["mpirun", "-np", "2", "--oversubscribe", "--mca", "btl", "self,vader",
+                            CHECK, "shared"], env=env, check=True, capture_output=True, timeout=300)
+            merged = subprocess.run([sys.executable, "-m", "trainyard.timeline", folder],
+                                    env=dict(env, PYTHONPATH=str(ROOT / "client" / "python")),
+                                    check=True, capture_output=True, text=True)
+            events = json.loads(merged.stdout)["traceEvents"]
+            self.assertIn("rank 1: last ", merged.stderr)
+        names = {e["args"]["name"] for e in events if e["ph"] == "M"}
+        self.assertEqual({n.split(" on ")[0] for n in names}, {"rank 0", "rank 1"})
+        calls = {r: [e["name"] for e in events if e["ph"] == "X" and (e["pid"], e["tid"]) == (r, 0)]
+                 for r in (0, 1)}
+        self.assertEqual(calls[0], calls[1])
+        self.assertGreaterEqual(set(calls[0]), {"all-reduce", "reduce-scatter", "all-gather",
+                                                "broadcast", "barrier", "wait"})
+        times = [e["ts"] for e in events if e["ph"] == "X"]
+        self.assertEqual(times, sorted(times))
+
+    def test_the_last_to_come_is_blamed(self):
+        events = [{"ph": "X", "tid": 0, "pid": rank, "ts": ts, "dur": 1, "name": "barrier"}
+                  for rank, ts in ((0, 0), (1, 2_000_000), (0, 10_000_000), (1, 9_000_000))]
+        self.assertEqual(timeline.lateness(events), {0: [1, 1.0], 1: [1, 2.0]})
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
