@@ -40,11 +40,10 @@ step "5/5 The result"
 trainyard trials "$job"
 echo
 trainyard best "$job"
-models=$(mktemp -d)
-trap 'rm -rf "$models"; stop_cluster' EXIT
-trainyard pull "$job" "$models/best"
+models=${TRAINYARD_STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/trainyard}/quickstart/$job
+trainyard pull "$job" "$models"
 data=/usr/lib/python3/dist-packages/sklearn/datasets/data/digits.csv.gz
-result=$(trainyard-train --evaluate "$models/best/model" --data "$data")
+result=$(trainyard-train --evaluate "$models/model" --data "$data")
 echo "$result"
 
 # What the trial said of itself must be what its pulled model does, and it must be good.
@@ -64,7 +63,7 @@ Done. Next:
   trainyard up                                   # the cluster again; its state is kept
   trainyard jobs list
   trainyard trials $job
-  trainyard pull $job ./best-model               # the model of the best trial
+  trainyard-train --evaluate $models/model --data $data
   trainyard run -- python3 -c 'print("hello")'   # any program is a job
   bash tests/run.sh                              # build and pass every test
 TXT

@@ -28,6 +28,11 @@ FileDigest DigestOfBytes(absl::string_view bytes);
 std::string DigestOfChunks(const std::vector<std::string>& chunks);
 absl::StatusOr<FileDigest> DigestOfFile(const std::string& path);
 
+// Many small contents in one request: each after its length, four bytes, the highest first.
+void AppendSmall(absl::string_view content, std::string* body);
+// False when `body` is cut short. The views are of `body`.
+bool CutSmall(absl::string_view body, std::vector<absl::string_view>* contents);
+
 struct TreeOptions {
   std::vector<std::string>
       exclude;  // names (not paths) that are left out, for example "__pycache__", ".git"

@@ -18,6 +18,7 @@
 #include "common/blob/folder_reader.h"
 #include "common/blob/folder_writer.h"
 #include "common/blob/http_connection.h"
+#include "common/blob/http_text.h"
 #include "common/errors.h"
 #include "common/file.h"
 #include "common/sha256.h"
@@ -26,82 +27,11 @@ namespace trainyard::blob {
 namespace {
 
 constexpr int kTriesMax = 4;
-constexpr size_t kMissingPerRequest = 32768;          // digests
+constexpr size_t kMissingPerRequest = 32768;   // digests
+constexpr int64_t kSmallBytesMax = 256 << 10;  // files that travel together
+constexpr size_t kSmallBodyBytes = 4 << 20;
+constexpr size_t kSmallPerRequest = 1024;
 constexpr int64_t kTreeBytesMax = int64_t{64} << 20;  // of a serialized tree
-
-absl::StatusCode CodeOfHttp(int status) {
-  switch (status) {
-    case 400:
-    case 405:
-    case 413:
-      return absl::StatusCode::kInvalidArgument;
-    case 401:
-      return absl::StatusCode::kUnauthenticated;
-    case 403:
-      return absl::StatusCode::kPermissionDenied;
-    case 404:
-      return absl::StatusCode::kNotFound;
-    case 409:
-      return absl::StatusCode::kFailedPrecondition;
-    case 412:
-      return absl::StatusCode::kAborted;
-    case 429:
-    case 507:
-      return absl::StatusCode::kResourceExhausted;
-    case 503:
-      return absl::StatusCode::kUnavailable;
-    default:
-      return absl::StatusCode::kInternal;
-  }
-}
-
-absl::Status ErrorOfReply(const HttpReply& reply) {
-  const auto body = nlohmann::json::parse(reply.body, nullptr, false);
-  v1::Faults faults;
-  if (body.is_object() && body.contains("faults") && body["faults"].is_array()) {
-    for (const auto& from : body["faults"]) {
-      if (!from.is_object()) continue;
-      v1::Fault* fault = faults.add_faults();
-      const auto text = [&from](const char* key) {
-        const auto it = from.find(key);
-        return it != from.end() && it->is_string() ? it->get<std::string>() : std::string();
-      };
-      fault->set_reason(text("reason"));
-      fault->set_message(text("message"));
-      fault->set_fix(text("fix"));
-    }
-  }
-  const absl::StatusCode code = CodeOfHttp(reply.status);
-  if (faults.faults().empty()) {
-    return absl::Status(code, absl::StrCat("the store answered HTTP ", reply.status));
-  }
-  return MakeError(code, faults);
-}
-
-std::string EscapedPath(absl::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' ||
-                       c == '.' || c == '~' || c == '/';
-    if (plain) {
-      out += c;
-    } else {
-      absl::StrAppend(&out, "%", absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
-    }
-  }
-  return out;
-}
-
-// Size from "bytes 0-9/1234"; -1 when there is none.
-int64_t TotalOfRange(absl::string_view content_range) {
-  const size_t slash = content_range.find('/');
-  int64_t total = -1;
-  if (slash == absl::string_view::npos ||
-      !absl::SimpleAtoi(content_range.substr(slash + 1), &total)) {
-    return -1;
-  }
-  return total;
-}
 
 absl::Status Corrupt(absl::string_view digest, absl::string_view what) {
   return MakeError(absl::StatusCode::kDataLoss, "STORE_CORRUPT",
@@ -185,9 +115,10 @@ class HttpClient : public Client {
     auto writer = FolderWriter::Open(folder);
     if (!writer.ok()) return writer.status();
     // Links last: then no write of ours can meet one of the tree's own.
+    if (auto status = FetchSmallFiles(tree, &*writer); !status.ok()) return status;
     for (const bool links : {false, true}) {
       for (const v1::TreeEntry& entry : tree.entries()) {
-        if (entry.link_target().empty() == links) continue;
+        if (entry.link_target().empty() == links || IsSmall(entry)) continue;
         const absl::Status status = links
                                         ? writer->PutLink(entry.path(), entry.link_target())
                                         : writer->PutFile(entry.path(), entry.mode(), [&](int fd) {
@@ -242,15 +173,16 @@ class HttpClient : public Client {
     return Call(request, true);
   }
 
-  // Those of `wanted` that the store lacks.
-  absl::StatusOr<ChunkSet> Missing(const ChunkSet& wanted) {
+  // Those of `wanted` that the store lacks; `target` says whether they are chunks or blobs.
+  absl::StatusOr<ChunkSet> Missing(const ChunkSet& wanted,
+                                   const std::string& target = "/v1/missing") {
     ChunkSet missing;
     std::string body;
     size_t left = wanted.size();
     for (const std::string& chunk : wanted) {
       body += chunk;
       if (--left > 0 && body.size() < kMissingPerRequest * kDigestBytes) continue;
-      auto reply = Call("POST", "/v1/missing", body);
+      auto reply = Call("POST", target, body);
       if (!reply.ok()) return reply.status();
       for (size_t i = 0; i + kDigestBytes <= reply->body.size(); i += kDigestBytes) {
         missing.insert(reply->body.substr(i, kDigestBytes));
@@ -281,43 +213,68 @@ class HttpClient : public Client {
   absl::StatusOr<int64_t> SendFile(int fd, const std::string& path,
                                    const std::vector<std::string>& chunks, ChunkSet* missing) {
     const auto piece = [&](size_t index, std::string* buffer) -> absl::StatusOr<absl::string_view> {
-      buffer->resize(kChunkBytes);
-      size_t filled = 0;
-      while (filled < buffer->size()) {
-        const ssize_t n = pread(fd, buffer->data() + filled, buffer->size() - filled,
-                                static_cast<off_t>(index * kChunkBytes + filled));
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return ErrnoError(errno, "cannot read", path);
-        if (n == 0) break;
-        filled += static_cast<size_t>(n);
-      }
-      const absl::string_view bytes(buffer->data(), filled);
-      if (Sha256Of(bytes) != chunks[index]) {
-        return MakeError(absl::StatusCode::kAborted, "ABORTED",
-                         absl::StrCat(path, " changed while it was uploaded"),
-                         "upload again when nobody writes to it");
-      }
-      return bytes;
+      const absl::Status status = ReadPiece(fd, path, index, chunks[index], buffer);
+      if (!status.ok()) return status;
+      return absl::string_view(*buffer);
     };
     return SendChunks(chunks, piece, missing);
+  }
+
+  // Chunk `index` of an open file, which must still hash to `digest`.
+  static absl::Status ReadPiece(int fd, const std::string& path, size_t index,
+                                const std::string& digest, std::string* buffer) {
+    buffer->resize(kChunkBytes);
+    size_t filled = 0;
+    while (filled < buffer->size()) {
+      const ssize_t n = pread(fd, buffer->data() + filled, buffer->size() - filled,
+                              static_cast<off_t>(index * kChunkBytes + filled));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return ErrnoError(errno, "cannot read", path);
+      if (n == 0) break;
+      filled += static_cast<size_t>(n);
+    }
+    buffer->resize(filled);
+    if (Sha256Of(*buffer) == digest) return absl::OkStatus();
+    return MakeError(absl::StatusCode::kAborted, "ABORTED",
+                     absl::StrCat(path, " changed while it was uploaded"),
+                     "upload again when nobody writes to it");
   }
 
   absl::Status SendFiles(const std::string& folder, const ScannedTree& scanned,
                          UploadStats* stats) {
     ChunkSet wanted;
-    for (const auto& chunks : scanned.chunks) wanted.insert(chunks.begin(), chunks.end());
+    for (const auto& entry : scanned.tree.entries()) {
+      if (entry.link_target().empty()) wanted.insert(entry.digest());
+    }
+    const auto absent = Missing(wanted, "/v1/missing-blobs");
+    if (!absent.ok()) return absent.status();
+    wanted.clear();
+    for (int i = 0; i < scanned.tree.entries_size(); ++i) {
+      const auto& chunks = scanned.chunks[static_cast<size_t>(i)];
+      if (absent->contains(scanned.tree.entries(i).digest())) {
+        wanted.insert(chunks.begin(), chunks.end());
+      }
+    }
     auto missing = Missing(wanted);
     if (!missing.ok()) return missing.status();
     ChunkSet tied;
+    SmallFiles small;
     for (int i = 0; i < scanned.tree.entries_size(); ++i) {
       const v1::TreeEntry& entry = scanned.tree.entries(i);
       const auto& chunks = scanned.chunks[static_cast<size_t>(i)];
-      if (!entry.link_target().empty() || !tied.insert(entry.digest()).second) continue;
+      if (!absent->contains(entry.digest()) || !tied.insert(entry.digest()).second) continue;
       const bool lacking = std::any_of(chunks.begin(), chunks.end(),
                                        [&](const auto& c) { return missing->contains(c); });
       if (lacking) {
         auto fd = OpenBelow(folder, entry.path());
         if (!fd.ok()) return fd.status();
+        if (entry.size() <= kSmallBytesMax) {
+          missing->erase(chunks[0]);
+          stats->bytes_sent += entry.size();
+          const absl::Status status = SendSmall(fd->get(), entry, chunks[0], &small);
+          if (!status.ok()) return status;
+          continue;
+        }
         auto sent = SendFile(fd->get(), entry.path(), chunks, &*missing);
         if (!sent.ok()) return sent.status();
         stats->bytes_sent += *sent;
@@ -325,6 +282,78 @@ class HttpClient : public Client {
       auto digest = TieBlob(entry.size(), chunks, entry.digest());
       if (!digest.ok()) return digest.status();
     }
+    return Flush(&small);
+  }
+
+  struct SmallFiles {
+    std::string body, digests;
+  };
+
+  static bool IsSmall(const v1::TreeEntry& entry) {
+    return entry.link_target().empty() && entry.size() <= kSmallBytesMax &&
+           entry.digest().size() == kDigestBytes;
+  }
+
+  // The small files of a tree, many in each request.
+  absl::Status FetchSmallFiles(const v1::Tree& tree, FolderWriter* writer) {
+    std::vector<const v1::TreeEntry*> wanted;
+    for (const v1::TreeEntry& entry : tree.entries()) {
+      if (IsSmall(entry)) wanted.push_back(&entry);
+    }
+    for (size_t next = 0; next < wanted.size();) {
+      std::string digests;
+      size_t bytes = 0;
+      for (size_t i = next; i < wanted.size() && bytes < kSmallBodyBytes &&
+                            digests.size() < kSmallPerRequest * kDigestBytes;
+           ++i) {
+        digests += wanted[i]->digest();
+        bytes += static_cast<size_t>(wanted[i]->size());
+      }
+      auto reply = Call("POST", "/v1/fetch", digests);
+      if (!reply.ok()) return reply.status();
+      std::vector<absl::string_view> contents;
+      if (!CutSmall(reply->body, &contents) || contents.empty() ||
+          contents.size() > digests.size() / kDigestBytes) {
+        return Corrupt(wanted[next]->digest(), "the store's answer is cut short");
+      }
+      for (const absl::string_view content : contents) {
+        const v1::TreeEntry& entry = *wanted[next++];
+        if (auto status = PutSmallFile(entry, content, writer); !status.ok()) return status;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status PutSmallFile(const v1::TreeEntry& entry, absl::string_view content,
+                                   FolderWriter* writer) {
+    if (DigestOfBytes(content).digest != entry.digest()) {
+      return Corrupt(entry.digest(), "the bytes received differ");
+    }
+    if (static_cast<int64_t>(content.size()) != entry.size()) {
+      return Corrupt(entry.digest(), "the tree names another size");
+    }
+    return writer->PutFile(entry.path(), entry.mode(),
+                           [&](int fd) { return WriteAll(fd, content); });
+  }
+
+  absl::Status SendSmall(int fd, const v1::TreeEntry& entry, const std::string& chunk,
+                         SmallFiles* small) {
+    std::string bytes;
+    if (auto status = ReadPiece(fd, entry.path(), 0, chunk, &bytes); !status.ok()) return status;
+    AppendSmall(bytes, &small->body);
+    small->digests += entry.digest();
+    return small->body.size() < kSmallBodyBytes ? absl::OkStatus() : Flush(small);
+  }
+
+  absl::Status Flush(SmallFiles* small) {
+    if (small->body.empty()) return absl::OkStatus();
+    auto reply = Call("POST", "/v1/small", small->body);
+    if (!reply.ok()) return reply.status();
+    if (reply->body != small->digests) {
+      return Corrupt(small->digests.substr(0, kDigestBytes),
+                     "the store names small files otherwise");
+    }
+    *small = SmallFiles();
     return absl::OkStatus();
   }
 

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <bitset>
 #include <cerrno>
+#include <map>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -89,20 +90,49 @@ class Shelf {
 
   absl::Status Put(absl::string_view digest, absl::string_view bytes) {
     if (auto status = Settle(digest, true); !status.ok()) return status;
-    {
-      MutexLock lock(&mutex_);
-      while (busy_.contains(digest)) done_.Wait(&mutex_);
-      const std::string path = PathOf(digest);
-      struct stat info {};
-      // A file of another length is a lie of the disk: write it anew.
-      if (stat(path.c_str(), &info) == 0 && info.st_size == static_cast<off_t>(bytes.size())) {
-        return absl::OkStatus();
-      }
-      busy_.insert(std::string(digest));
-    }
+    if (!Claim(digest, bytes.size())) return absl::OkStatus();
     const absl::Status status = Write(PathOf(digest), bytes);
     MutexLock lock(&mutex_);
     busy_.erase(digest);
+    done_.NotifyAll();
+    return status;
+  }
+
+  // Many at once, keyed by digest: two syncs of the file system stand for those of each file.
+  absl::Status PutMany(const std::map<std::string, std::string>& files) {
+    std::bitset<256> shards;
+    for (const auto& [digest, bytes] : files) shards.set(static_cast<unsigned char>(digest[0]));
+    if (auto status = MakeShards(shards); !status.ok()) return status;
+    std::vector<Incoming> incoming;
+    absl::Status status;
+    for (const auto& [digest, bytes] : files) {
+      if (!Claim(digest, bytes.size())) continue;
+      incoming.push_back({digest, absl::StrCat(folder_, "/incoming/", next_.fetch_add(1))});
+      status = WriteUnsynced(incoming.back().temporary, bytes);
+      if (!status.ok()) break;
+    }
+    TRAINYARD_FAULT_POINT("store.before_sync");
+    if (status.ok()) status = SyncFileSystem();
+    TRAINYARD_FAULT_POINT("store.before_rename");
+    for (size_t i = 0; i < incoming.size() && status.ok(); ++i) {
+      const std::string path = PathOf(incoming[i].digest);
+      if (rename(incoming[i].temporary.c_str(), path.c_str()) != 0) {
+        status = DiskError(errno, "cannot rename to", path);
+      }
+    }
+    TRAINYARD_FAULT_POINT("store.before_folder_sync");
+    if (status.ok()) status = SyncFileSystem();
+    for (const Incoming& file : incoming) {
+      if (status.ok()) break;
+      unlink(file.temporary.c_str());
+      unlink(PathOf(file.digest).c_str());
+    }
+    if (status.ok()) {
+      MutexLock lock(&settle_mutex_);
+      settled_ |= shards;
+    }
+    MutexLock lock(&mutex_);
+    for (const Incoming& file : incoming) busy_.erase(file.digest);
     done_.NotifyAll();
     return status;
   }
@@ -139,6 +169,49 @@ class Shelf {
   }
 
  private:
+  struct Incoming {
+    std::string digest, temporary;
+  };
+
+  // Waits until nobody writes it; false when it is there, else it is the caller's to write. Several
+  // are claimed in rising order, so that two callers never wait for each other.
+  bool Claim(absl::string_view digest, size_t size) {
+    MutexLock lock(&mutex_);
+    while (busy_.contains(digest)) done_.Wait(&mutex_);
+    struct stat info {};
+    // A file of another length is a lie of the disk: write it anew.
+    const bool there = stat(PathOf(digest).c_str(), &info) == 0;
+    if (there && info.st_size == static_cast<off_t>(size)) return false;
+    busy_.insert(std::string(digest));
+    return true;
+  }
+
+  absl::Status MakeShards(const std::bitset<256>& shards) {
+    for (size_t shard = 0; shard < shards.size(); ++shard) {
+      if (!shards[shard]) continue;
+      const std::string folder = absl::StrCat(folder_, "/", absl::Hex(shard, absl::kZeroPad2));
+      if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+        return DiskError(errno, "cannot make folder", folder);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status SyncFileSystem() {
+    FileDescriptor folder(open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder.valid()) return ErrnoError(errno, "cannot open", folder_);
+    if (syncfs(folder.get()) != 0) return DiskError(errno, "cannot sync", folder_);
+    return absl::OkStatus();
+  }
+
+  static absl::Status WriteUnsynced(const std::string& path, absl::string_view bytes) {
+    FileDescriptor file(
+        open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file.valid()) return DiskError(errno, "cannot create", path);
+    const absl::Status written = WriteAll(file.get(), bytes);
+    return absl::IsResourceExhausted(written) ? DiskError(ENOSPC, "", "") : written;
+  }
+
   // Syncs the digest's folder when it is used for the first time, and makes it if asked to.
   absl::Status Settle(absl::string_view digest, bool make) {
     const auto shard = static_cast<unsigned char>(digest.front());
@@ -213,21 +286,16 @@ class FileBlobStore : public BlobStore {
   }
 
   std::vector<std::string> Missing(const std::vector<std::string>& digests) override {
-    std::vector<std::string> missing;
-    for (const std::string& digest : digests) {
-      if (digest.size() != kDigestBytes || chunks_.SizeOf(digest) < 0) missing.push_back(digest);
-    }
-    return missing;
+    return AbsentFrom(&chunks_, digests);
+  }
+
+  std::vector<std::string> MissingBlobs(const std::vector<std::string>& digests) override {
+    return AbsentFrom(&blobs_, digests);
   }
 
   absl::Status PutChunk(absl::string_view digest, absl::string_view bytes) override {
     if (auto status = CheckDigest(digest); !status.ok()) return status;
-    if (bytes.empty() || bytes.size() > blob::kChunkBytes) {
-      return MakeError(
-          absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT",
-          absl::StrCat("a chunk has 1 to ", blob::kChunkBytes, " bytes, this one ", bytes.size()),
-          "cut the content into chunks of 8 MiB");
-    }
+    if (bytes.empty() || bytes.size() > blob::kChunkBytes) return TooLong(bytes.size());
     if (Sha256Of(bytes) != digest) {
       return Corrupt(absl::StatusCode::kInvalidArgument,
                      absl::StrCat("the bytes do not hash to ", HexOf(digest)));
@@ -258,10 +326,24 @@ class FileBlobStore : public BlobStore {
       }
     }
     const std::string digest = blob::DigestOfChunks(chunks);
-    std::string manifest = absl::StrCat(kManifestHead, size, "\n");
-    for (const std::string& chunk : chunks) manifest += chunk;
-    if (auto status = blobs_.Put(digest, manifest); !status.ok()) return status;
+    if (auto status = blobs_.Put(digest, ManifestOf(size, chunks)); !status.ok()) return status;
     return digest;
+  }
+
+  absl::StatusOr<std::vector<std::string>> PutSmall(
+      const std::vector<absl::string_view>& contents) override {
+    std::map<std::string, std::string> chunks, manifests;
+    std::vector<std::string> digests;
+    for (const absl::string_view bytes : contents) {
+      if (bytes.size() > blob::kChunkBytes) return TooLong(bytes.size());
+      const blob::FileDigest digest = blob::DigestOfBytes(bytes);
+      digests.push_back(digest.digest);
+      if (!bytes.empty()) chunks.emplace(digest.chunks[0], std::string(bytes));
+      manifests.emplace(digest.digest, ManifestOf(digest.size, digest.chunks));
+    }
+    if (auto status = chunks_.PutMany(chunks); !status.ok()) return status;
+    if (auto status = blobs_.PutMany(manifests); !status.ok()) return status;
+    return digests;
   }
 
   absl::StatusOr<BlobInfo> Stat(absl::string_view digest) override {
@@ -310,6 +392,28 @@ class FileBlobStore : public BlobStore {
   }
 
  private:
+  static std::vector<std::string> AbsentFrom(Shelf* shelf,
+                                             const std::vector<std::string>& digests) {
+    std::vector<std::string> absent;
+    for (const std::string& digest : digests) {
+      if (digest.size() != kDigestBytes || shelf->SizeOf(digest) < 0) absent.push_back(digest);
+    }
+    return absent;
+  }
+
+  static absl::Status TooLong(size_t bytes) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT",
+        absl::StrCat("a chunk has 1 to ", blob::kChunkBytes, " bytes, this one ", bytes),
+        "cut the content into chunks of 8 MiB");
+  }
+
+  static std::string ManifestOf(int64_t size, const std::vector<std::string>& chunks) {
+    std::string manifest = absl::StrCat(kManifestHead, size, "\n");
+    for (const std::string& chunk : chunks) manifest += chunk;
+    return manifest;
+  }
+
   static absl::Status MissingChunk(absl::string_view digest) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
                      absl::StrCat("chunk ", HexOf(digest), " is not in the store"),

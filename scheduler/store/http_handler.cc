@@ -14,14 +14,13 @@
 #include "common/blob/blob.h"
 #include "common/errors.h"
 #include "common/sha256.h"
+#include "scheduler/store/http_route.h"
 #include "scheduler/store/http_target.h"
 
 namespace trainyard::store {
 namespace {
 
 using nlohmann::json;
-
-constexpr int64_t kSmallBodyBytesMax = 64 << 10;
 
 int HttpStatusOf(const absl::Status& status) {
   const std::string reason = ReasonOf(status);
@@ -65,13 +64,6 @@ HttpAnswer JsonAnswer(int status, const json& value) {
 
 absl::Status BadRequest(absl::string_view message, absl::string_view fix) {
   return MakeError(absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT", message, fix);
-}
-
-// 32 raw bytes of 64 hexadecimal digits, "" if they are not that.
-std::string DigestOfHex(absl::string_view hex) {
-  if (hex.size() != 2 * kDigestBytes) return "";
-  auto bytes = BytesOfHex(hex);
-  return bytes.ok() ? *bytes : "";
 }
 
 struct Range {
@@ -130,60 +122,6 @@ class BlobReader {
   int64_t at_;
   const int64_t end_;
 };
-
-bool NeedsWrite(HttpHandler::Verb verb) {
-  switch (verb) {
-    case HttpHandler::Verb::kHealth:
-    case HttpHandler::Verb::kGetBlob:
-    case HttpHandler::Verb::kListObjects:
-    case HttpHandler::Verb::kGetObject:
-      return false;
-    case HttpHandler::Verb::kMissing:
-    case HttpHandler::Verb::kPutChunk:
-    case HttpHandler::Verb::kPutBlob:
-    case HttpHandler::Verb::kPutObject:
-    case HttpHandler::Verb::kDeleteObject:
-      return true;
-  }
-  return true;
-}
-
-// Fills `route` from method and target; 0, or the HTTP status of the refusal.
-int FindRoute(const std::string& method, const HttpTarget& target, HttpHandler::Route* route) {
-  using Verb = HttpHandler::Verb;
-  const auto& parts = target.parts;
-  const bool get = method == "GET" || method == "HEAD";
-  const auto take = [&](bool method_fits, Verb verb, int64_t body_bytes_max) {
-    route->verb = verb;
-    route->body_bytes_max = body_bytes_max;
-    return method_fits ? 0 : 405;
-  };
-  if (parts.size() < 2 || parts[0] != "v1") return 404;
-  if (parts.size() == 2 && parts[1] == "missing") {
-    return take(method == "POST", Verb::kMissing, kHttpBodyBytesMax);
-  }
-  if (parts.size() == 2 && parts[1] == "blobs") {
-    return take(method == "POST", Verb::kPutBlob, kHttpBodyBytesMax);
-  }
-  if (parts.size() == 3 && (parts[1] == "chunks" || parts[1] == "blobs")) {
-    route->digest = DigestOfHex(parts[2]);
-    const bool chunk = parts[1] == "chunks";
-    const int refusal = chunk ? take(method == "PUT", Verb::kPutChunk, kHttpBodyBytesMax)
-                              : take(get, Verb::kGetBlob, 0);
-    return refusal == 0 && route->digest.empty() ? 400 : refusal;
-  }
-  if (parts[1] != "objects" || parts.size() < 3) return 404;
-  route->bucket = parts[2];
-  if (parts.size() == 3) {
-    route->prefix = target.Query("prefix");
-    route->page_token = target.Query("token");
-    return take(get, Verb::kListObjects, 0);
-  }
-  route->name = absl::StrJoin(parts.begin() + 3, parts.end(), "/");
-  if (method == "PUT") return take(true, Verb::kPutObject, kSmallBodyBytesMax);
-  if (method == "DELETE") return take(true, Verb::kDeleteObject, 0);
-  return take(get, Verb::kGetObject, 0);
-}
 
 HttpAnswer AnswerOfRefusal(int http_status, const HttpCall& call) {
   if (http_status == 405) {
@@ -281,13 +219,19 @@ HttpAnswer HttpHandler::Perform(const HttpCall& call, const Route& route) const 
       return answer;
     }
     case Verb::kMissing:
-      return Missing(call);
+      return Missing(call, false);
+    case Verb::kMissingBlobs:
+      return Missing(call, true);
+    case Verb::kFetchSmall:
+      return FetchSmall(call);
     case Verb::kPutChunk: {
       const absl::Status status = store_->blobs().PutChunk(route.digest, call.body);
       return status.ok() ? JsonAnswer(200, json::object()) : AnswerOf(status);
     }
     case Verb::kPutBlob:
       return PutBlob(call);
+    case Verb::kPutSmall:
+      return PutSmall(call);
     case Verb::kGetBlob:
       return GetBlob(call, route.digest);
     case Verb::kListObjects:
@@ -302,18 +246,42 @@ HttpAnswer HttpHandler::Perform(const HttpCall& call, const Route& route) const 
   return Fault(404, "NOT_FOUND", "there is nothing at this address", "");
 }
 
-HttpAnswer HttpHandler::Missing(const HttpCall& call) const {
-  if (call.body.size() % kDigestBytes != 0) {
-    return AnswerOf(BadRequest("the body is not a row of digests of 32 bytes",
-                               "send the raw digests one behind the other"));
+namespace {
+// Raw digests one behind the other; false when the body is not that.
+bool CutDigests(const std::string& body, std::vector<std::string>* digests) {
+  if (body.size() % kDigestBytes != 0) return false;
+  for (size_t i = 0; i < body.size(); i += kDigestBytes) {
+    digests->push_back(body.substr(i, kDigestBytes));
   }
+  return true;
+}
+
+HttpAnswer NoDigests() {
+  return AnswerOf(BadRequest("the body is not a row of digests of 32 bytes",
+                             "send the raw digests one behind the other"));
+}
+}  // namespace
+
+HttpAnswer HttpHandler::Missing(const HttpCall& call, bool blobs) const {
   std::vector<std::string> digests;
-  digests.reserve(call.body.size() / kDigestBytes);
-  for (size_t i = 0; i < call.body.size(); i += kDigestBytes) {
-    digests.push_back(call.body.substr(i, kDigestBytes));
-  }
+  if (!CutDigests(call.body, &digests)) return NoDigests();
   HttpAnswer answer;
-  answer.body = absl::StrJoin(store_->blobs().Missing(digests), "");
+  answer.body = absl::StrJoin(
+      blobs ? store_->blobs().MissingBlobs(digests) : store_->blobs().Missing(digests), "");
+  return answer;
+}
+
+HttpAnswer HttpHandler::FetchSmall(const HttpCall& call) const {
+  std::vector<std::string> digests;
+  if (!CutDigests(call.body, &digests)) return NoDigests();
+  HttpAnswer answer;
+  for (const std::string& digest : digests) {
+    const auto content = store_->blobs().GetBlob(digest, blob::kChunkBytes);
+    if (!content.ok()) return AnswerOf(content.status());
+    const auto after = static_cast<int64_t>(answer.body.size() + content->size());
+    if (!answer.body.empty() && after > kHttpBodyBytesMax) break;
+    blob::AppendSmall(*content, &answer.body);
+  }
   return answer;
 }
 
@@ -343,6 +311,19 @@ HttpAnswer HttpHandler::PutBlob(const HttpCall& call) const {
     }
     answer.body = Dump(with_missing);
   }
+  return answer;
+}
+
+HttpAnswer HttpHandler::PutSmall(const HttpCall& call) const {
+  std::vector<absl::string_view> contents;
+  if (!blob::CutSmall(call.body, &contents)) {
+    return AnswerOf(BadRequest("the body is not a row of contents, each after its length",
+                               "send each length as four bytes, the highest first"));
+  }
+  const auto digests = store_->blobs().PutSmall(contents);
+  if (!digests.ok()) return AnswerOf(digests.status());
+  HttpAnswer answer;
+  answer.body = absl::StrJoin(*digests, "");
   return answer;
 }
 

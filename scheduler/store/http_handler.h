@@ -12,11 +12,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "scheduler/store/http_route.h"
 #include "scheduler/store/store.h"
 
 namespace trainyard::store {
-
-inline constexpr int64_t kHttpBodyBytesMax = 8 << 20;
 
 struct HttpCall {
   std::string method;
@@ -48,25 +47,8 @@ class HttpHandler {
   HttpHandler(Store* store, HttpServer::Authorizer authorize)
       : store_(store), authorize_(std::move(authorize)) {}
 
-  enum class Verb {
-    kHealth,
-    kMissing,
-    kPutChunk,
-    kPutBlob,
-    kGetBlob,
-    kListObjects,
-    kGetObject,
-    kPutObject,
-    kDeleteObject
-  };
-  struct Route {
-    Verb verb = Verb::kHealth;
-    std::string digest;  // of chunks and blobs
-    std::string bucket, name;
-    std::string prefix, page_token;
-    std::string project;  // of the caller; empty: all
-    int64_t body_bytes_max = 0;
-  };
+  using Verb = HttpVerb;
+  using Route = HttpRoute;
   // From the request's head alone, before any byte of the body is read. On refusal fills `refusal`
   // and returns false.
   bool Admit(const HttpCall& call, Route* route, HttpAnswer* refusal) const;
@@ -74,8 +56,10 @@ class HttpHandler {
   HttpAnswer Perform(const HttpCall& call, const Route& route) const;
 
  private:
-  HttpAnswer Missing(const HttpCall& call) const;
+  HttpAnswer Missing(const HttpCall& call, bool blobs) const;
   HttpAnswer PutBlob(const HttpCall& call) const;
+  HttpAnswer PutSmall(const HttpCall& call) const;
+  HttpAnswer FetchSmall(const HttpCall& call) const;
   HttpAnswer GetBlob(const HttpCall& call, const std::string& digest) const;
   HttpAnswer GetObject(const HttpCall& call, const Route& route) const;
   HttpAnswer PutObject(const HttpCall& call, const Route& route) const;

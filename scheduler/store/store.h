@@ -24,12 +24,18 @@ class BlobStore {
   virtual ~BlobStore() = default;
   // Those of `digests` (32 bytes each) that are absent.
   virtual std::vector<std::string> Missing(const std::vector<std::string>& digests) = 0;
+  // The same of blobs; one that is there has all its chunks.
+  virtual std::vector<std::string> MissingBlobs(const std::vector<std::string>& digests) = 0;
   // Durable when OK. INVALID_ARGUMENT (STORE_CORRUPT) unless `bytes` hash to `digest`.
   virtual absl::Status PutChunk(absl::string_view digest, absl::string_view bytes) = 0;
   // Ties chunks to a blob and returns its digest; durable. FAILED_PRECONDITION when chunks are
   // absent.
   virtual absl::StatusOr<std::string> PutBlob(int64_t size,
                                               const std::vector<std::string>& chunks) = 0;
+  // Many blobs of at most 8 MiB each, at the price of a few syncs for all; durable. Their digests, in
+  // order. On an error any of them may be there or not.
+  virtual absl::StatusOr<std::vector<std::string>> PutSmall(
+      const std::vector<absl::string_view>& contents) = 0;
   struct BlobInfo {
     int64_t size = 0;
     std::vector<std::string> chunks;

@@ -111,6 +111,23 @@ TEST_F(BlobClientTest, FolderComesBackWithModesAndLinks) {
   EXPECT_EQ(fs::read_symlink(Path("out/deep/pkg/link")), "../train.py");
 }
 
+TEST_F(BlobClientTest, ManySmallFilesTravelTogether) {
+  int64_t bytes = 0;
+  for (int i = 0; i < 600; ++i) {
+    const std::string content = absl::StrCat("file ", i % 500, std::string(3000, 'x'));
+    Write(absl::StrCat("in/", i % 20, "/", i), content, 0644);
+    bytes += static_cast<int64_t>(content.size());
+  }
+  Write("in/empty", "", 0644);
+  const auto stats = client_->UploadFolder(Path("in"), {});
+  ASSERT_TRUE(stats.ok()) << stats.status();
+  EXPECT_EQ(stats->bytes_total, bytes);
+  EXPECT_LT(stats->bytes_sent, bytes) << "equal files go once";
+  ASSERT_TRUE(client_->DownloadFolder(stats->digest, Path("out")).ok());
+  EXPECT_EQ(TreeOfFolder(Path("in"), {})->SerializeAsString(),
+            TreeOfFolder(Path("out"), {})->SerializeAsString());
+}
+
 TEST_F(BlobClientTest, SecondUploadSendsOnlyWhatChanged) {
   const std::string big = RandomBytes(3 * kChunkBytes, 2);
   Write("in/big", big);

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "common/blob/blob.h"
 #include "common/errors.h"
 #include "common/fault_point.h"
@@ -196,6 +197,69 @@ TEST_F(BlobStoreTest, ConcurrentPutsOfTheSameAndOtherChunks) {
     EXPECT_EQ(*store_->GetChunk(Sha256Of(bytes)), bytes);
   }
   EXPECT_EQ(Incoming(), 0u);
+}
+
+TEST_F(BlobStoreTest, ManySmallBlobsComeBackAlsoAfterReopen) {
+  std::vector<std::string> contents = {"", "a", "a", std::string(300000, 'x')};
+  for (uint64_t i = 0; i < 500; ++i) contents.push_back(RandomBytes(i, i));
+  const auto digests = store_->PutSmall({contents.begin(), contents.end()});
+  ASSERT_TRUE(digests.ok()) << digests.status();
+  ASSERT_EQ(digests->size(), contents.size());
+  EXPECT_EQ(Put("a"), (*digests)[1]) << "the same blob as one put by itself";
+  EXPECT_EQ(*store_->PutSmall({contents.begin(), contents.end()}), *digests) << "again";
+  Reopen();
+  for (size_t i = 0; i < contents.size(); ++i) {
+    EXPECT_EQ((*digests)[i], blob::DigestOfBytes(contents[i]).digest);
+    const auto back = store_->GetBlob((*digests)[i], 1 << 20);
+    ASSERT_TRUE(back.ok()) << back.status();
+    EXPECT_EQ(*back, contents[i]);
+  }
+  EXPECT_EQ(Incoming(), 0u);
+}
+
+TEST_F(BlobStoreTest, SmallBlobsAreWholeOrAbsentAfterAKill) {
+  std::vector<std::string> contents;
+  for (uint64_t i = 0; i < 40; ++i) contents.push_back(RandomBytes(1000, 100 + i));
+  for (const char* point :
+       {"store.before_sync", "store.before_rename", "store.before_folder_sync"}) {
+    for (const char* time : {"=exit@1", "=exit@2"}) {  // among the chunks, among the lists
+      EXPECT_EXIT(
+          {
+            fault::Arm(absl::StrCat(point, time));
+            store_->PutSmall({contents.begin(), contents.end()}).IgnoreError();
+            _exit(0);
+          },
+          [](int status) { return !(WIFEXITED(status) && WEXITSTATUS(status) == 0); }, "")
+          << point << time;
+      Reopen();
+      for (const std::string& content : contents) {
+        const auto back = store_->GetBlob(blob::DigestOfBytes(content).digest, 1 << 20);
+        EXPECT_TRUE(back.ok() ? *back == content : absl::IsNotFound(back.status()))
+            << back.status();
+      }
+    }
+  }
+  ASSERT_TRUE(store_->PutSmall({contents.begin(), contents.end()}).ok());
+  EXPECT_EQ(*store_->GetBlob(blob::DigestOfBytes(contents[7]).digest, 1 << 20), contents[7]);
+}
+
+TEST_F(BlobStoreTest, ConcurrentSmallBlobsInEveryOrder) {
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 6; ++t) {
+    threads.emplace_back([this, t] {
+      std::vector<std::string> contents;
+      for (int i = 0; i < 60; ++i) {
+        contents.push_back(RandomBytes(500, static_cast<uint64_t>((i * 7 + t * 13) % 60)));
+      }
+      EXPECT_TRUE(store_->PutSmall({contents.begin(), contents.end()}).ok());
+      EXPECT_TRUE(store_->PutChunk(Sha256Of(contents[0]), contents[0]).ok());
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  for (uint64_t i = 0; i < 60; ++i) {
+    const std::string bytes = RandomBytes(500, i);
+    EXPECT_EQ(*store_->GetBlob(blob::DigestOfBytes(bytes).digest, 500), bytes);
+  }
 }
 
 TEST_F(BlobStoreTest, LimitOfGetBlobHolds) {

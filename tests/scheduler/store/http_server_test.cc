@@ -140,6 +140,9 @@ std::vector<Verb> Verbs(const std::string& blob, const std::string& chunk) {
       {"POST", "/v1/missing", "", true},
       {"PUT", "/v1/chunks/" + chunk, "chunk", true},
       {"POST", "/v1/blobs", R"({"size":0,"chunks":[]})", true},
+      {"POST", "/v1/missing-blobs", "", true},
+      {"POST", "/v1/fetch", "", false},
+      {"POST", "/v1/small", std::string("\0\0\0\2hi", 6), true},
       {"GET", "/v1/blobs/" + blob, "", false},
       {"HEAD", "/v1/blobs/" + blob, "", false},
       {"GET", "/v1/objects/team", "", false},
@@ -307,6 +310,24 @@ TEST_F(HttpServerTest, MalformedBodiesAreRefused) {
     EXPECT_EQ(Ask("POST", "/v1/blobs", body).status, 400) << body;
     EXPECT_EQ(Ask("PUT", "/v1/objects/team/x", body).status, 400) << body;
   }
+}
+
+TEST_F(HttpServerTest, SmallContentsCutShortAreRefused) {
+  for (const std::string& body : {std::string("\0\0\0", 3), std::string("\0\0\0\3hi", 6),
+                                  std::string("\xff\xff\xff\xffhi", 6)}) {
+    EXPECT_EQ(Ask("POST", "/v1/small", body).status, 400);
+  }
+  EXPECT_EQ(Ask("POST", "/v1/small", "").body, "");
+}
+
+TEST_F(HttpServerTest, SmallContentsAreFetchedTogether) {
+  const std::string one = *BytesOfHex(PutBlob("one")), none = *BytesOfHex(PutBlob(""));
+  const std::string absent(32, 'x');
+  EXPECT_EQ(Ask("POST", "/v1/fetch", one + none + one).body,
+            std::string("\0\0\0\3one\0\0\0\0\0\0\0\3one", 18));
+  EXPECT_EQ(Ask("POST", "/v1/fetch", one + absent).status, 404);
+  EXPECT_EQ(Ask("POST", "/v1/fetch", "short").status, 400);
+  EXPECT_EQ(Ask("POST", "/v1/missing-blobs", one + absent).body, absent);
 }
 
 TEST_F(HttpServerTest, ObjectsWithGenerationsAndListing) {
