@@ -189,6 +189,10 @@ absl::StatusOr<Endpoint> FindEndpoint(const EndpointFlags& flags, const Environm
                      absl::StrCat("the CA file ", endpoint.ca_file, " cannot be read"),
                      "give the PEM file of the cluster's CA with --ca-file", "ca_file");
   }
+  // Who names an authority means TLS, on this machine too.
+  if (!endpoint.ca_file.empty() && !absl::StartsWith(endpoint.address, "unix:")) {
+    endpoint.tls = true;
+  }
   return endpoint;
 }
 

@@ -30,7 +30,7 @@ std::string SecretFor(const Context& context, const core::Principal& principal,
 
 absl::StatusOr<int64_t> ExpireUs(const Context& context, const google::protobuf::Duration& ttl,
                                  absl::Duration otherwise) {
-  const absl::Duration asked = absl::Seconds(ttl.seconds());
+  const absl::Duration asked = absl::Seconds(ttl.seconds()) + absl::Nanoseconds(ttl.nanos());
   if (asked < absl::ZeroDuration() || asked > kTokenLifeMax) {
     return MakeError(absl::StatusCode::kInvalidArgument, "OUT_OF_RANGE",
                      "a token lives from one second to 365 days", "give another ttl", "ttl");
@@ -146,7 +146,8 @@ void CreateJoinToken(const Context& context, const core::Principal& principal,
         token.set_secret(secret);
         SetTime(expire, token.mutable_expire_time());
         token.set_command(absl::StrCat("trainyard-agent --scheduler=", context.join_address,
-                                       " --join_token_file=FILE --work_dir=FOLDER"));
+                                       " --join_token_file=FILE --work_dir=FOLDER",
+                                       context.ca_certificate.empty() ? "" : " --ca_file=CERT"));
         done(std::move(token));
       });
 }

@@ -1,7 +1,9 @@
 // trainyard-scheduler: journal, runtime, store, gRPC and HTTP in one process. Ends in order on
 // SIGTERM and SIGINT; a failed journal ends it at once.
+#include <limits.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdio>
@@ -26,6 +28,9 @@
 ABSL_FLAG(std::string, state_dir, "", "folder of all state; made at first start");
 ABSL_FLAG(std::string, listen, "127.0.0.1:0", "gRPC address; other than loopback needs TLS");
 ABSL_FLAG(std::string, http_listen, "127.0.0.1:0", "HTTP address of the store");
+ABSL_FLAG(std::string, advertise, "",
+          "name or address by which other machines reach this one; default: that of --listen and "
+          "--http_listen, or the host's name where they listen everywhere");
 ABSL_FLAG(std::string, tls_cert, "", "certificate (PEM) of both addresses");
 ABSL_FLAG(std::string, tls_key, "", "its key (PEM)");
 ABSL_FLAG(std::string, embedded_node, "", "makes agent.token for the agent of this node");
@@ -35,6 +40,22 @@ namespace trainyard::daemon {
 namespace {
 
 constexpr char kVersion[] = "0.1.0";
+
+// What others are told: the name that the certificate is for instead of "everywhere".
+std::string Advertised(const std::string& address) {
+  const size_t colon = address.rfind(':');
+  const std::string host = address.substr(0, colon);
+  std::string name = absl::GetFlag(FLAGS_advertise);
+  if (name.empty() && host != "0.0.0.0" && host != "[::]") return address;
+  char own[HOST_NAME_MAX + 1] = "localhost";
+  if (name.empty() && gethostname(own, sizeof own) == 0) name = own;
+  return absl::StrCat(name, address.substr(colon));
+}
+
+std::string AdvertisedStore(const std::string& address) {
+  const bool has_tls = !absl::GetFlag(FLAGS_tls_cert).empty();
+  return absl::StrCat(has_tls ? "https://" : "", Advertised(address));
+}
 
 absl::Status CheckAddresses() {
   const bool has_tls =
@@ -109,7 +130,7 @@ absl::Status Serve(const StateFolder& folder, const sigset_t& signals) {
   std::atomic<bool> ready{false};
   auto http = StartStoreServer(store->get(), &context, &ready);
   if (!http.ok()) return http.status();
-  context.http_address = (*http)->address();
+  context.http_address = AdvertisedStore((*http)->address());
   auto runtime = StartRuntime(folder, context, journal->get(), &registry);
   if (!runtime.ok()) return runtime.status();
   context.runtime = runtime->get();
@@ -127,8 +148,8 @@ absl::Status Serve(const StateFolder& folder, const sigset_t& signals) {
                                     absl::GetFlag(FLAGS_tls_cert), absl::GetFlag(FLAGS_tls_key)};
   auto server = rpc::Server::Start(&context, &registry, &hub, server_options);
   if (!server.ok()) return server.status();
-  context.join_address = (*server)->tcp_address();
-  const Endpoint endpoint{(*server)->unix_address(), (*server)->tcp_address(), context.http_address,
+  context.join_address = Advertised((*server)->tcp_address());
+  const Endpoint endpoint{(*server)->unix_address(), (*server)->tcp_address(), (*http)->address(),
                           (*runtime)->view().incarnation()};
   status = folder.WriteEndpoint(endpoint);
   if (!status.ok()) return status;

@@ -2,6 +2,7 @@
 #include "scheduler/journal/mark_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,9 +17,15 @@
 namespace trainyard::journal {
 namespace {
 
-std::string Text(uint64_t incarnation, uint64_t sequence) {
-  const std::string body = absl::StrFormat("%020d %020d", incarnation, sequence);
+std::string Text(uint64_t incarnation, uint64_t sequence, uint64_t file) {
+  const std::string body = absl::StrFormat("%020d %020d %020d", incarnation, sequence, file);
   return absl::StrFormat("%s %016x\n", body, Hash64(body, 0));
+}
+
+// The inode: a copy of a file has another one.
+uint64_t FileNumber(const std::string& path) {
+  struct stat info {};
+  return stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
 }
 
 }  // namespace
@@ -28,12 +35,14 @@ Mark ReadMark(const std::string& path) {
   const absl::StatusOr<std::string> text = ReadFile(path);
   if (!text.ok()) return mark;
   const std::vector<std::string> parts = absl::StrSplit(*text, ' ');
-  if (parts.size() != 3 || !absl::SimpleAtoi(parts[0], &mark.incarnation) ||
-      !absl::SimpleAtoi(parts[1], &mark.sequence)) {
+  uint64_t file = 0;
+  if (parts.size() != 4 || !absl::SimpleAtoi(parts[0], &mark.incarnation) ||
+      !absl::SimpleAtoi(parts[1], &mark.sequence) || !absl::SimpleAtoi(parts[2], &file)) {
     return Mark();
   }
-  if (*text != Text(mark.incarnation, mark.sequence)) return Mark();
+  if (*text != Text(mark.incarnation, mark.sequence, file)) return Mark();
   mark.exists = true;
+  mark.is_copy = FileNumber(path) != file;
   return mark;
 }
 
@@ -41,11 +50,12 @@ absl::StatusOr<std::unique_ptr<MarkFile>> MarkFile::Open(const std::string& path
   auto file = std::make_unique<MarkFile>();
   file->fd_ = FileDescriptor(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   if (!file->fd_.valid()) return ErrnoError(errno, "open", path);
+  file->file_ = FileNumber(path);
   return file;
 }
 
 void MarkFile::Write(uint64_t incarnation, uint64_t sequence) {
-  const std::string text = Text(incarnation, sequence);
+  const std::string text = Text(incarnation, sequence, file_);
   const ssize_t written = pwrite(fd_.get(), text.data(), text.size(), 0);
   static_cast<void>(written);
 }

@@ -20,6 +20,9 @@ struct Mark {
   bool exists = false;  // false also for an unreadable one
   uint64_t incarnation = 0;
   uint64_t sequence = 0;
+  // The mark came from elsewhere, so that the journal beside it may be an old backup: the file
+  // names its own inode, which no copy shares.
+  bool is_copy = false;
 };
 Mark ReadMark(const std::string& path);
 
@@ -31,6 +34,7 @@ class MarkFile {
 
  private:
   FileDescriptor fd_;
+  uint64_t file_ = 0;
 };
 
 }  // namespace trainyard::journal

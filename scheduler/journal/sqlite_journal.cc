@@ -18,7 +18,8 @@ namespace {
 
 // Whole files are checked page by page and row by row when they are small enough to do so at once.
 constexpr int64_t kCheckAllBytes = 64 << 20;
-// A journal without its mark was copied from elsewhere, where incarnations may have risen since.
+// A journal without its mark, or with a copied one, came from elsewhere (a backup put back in its
+// place), where incarnations may have risen since.
 constexpr uint64_t kCopiedJump = 1000;
 
 int64_t SizeOf(const std::string& path) {
@@ -79,7 +80,7 @@ absl::StatusOr<uint64_t> SqliteJournal::NextIncarnation(const EventFile::Content
         ": acknowledged events are lost. If you put a backup in its place on purpose, rename ",
         path_, ".mark to ", accepted_path, " and start again"));
   } else if (mark.exists) {
-    incarnation = std::max(incarnation, mark.incarnation);
+    incarnation = std::max(incarnation, mark.incarnation) + (mark.is_copy ? kCopiedJump : 0);
   } else if (events.incarnation > 0) {
     incarnation += kCopiedJump;
   }

@@ -23,10 +23,11 @@ Agent::Agent(EventLoop* loop, AgentOptions options, AgentChannels channels)
       channels_(std::move(channels)),
       attempts_(JoinPath(options_.work_dir, "attempts")),
       telemetry_(loop, channels_.send_telemetry),
-      stager_(JoinPath(options_.work_dir, "cache"), channels_.make_client),
+      stager_(JoinPath(options_.work_dir, "cache")),
       pool_(std::make_unique<WorkPool>(options_.pool_threads)) {}
 
 Agent::~Agent() {
+  closing_ = true;
   pool_.reset();
   *alive_ = false;
   if (inotify_.valid()) loop_->Unwatch(inotify_.get());
@@ -73,6 +74,7 @@ void Agent::OnControlDisconnected() {
 }
 void Agent::OnControlMessage(const agent::v1::SchedulerMessage& message) {
   core_->Receive(message, Time());
+  if (message.has_welcome()) store_address_.Set(core_->store_address());
   Perform();
 }
 
@@ -183,6 +185,18 @@ void Agent::Unwatch(Member* member) {
 Agent::Member* Agent::Find(const MemberId& id) {
   const auto found = members_.find(id);
   return found == members_.end() ? nullptr : &found->second;
+}
+
+absl::Status Agent::WithStore(const std::string& token,
+                              const std::function<absl::Status(blob::Client*)>& work,
+                              const std::function<bool()>& give_up) const {
+  return Retry(
+      [&]() -> absl::Status {
+        const std::string address = store_address_.Get();
+        if (address.empty()) return absl::UnavailableError("no scheduler has told its store yet");
+        return work(channels_.make_client(address, token).get());
+      },
+      [&] { return closing_ || give_up(); });
 }
 
 Now Agent::Time() const { return {loop_->Now(), absl::ToUnixMicros(loop_->clock().Now())}; }

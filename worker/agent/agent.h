@@ -7,6 +7,7 @@
 #ifndef TRAINYARD_WORKER_AGENT_AGENT_H_
 #define TRAINYARD_WORKER_AGENT_AGENT_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -20,6 +21,7 @@
 #include "worker/agent/attempt_folder.h"
 #include "worker/agent/event_loop.h"
 #include "worker/agent/fact_log.h"
+#include "worker/agent/publisher.h"
 #include "worker/agent/stager.h"
 #include "worker/agent/supervisor_process.h"
 #include "worker/agent/telemetry.h"
@@ -78,7 +80,8 @@ class Agent {
     int watches[2] = {-1, -1};
     int64_t events_read = 0;
     bool staging = false;    // a pool thread works in the folder
-    bool cancelled = false;  // staging's result is not wanted any more
+    // Staging's result is not wanted any more.
+    std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
     bool clean = false;      // remove it when staging is through
     bool output_done = false;
     bool telemetry_done = false;
@@ -86,6 +89,8 @@ class Agent {
     std::vector<v1::OutputTree> outputs;
     uint64_t stop_timer = 0;
     std::string stop_line;
+    absl::Duration stop_pause;     // before the next try to tell it
+    absl::Duration stop_deadline;  // when a supervisor that does not answer is killed
     int uploads = 0;  // checkpoints on their way
   };
 
@@ -123,6 +128,11 @@ class Agent {
   void CheckPublished(const MemberId& id);
   void RemoveFolder(const MemberId& id);
   void ScheduleTick();
+  // Does `work` with a client of the store, and again for as long as the store cannot be reached;
+  // pool thread.
+  absl::Status WithStore(const std::string& token,
+                         const std::function<absl::Status(blob::Client*)>& work,
+                         const std::function<bool()>& give_up) const;
   Member* Find(const MemberId& id);
   Now Time() const;
   // Runs `job` on the pool and `then` on the loop, unless the agent is gone.
@@ -137,6 +147,8 @@ class Agent {
   std::unique_ptr<AgentCore> core_;
   Telemetry telemetry_;
   Stager stager_;
+  StoreAddress store_address_;
+  std::atomic<bool> closing_{false};  // pool threads stop trying
   std::map<MemberId, Member> members_;
   std::map<int, MemberId> watches_;  // inotify's numbers
   FileDescriptor inotify_;

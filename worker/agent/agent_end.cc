@@ -15,9 +15,15 @@
 namespace trainyard::worker {
 namespace {
 
-constexpr absl::Duration kStopRetry = absl::Milliseconds(10);
+constexpr absl::Duration kStopPauseMin = absl::Milliseconds(10);
+constexpr absl::Duration kStopPauseMax = absl::Seconds(1);
+// Beyond the grace: how long a supervisor may fail to answer a stop.
+constexpr absl::Duration kStopPatience = absl::Seconds(5);
 // Without an answer to the last of its output a member's end is told anyway.
 constexpr absl::Duration kTelemetryWait = absl::Seconds(10);
+
+// How long a checkpoint of a running program waits for a store that cannot be reached.
+constexpr absl::Duration kCheckpointWait = absl::Minutes(5);
 
 }  // namespace
 
@@ -28,12 +34,15 @@ void Agent::Do(const StopMember& effect) {
                                 {{"reason", agent::v1::StopReason_Name(effect.reason)},
                                  {"grace_ms", absl::ToInt64Milliseconds(effect.grace)}}}};
   member->stop_line = line.dump();
+  member->stop_pause = kStopPauseMin;
+  member->stop_deadline = loop_->Now() + effect.grace + kStopPatience;
   LOG(INFO) << "member=" << FolderName(effect.id)
             << " stop reason=" << agent::v1::StopReason_Name(effect.reason);
   TellStop(effect.id);
 }
 
-// A supervisor that has just been started does not listen yet; one that ended never will.
+// A supervisor that has just been started does not listen yet; one that ended never will. One that
+// hangs cannot end its ranks: it is killed, and what it leaves is ended with its session.
 void Agent::TellStop(const MemberId& id) {
   Member* const member = Find(id);
   if (member == nullptr || !member->supervisor.has_value() || member->stop_line.empty()) return;
@@ -43,7 +52,15 @@ void Agent::TellStop(const MemberId& id) {
     return;
   }
   if (member->stop_timer != 0) loop_->Cancel(member->stop_timer);
-  member->stop_timer = loop_->After(kStopRetry, [this, id] {
+  if (loop_->Now() >= member->stop_deadline) {
+    LOG(ERROR) << "member=" << FolderName(id) << " supervisor=" << member->supervisor->pid()
+               << " does not answer; killed";
+    member->supervisor->Kill();
+    return;
+  }
+  const absl::Duration pause = member->stop_pause;
+  member->stop_pause = std::min(2 * pause, kStopPauseMax);
+  member->stop_timer = loop_->After(pause, [this, id] {
     if (Member* const later = Find(id)) later->stop_timer = 0;
     TellStop(id);
   });
@@ -89,7 +106,7 @@ MemberEnd Agent::ReadEnd(const MemberId& id, const Member& member) {
     end.record.set_message(
         "The supervisor of the program ended without a record; the node's log "
         "may have more.");
-    if (const pid_t session = member.folder.DeadSession(); session > 0) KillSession(session);
+    KillLeft(member.folder.DeadSession(), member.folder.path());
   }
   LOG(ERROR) << "member=" << FolderName(id) << " has no exit record: " << report.status();
   return end;
@@ -103,17 +120,17 @@ void Agent::UploadPart(const MemberId& id, Member* member, int64_t step, const s
   ++member->uploads;
   auto digest = std::make_shared<absl::StatusOr<std::string>>(absl::UnknownError("not tried"));
   InBackground(
-      [this, digest, path, store = core_->store_address(), token = assignment->attempt_token(),
-       checkpoints = member->folder.In(layout::kCheckpoints)] {
-        const auto client = channels_.make_client(store, token);
-        int tries = 0;
-        Retry(
-            [&] {
-              *digest = UploadCheckpoint(client.get(), checkpoints, path);
+      [this, digest, path, token = assignment->attempt_token(),
+       checkpoints = member->folder.In(layout::kCheckpoints),
+       give_up = absl::Now() + kCheckpointWait] {
+        const absl::Status stored = WithStore(
+            token,
+            [&](blob::Client* client) {
+              *digest = UploadCheckpoint(client, checkpoints, path);
               return digest->status();
             },
-            [&] { return ++tries > 5; })
-            .IgnoreError();
+            [give_up] { return absl::Now() > give_up; });
+        if (!stored.ok()) *digest = stored;
       },
       [this, id, step, digest] {
         if (Member* const found = Find(id)) --found->uploads;
@@ -158,13 +175,13 @@ void Agent::Publish(const MemberId& id, Member* member, int64_t step) {
   const absl::Time give_up =
       limit > absl::ZeroDuration() ? absl::Now() + limit : absl::InfiniteFuture();
   InBackground(
-      [this, result, step, give_up, store = core_->store_address(),
-       assignment = *core_->FindAssignment(id), folder = member->folder.path()] {
+      [this, result, step, give_up, assignment = *core_->FindAssignment(id),
+       folder = member->folder.path()] {
         TRAINYARD_FAULT_POINT("agent.before_publish");
-        const auto client = channels_.make_client(store, assignment.attempt_token());
-        result->status = Retry(
-            [&] {
-              auto outputs = UploadOutputs(client.get(), folder, assignment, step);
+        result->status = WithStore(
+            assignment.attempt_token(),
+            [&](blob::Client* client) {
+              auto outputs = UploadOutputs(client, folder, assignment, step);
               if (outputs.ok()) result->outputs = *std::move(outputs);
               return outputs.status();
             },

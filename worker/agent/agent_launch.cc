@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,9 @@
 
 namespace trainyard::worker {
 namespace {
+
+// How long staging waits for a store that cannot be reached, such as one that is being restarted.
+constexpr absl::Duration kStoreWait = absl::Seconds(30);
 
 // A port that is free now, for MASTER_PORT; 0 when none is to be had.
 int32_t FreePort() {
@@ -76,18 +80,22 @@ void Agent::Do(const StageMember& effect) {
   if (!made.ok() || !Stager::NeedsStaging(*assignment)) return FinishStaging(id, made);
   member.staging = true;
   auto status = std::make_shared<absl::Status>();
-  const std::string store =
-      assignment->store_address().empty() ? core_->store_address() : assignment->store_address();
+  const absl::Duration limit = std::min(
+      kStoreWait, absl::Milliseconds(std::max<int64_t>(0, assignment->staging_timeout_ms())));
   InBackground(
-      [this, status, store, assignment = *assignment, folder = member.folder.path()] {
-        *status = stager_.Stage(assignment, store, folder);
+      [this, status, assignment = *assignment, folder = member.folder.path(),
+       cancelled = member.cancelled, give_up = absl::Now() + limit] {
+        *status = WithStore(
+            assignment.attempt_token(),
+            [&](blob::Client* client) { return stager_.Stage(assignment, client, folder); },
+            [&] { return *cancelled || absl::Now() > give_up; });
       },
       [this, id, status] {
         Member* const staged = Find(id);
         if (staged == nullptr) return;
         staged->staging = false;
         if (staged->clean) return RemoveFolder(id);
-        if (!staged->cancelled) FinishStaging(id, *status);
+        if (!*staged->cancelled) FinishStaging(id, *status);
       });
 }
 
@@ -99,7 +107,7 @@ void Agent::FinishStaging(const MemberId& id, const absl::Status& status) {
 }
 
 void Agent::Do(const CancelStaging& effect) {
-  if (Member* const member = Find(effect.id)) member->cancelled = true;
+  if (Member* const member = Find(effect.id)) *member->cancelled = true;
 }
 
 absl::StatusOr<LaunchSpec> Agent::SpecFor(const MemberId& id, const Member& member) {

@@ -12,6 +12,7 @@
 #include <cstdio>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -162,18 +163,28 @@ std::vector<FoundAttempt> FindAttempts(const std::string& folder) {
   return found;
 }
 
-void KillSession(pid_t session) {
-  const std::string wanted = absl::StrCat(session);
+namespace {
+
+bool IsOf(const std::string& process, const std::string& session, const std::string& marker) {
+  const std::vector<std::string> fields = StatFields(process);
+  if (fields.size() <= kSessionField || fields[0] == "Z") return false;
+  if (fields[kSessionField] == session) return true;
+  const absl::StatusOr<std::string> env = ReadFile(absl::StrCat("/proc/", process, "/environ"));
+  return env.ok() && absl::StrContains(*env, marker);
+}
+
+}  // namespace
+
+void KillLeft(pid_t session, const std::string& folder) {
+  const std::string wanted = session > 0 ? absl::StrCat(session) : "none";
+  const std::string marker = absl::StrCat(folder, "/");  // AIP_MODEL_DIR and others begin so
   for (int round = 0; round < 100; ++round) {
     bool any = false;
     const absl::StatusOr<std::vector<std::string>> names = ListFolder("/proc");
     if (!names.ok()) return;
     for (const std::string& name : *names) {
       pid_t pid = 0;
-      if (!absl::SimpleAtoi(name, &pid)) continue;
-      const std::vector<std::string> fields = StatFields(name);
-      if (fields.size() <= kSessionField || fields[kSessionField] != wanted) continue;
-      if (fields[0] == "Z") continue;
+      if (!absl::SimpleAtoi(name, &pid) || !IsOf(name, wanted, marker)) continue;
       any = true;
       kill(pid, SIGKILL);
     }

@@ -61,9 +61,10 @@ struct FoundAttempt {
 // Attempt folders below `folder`, in order of their ids; other names are left alone.
 std::vector<FoundAttempt> FindAttempts(const std::string& folder);
 
-// SIGKILLs every process of session `session` (a supervisor's pid) and waits until none is left or
-// a second passed. For a supervisor that died without its exit record.
-void KillSession(pid_t session);
+// SIGKILLs every process of session `session` (a supervisor's pid; -1: unknown) and every one whose
+// environment names `folder`, an attempt's, and waits until none is left or a second passed. For a
+// supervisor that died without its exit record.
+void KillLeft(pid_t session, const std::string& folder);
 
 }  // namespace trainyard::worker
 

@@ -7,6 +7,7 @@
 #include <grpcpp/security/credentials.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -31,6 +32,7 @@ using agent::v1::TelemetryBatch;
 
 constexpr int kMessageBytesMax = 4 << 20;
 constexpr int kJoinSeconds = 30;
+constexpr int kConnectMillis = 5000;
 
 // By the address itself: a name that merely looks like one may lead anywhere.
 bool IsLoopback(const std::string& target) {
@@ -58,17 +60,23 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const SchedulerAddres
     credentials = grpc::experimental::LocalCredentials(IsUnix(address.target) ? UDS : LOCAL_TCP);
   }
   grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
+  const auto longest_ms = static_cast<int>(absl::ToInt64Milliseconds(address.reconnect_max));
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, std::min(100, longest_ms));
+  // In gRPC this is how long one attempt to connect may take: enough for a busy machine.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMillis);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, longest_ms);
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   return grpc::CreateCustomChannel(address.target, credentials, arguments);
 }
 
 class Channels : public GrpcChannels {
  public:
-  Channels(EventLoop* loop, std::shared_ptr<grpc::Channel> channel, std::string token)
-      : loop_(loop), stub_(AgentService::NewStub(channel)), token_(std::move(token)) {}
+  Channels(EventLoop* loop, const std::shared_ptr<grpc::Channel>& channel,
+           const SchedulerAddress& address)
+      : loop_(loop),
+        stub_(AgentService::NewStub(channel)),
+        token_(address.token),
+        reconnect_max_(address.reconnect_max) {}
 
   void Start(Events events) override {
     events_ = std::move(events);
@@ -103,7 +111,7 @@ class Channels : public GrpcChannels {
       }
       events_.control_disconnected();
     };
-    control_.emplace(loop_, token_, std::move(handlers), MixSeed(1, Seed()));
+    control_.emplace(loop_, token_, reconnect_max_, std::move(handlers), MixSeed(1, Seed()));
   }
 
   void MakeTelemetry() {
@@ -115,7 +123,7 @@ class Channels : public GrpcChannels {
     handlers.connecting = [this] { events_.telemetry_connected(); };
     handlers.message = [this](const TelemetryAck& ack) { events_.telemetry_ack(ack.sequence()); };
     handlers.ended = [this](const grpc::Status&) { events_.telemetry_disconnected(); };
-    telemetry_.emplace(loop_, token_, std::move(handlers), MixSeed(2, Seed()));
+    telemetry_.emplace(loop_, token_, reconnect_max_, std::move(handlers), MixSeed(2, Seed()));
   }
 
   static uint64_t Seed() {
@@ -126,6 +134,7 @@ class Channels : public GrpcChannels {
   EventLoop* const loop_;
   const std::unique_ptr<AgentService::Stub> stub_;
   const std::string token_;
+  const absl::Duration reconnect_max_;
   Events events_;
   bool lost_ = false;
   std::optional<StreamClient<AgentMessage, SchedulerMessage>> control_;
@@ -148,8 +157,29 @@ absl::StatusOr<std::unique_ptr<GrpcChannels>> GrpcChannels::Make(EventLoop* loop
                                                                  const SchedulerAddress& address) {
   absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = MakeChannel(address);
   if (!channel.ok()) return channel.status();
-  return std::make_unique<Channels>(loop, *std::move(channel), address.token);
+  return std::make_unique<Channels>(loop, *channel, address);
 }
+
+namespace {
+
+// Why a join failed, and what to do about it on this machine.
+absl::Status ExplainJoin(const SchedulerAddress& address, const absl::Status& why) {
+  const std::string what =
+      absl::StrCat("cannot join the cluster at ", address.target, ": ", std::string(why.message()));
+  if (absl::IsUnauthenticated(why) || absl::IsPermissionDenied(why)) {
+    return MakeError(why.code(), "JOIN_REFUSED", what,
+                     "make another token with: trainyard join-token NODE, and give it with "
+                     "--join_token_file=FILE; each admits one agent once");
+  }
+  if (!absl::IsUnavailable(why)) return why;
+  return MakeError(why.code(), "SCHEDULER_UNREACHABLE", what,
+                   address.ca_file.empty()
+                       ? "check --scheduler=ADDRESS; a scheduler with TLS needs --ca_file=FILE too"
+                       : absl::StrCat("check --scheduler=ADDRESS, and that --ca_file=",
+                                      address.ca_file, " is the scheduler's certificate"));
+}
+
+}  // namespace
 
 absl::StatusOr<agent::v1::JoinResponse> Join(const SchedulerAddress& address,
                                              const v1::NodeInventory& inventory) {
@@ -163,7 +193,7 @@ absl::StatusOr<agent::v1::JoinResponse> Join(const SchedulerAddress& address,
   context.AddMetadata("authorization", absl::StrCat("Bearer ", address.token));
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(kJoinSeconds));
   const grpc::Status status = AgentService::NewStub(*channel)->Join(&context, request, &response);
-  if (!status.ok()) return FromGrpcStatus(status);
+  if (!status.ok()) return ExplainJoin(address, FromGrpcStatus(status));
   return response;
 }
 

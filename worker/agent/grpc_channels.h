@@ -16,6 +16,7 @@ struct SchedulerAddress {
   std::string target;   // "unix:///path", "127.0.0.1:port", "host:port"
   std::string token;    // bearer
   std::string ca_file;  // PEM; needed for anything but unix and loopback
+  absl::Duration reconnect_max = absl::Seconds(5);  // longest pause before connecting again
 };
 
 // INVALID_ARGUMENT (INSECURE_ADDRESS) for a foreign address without a certificate to check it by.

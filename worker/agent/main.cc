@@ -5,6 +5,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -35,6 +36,8 @@ ABSL_FLAG(std::string, mpirun, "mpirun", "Open MPI's launcher");
 ABSL_FLAG(int, cores, 0, "Cores to offer; default: all");
 ABSL_FLAG(std::string, memory, "", "Memory to offer, for example 16GiB; default: all");
 ABSL_FLAG(std::vector<std::string>, labels, {}, "Labels of the node: key=value,...");
+ABSL_FLAG(absl::Duration, reconnect_max, absl::Seconds(5),
+          "Longest pause before connecting again to a scheduler that is away");
 ABSL_FLAG(std::string, nvml_library, "libnvidia-ml.so.1", "Library that lists GPUs; empty: none");
 
 namespace trainyard::worker {
@@ -105,13 +108,13 @@ std::vector<std::string> OwnEnvironment() {
   return variables;
 }
 
-AgentChannels ChannelsTo(GrpcChannels* grpc) {
+AgentChannels ChannelsTo(GrpcChannels* grpc, const std::string& ca_file) {
   AgentChannels channels;
   channels.send_control = [grpc](const agent::v1::AgentMessage& m) { grpc->SendControl(m); };
   channels.send_telemetry = [grpc](const agent::v1::TelemetryBatch& b) { grpc->SendTelemetry(b); };
   channels.reconnect = [grpc](const std::string&) { grpc->Reconnect(); };
-  channels.make_client = [](const std::string& address, std::string token) {
-    return blob::Client::Make(address, std::move(token));
+  channels.make_client = [ca_file](const std::string& address, std::string token) {
+    return blob::Client::Make(address, std::move(token), ca_file);
   };
   return channels;
 }
@@ -133,6 +136,7 @@ absl::Status Run() {
   SchedulerAddress address;
   address.target = absl::GetFlag(FLAGS_scheduler);
   address.ca_file = absl::GetFlag(FLAGS_ca_file);
+  address.reconnect_max = std::max(absl::Milliseconds(10), absl::GetFlag(FLAGS_reconnect_max));
   AgentOptions options;
   options.work_dir = absl::GetFlag(FLAGS_work_dir);
   if (address.target.empty() || options.work_dir.empty() || options.work_dir[0] != '/') {
@@ -165,7 +169,7 @@ absl::Status Run() {
   sigaddset(&stops, SIGINT);
   FileDescriptor signals(signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK));
   loop.Watch(signals.get(), [&loop] { loop.Stop(); });
-  Agent agent(&loop, options, ChannelsTo(grpc->get()));
+  Agent agent(&loop, options, ChannelsTo(grpc->get(), address.ca_file));
   if (absl::Status started = agent.Start(); !started.ok()) return started;
   (*grpc)->Start(EventsOf(&agent));
   LOG(INFO) << "node=" << options.inventory.node_id() << " cores=" << options.inventory.cores()

@@ -117,7 +117,7 @@ absl::Status Retry(const std::function<absl::Status()>& work,
     const absl::Status status = work();
     if (status.ok() || !MayRepeat(status) || give_up()) return status;
     absl::SleepFor(pause);
-    pause = std::min(pause * 2, absl::Seconds(5));
+    pause = std::min(pause * 2, absl::Seconds(1));
     if (give_up()) return status;
   }
 }

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/blob/blob.h"
+#include "common/mutex.h"
 #include "trainyard/agent/v1/agent.pb.h"
 
 namespace trainyard::worker {
@@ -29,6 +30,25 @@ absl::StatusOr<std::vector<v1::OutputTree>> UploadOutputs(blob::Client* client,
                                                           int64_t step);
 // Whether UploadOutputs would find anything.
 bool HasOutputs(const std::string& folder);
+
+// Where the store is now: it may have another port after every start of the scheduler, so that who
+// tries again asks again. Thread-safe.
+class StoreAddress {
+ public:
+  void Set(const std::string& address) {
+    MutexLock lock(&mutex_);
+    address_ = address;
+  }
+  // "" while no scheduler has told it.
+  std::string Get() const {
+    MutexLock lock(&mutex_);
+    return address_;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::string address_ ABSL_GUARDED_BY(mutex_);
+};
 
 // Runs `work` until it succeeds, fails for good (anything but UNAVAILABLE, DEADLINE_EXCEEDED,
 // ABORTED, RESOURCE_EXHAUSTED) or `give_up` says so; waits with growing pauses in between.

@@ -51,9 +51,6 @@ absl::Status LinkInto(const std::string& from, const std::string& to) {
 
 }  // namespace
 
-Stager::Stager(std::string cache, MakeClient make_client)
-    : cache_(std::move(cache)), make_client_(std::move(make_client)) {}
-
 bool Stager::NeedsStaging(const agent::v1::Assignment& assignment) {
   return assignment.program().packages_size() > 0 || !assignment.checkpoint_tree().empty();
 }
@@ -67,10 +64,8 @@ std::vector<std::string> Stager::PackagePaths(const agent::v1::Assignment& assig
   return paths;
 }
 
-absl::Status Stager::Stage(const agent::v1::Assignment& assignment,
-                           const std::string& store_address, const std::string& folder) {
-  const std::unique_ptr<blob::Client> client =
-      make_client_(store_address, assignment.attempt_token());
+absl::Status Stager::Stage(const agent::v1::Assignment& assignment, blob::Client* client,
+                           const std::string& folder) {
   const std::vector<std::string> paths = PackagePaths(assignment, folder);
   if (!paths.empty()) {
     if (absl::Status made = MakeFolders(JoinPath(folder, layout::kPackages), 0755); !made.ok()) {
@@ -79,8 +74,9 @@ absl::Status Stager::Stage(const agent::v1::Assignment& assignment,
   }
   for (size_t i = 0; i < paths.size(); ++i) {
     const v1::PackageRef& package = assignment.program().packages(static_cast<int>(i));
-    const absl::StatusOr<std::string> cached = Fetch(client.get(), package);
+    const absl::StatusOr<std::string> cached = Fetch(client, package);
     if (!cached.ok()) return Explain(package, cached.status());
+    unlink(paths[i].c_str());  // of an earlier try
     if (symlink(cached->c_str(), paths[i].c_str()) != 0) {
       return ErrnoError(errno, "cannot link", paths[i]);
     }

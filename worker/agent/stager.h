@@ -22,8 +22,8 @@ class Stager {
  public:
   using MakeClient =
       std::function<std::unique_ptr<blob::Client>(const std::string& address, std::string token)>;
-  // `cache`: a folder of ours; `make_client` is blob::Client::Make or a fake.
-  Stager(std::string cache, MakeClient make_client);
+  // `cache`: a folder of ours.
+  explicit Stager(std::string cache) : cache_(std::move(cache)) {}
 
   // Whether there is anything to do for this assignment.
   static bool NeedsStaging(const agent::v1::Assignment& assignment);
@@ -31,7 +31,7 @@ class Stager {
   // Fills `folder` (an attempt folder that exists): package/N for each package, their contents
   // linked into work/, the checkpoint into checkpoints/. Errors name the package and how to mend
   // it.
-  absl::Status Stage(const agent::v1::Assignment& assignment, const std::string& store_address,
+  absl::Status Stage(const agent::v1::Assignment& assignment, blob::Client* client,
                      const std::string& folder);
 
   // What python has to look in, in order: absolute paths below `folder`.
@@ -44,7 +44,6 @@ class Stager {
   absl::Status Fill(blob::Client* client, const v1::PackageRef& package, const std::string& folder);
 
   const std::string cache_;
-  const MakeClient make_client_;
   Mutex mutex_;
   CondVar changed_;
   std::set<std::string> fetching_ ABSL_GUARDED_BY(mutex_);

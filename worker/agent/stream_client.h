@@ -31,8 +31,13 @@ class StreamClient {
     std::function<void(const grpc::Status&)> ended;
   };
 
-  StreamClient(EventLoop* loop, std::string token, Handlers handlers, uint64_t seed)
-      : loop_(loop), token_(std::move(token)), handlers_(std::move(handlers)), random_(seed) {}
+  StreamClient(EventLoop* loop, std::string token, absl::Duration back_off_max, Handlers handlers,
+               uint64_t seed)
+      : loop_(loop),
+        token_(std::move(token)),
+        back_off_max_(back_off_max),
+        handlers_(std::move(handlers)),
+        random_(seed) {}
   // Waits for the stream's end; no handler runs afterwards.
   ~StreamClient() {
     MutexLock lock(&mutex_);
@@ -170,15 +175,15 @@ class StreamClient {
     handlers_.ended(status);
     // Between half and the whole of a step that doubles: many agents do not come back at once.
     const absl::Duration wait = back_off_ * (0.5 + 0.5 * random_.Uniform());
-    back_off_ = std::min(back_off_ * 2, kBackOffMax);
+    back_off_ = std::min(back_off_ * 2, back_off_max_);
     loop_->After(wait, [this] { Start(); });
   }
 
   static constexpr absl::Duration kBackOffMin = absl::Milliseconds(50);
-  static constexpr absl::Duration kBackOffMax = absl::Seconds(5);
 
   EventLoop* const loop_;
   const std::string token_;
+  const absl::Duration back_off_max_;
   const Handlers handlers_;
   Random random_;
   absl::Duration back_off_ = kBackOffMin;

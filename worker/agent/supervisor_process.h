@@ -28,7 +28,7 @@ class SupervisorProcess {
   int ended_fd() const { return pidfd_.get(); }
   // Collects the exit status of one that we started; after it ended.
   void Reap() const;
-  // SIGKILL; its ranks die with it or are found by KillSession.
+  // SIGKILL; its ranks die with it or are found by KillLeft.
   void Kill() const;
 
  private:

@@ -1,215 +1,208 @@
-// The real scheduler is killed (SIGKILL) at random moments while clients submit over gRPC. Every
-// job that was acknowledged must be there after each restart, under its own uid and once only; the
-// same request id must give the same job again.
-#include <grpcpp/grpcpp.h>
+// The real scheduler is killed (SIGKILL) at random moments, also while it starts, while clients
+// submit, cancel and tune, and a real agent runs real ranks. Nothing that was acknowledged may be
+// lost or doubled, and no running rank may notice: same process, same epoch, a counter that never
+// stands still, one attempt each at the end. Programs that end or begin while no scheduler is there
+// are accounted for.
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <map>
-#include <memory>
+#include <algorithm>
 #include <random>
-#include <set>
-#include <string>
 #include <thread>
-#include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "common/file.h"
-#include "common/mutex.h"
 #include "common/random.h"
-#include "trainyard/v1/job.grpc.pb.h"
+#include "tests/integration/recovery/load.h"
 
-namespace trainyard {
+namespace trainyard::testing {
 namespace {
 
-constexpr int kClients = 6;
-constexpr int kKillsShort = 12;
-constexpr int kKillsLong = 200;
+constexpr int kSubmitters = 3;
+constexpr int kKills = 200;
+constexpr int kSoloRanks = 3;
+constexpr int kCheckEvery = 20;  // rounds
+// A rank that is not disturbed may still wait for a core of a loaded machine.
+constexpr int64_t kGapMsMax = 10'000;
 
-bool IsLong() {
-  const char* value = std::getenv("TRAINYARD_TEST_LONG");
-  return value != nullptr && std::string(value) == "1";
-}
-
-// The scheduler as a child process.
-class Scheduler {
- public:
-  explicit Scheduler(std::string folder) : folder_(std::move(folder)) {}
-  ~Scheduler() { Kill(); }
-
-  void Start() {
-    unlink(JoinPath(folder_, "endpoint.json").c_str());
-    const std::string state = absl::StrCat("--state_dir=", folder_);
-    std::string log = "--log_level=error";
-    std::string program = SCHEDULER_PATH;
-    std::vector<char*> arguments = {program.data(), const_cast<char*>(state.data()), log.data(),
-                                    nullptr};
-    pid_ = fork();
-    ASSERT_GE(pid_, 0);
-    if (pid_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);  // nothing is left behind when the test is killed
-      execv(SCHEDULER_PATH, arguments.data());
-      _exit(127);
-    }
-    for (int i = 0; i < 3000 && !Exists(JoinPath(folder_, "endpoint.json")); ++i) {
-      int status = 0;
-      ASSERT_EQ(waitpid(pid_, &status, WNOHANG), 0) << "the scheduler ended by itself";
-      absl::SleepFor(absl::Milliseconds(10));
-    }
-    ASSERT_TRUE(Exists(JoinPath(folder_, "endpoint.json"))) << "not serving after 30 s";
-    token_ = ReadFile(JoinPath(folder_, "token")).value();
-    absl::StripAsciiWhitespace(&token_);
-    channel_ = grpc::CreateCustomChannel(
-        absl::StrCat("unix://", folder_, "/scheduler.sock"), grpc::InsecureChannelCredentials(),
-        [] {
-          grpc::ChannelArguments own;  // no channel is shared with the one that was killed
-          own.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-          return own;
-        }());
-  }
-  void Kill() {
-    if (pid_ <= 0) return;
-    kill(pid_, SIGKILL);
-    int status = 0;
-    waitpid(pid_, &status, 0);
-    pid_ = -1;
-  }
-  std::unique_ptr<v1::JobService::Stub> Stub() const { return v1::JobService::NewStub(channel_); }
-  std::unique_ptr<grpc::ClientContext> Call() const {
-    auto call = std::make_unique<grpc::ClientContext>();
-    call->AddMetadata("authorization", absl::StrCat("Bearer ", token_));
-    call->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
-    return call;
-  }
-
- private:
-  const std::string folder_;
-  pid_t pid_ = -1;
-  std::string token_;
-  std::shared_ptr<grpc::Channel> channel_;
+struct Resident {
+  std::string prefix;  // of its records
+  std::string name;    // of its job
+  int ranks = 1;
+  std::vector<Beat> beats;  // when it was seen first
 };
 
-struct Acknowledged {
-  Mutex mutex;
-  std::map<std::string, uint64_t> jobs ABSL_GUARDED_BY(mutex);         // name to uid
-  std::map<std::string, std::string> requests ABSL_GUARDED_BY(mutex);  // request id to name
-};
-
-v1::SubmitJobRequest Request(const std::string& id) {
-  v1::SubmitJobRequest request;
-  request.set_parent("projects/default");
-  request.set_request_id(id);
-  request.mutable_spec()->set_display_name("load");
-  request.mutable_spec()->mutable_program()->add_command("/bin/true");
-  v1::WorkerPool* pool = request.mutable_spec()->add_worker_pools();
-  pool->set_role("master");
-  pool->set_replica_count(1);
-  pool->mutable_resources()->set_cpu_milli(100);
-  return request;
-}
-
-// Submits until a call fails, which it does when the scheduler dies.
-void Load(const Scheduler& scheduler, int round, int client, Acknowledged* acknowledged) {
-  const auto stub = scheduler.Stub();
-  for (int i = 0;; ++i) {
-    const std::string id = absl::StrCat("r", round, "c", client, "n", i);
-    v1::Job job;
-    if (!stub->SubmitJob(scheduler.Call().get(), Request(id), &job).ok()) return;
-    MutexLock lock(&acknowledged->mutex);
-    EXPECT_TRUE(acknowledged->jobs.emplace(job.name(), job.uid()).second)
-        << job.name() << " was given out twice";
-    acknowledged->requests[id] = job.name();
+class RecoveryTest : public ::testing::Test {
+ protected:
+  RecoveryTest() : seed_(std::random_device()()), random_(seed_) {
+    std::printf("seed %lu\n", seed_);
+    for (int i = 0; i < kSubmitters; ++i) submitters_.emplace_back(absl::StrCat("load", i));
   }
-}
 
-// Everything the scheduler knows now.
-std::map<std::string, uint64_t> ListAll(const Scheduler& scheduler) {
-  const auto stub = scheduler.Stub();
-  std::map<std::string, uint64_t> all;
-  v1::ListJobsRequest request;
-  request.set_parent("projects/default");
-  request.set_page_size(1000);
-  do {
-    v1::ListJobsResponse page;
-    const grpc::Status status = stub->ListJobs(scheduler.Call().get(), request, &page);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    if (!status.ok()) return all;
-    for (const v1::Job& job : page.jobs()) {
-      EXPECT_TRUE(all.emplace(job.name(), job.uid()).second) << job.name() << " listed twice";
+  void StartResidents(Api* api) {
+    for (int i = 0; i <= kSoloRanks; ++i) {
+      Resident one;
+      one.prefix = cluster_.Beats(absl::StrCat("resident", i));
+      one.ranks = i == kSoloRanks ? 2 : 1;  // the last is a gang under mpirun
+      const auto job = api->Submit(
+          BeatSpec(one.prefix, {absl::StrCat("until=", cluster_.Path("end"))}, one.ranks));
+      ASSERT_TRUE(job.ok()) << job.status();
+      one.name = job->name();
+      residents_.push_back(one);
     }
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
-  return all;
-}
-
-void CheckNothingLost(const Scheduler& scheduler, Acknowledged* acknowledged) {
-  const std::map<std::string, uint64_t> all = ListAll(scheduler);
-  MutexLock lock(&acknowledged->mutex);
-  for (const auto& [name, uid] : acknowledged->jobs) {
-    const auto found = all.find(name);
-    ASSERT_NE(found, all.end()) << name << " was acknowledged and is lost";
-    ASSERT_EQ(found->second, uid);
+    for (Resident& one : residents_) {
+      ASSERT_TRUE(AwaitBeats(one.prefix, one.ranks)) << cluster_.Describe();
+      ASSERT_TRUE(AwaitState(api, one.name, {v1::RUNNING}).ok());
+      one.beats = ReadBeats(one.prefix);
+      ASSERT_EQ(one.beats.size(), static_cast<size_t>(one.ranks));
+    }
   }
-  std::set<uint64_t> uids;
-  for (const auto& [name, uid] : all) {
-    ASSERT_TRUE(uids.insert(uid).second) << "uid " << uid << " twice";
-  }
-}
 
-TEST(RecoveryTest, NothingAcknowledgedIsLostWhenTheSchedulerIsKilled) {
-  char folder[] = "/tmp/trainyard-recovery-XXXXXX";
-  ASSERT_NE(mkdtemp(folder), nullptr);
-  const uint64_t seed = std::random_device()();
-  std::printf("seed %lu\n", seed);
-  Random random(seed);
-  Scheduler scheduler(folder);
-  Acknowledged acknowledged;
-  absl::Duration worst_start;
-  const int kills = IsLong() ? kKillsLong : kKillsShort;
-  for (int round = 0; round < kills; ++round) {
-    const absl::Time before = absl::Now();
-    scheduler.Start();
-    if (HasFatalFailure()) break;
-    worst_start = std::max(worst_start, absl::Now() - before);
+  // The same processes, further on than when looked at last.
+  void CheckResidents() {
+    for (Resident& one : residents_) {
+      std::vector<Beat> now;
+      const bool moved = Eventually([&] {
+        now = ReadBeats(one.prefix);
+        return now.size() != one.beats.size() ||
+               std::equal(now.begin(), now.end(), one.beats.begin(),
+                          [](const Beat& a, const Beat& b) { return a.counter > b.counter; });
+      });
+      ASSERT_TRUE(moved) << one.prefix << " stands still";
+      ASSERT_EQ(now.size(), one.beats.size()) << one.prefix << " was started again";
+      for (size_t i = 0; i < now.size(); ++i) {
+        ASSERT_EQ(now[i].pid, one.beats[i].pid) << one.prefix << " is another process";
+        ASSERT_EQ(now[i].epoch, one.beats[i].epoch) << one.prefix << " has another epoch";
+        ASSERT_LT(now[i].gap_ms, kGapMsMax) << one.prefix << " stood still";
+      }
+      one.beats = now;
+    }
+  }
+
+  void CheckNothingLost(Api* api) {
+    const auto jobs = api->List();
+    ASSERT_TRUE(jobs.ok()) << jobs.status();
+    std::multimap<std::string, v1::Job> by_request;
+    std::set<uint64_t> uids;
+    for (const v1::Job& job : *jobs) {
+      by_request.emplace(job.spec().display_name(), job);
+      ASSERT_TRUE(uids.insert(job.uid()).second) << "uid " << job.uid() << " twice";
+    }
+    for (const Submitter& submitter : submitters_) {
+      ASSERT_EQ(submitter.Compare(by_request), "");
+    }
+    ASSERT_EQ(teller_.Compare(api), "");
+  }
+
+  // Clients, each until its first unanswered wish; what is killed is killed `after` the launch.
+  void KillUnderLoad(absl::Duration after) {
+    cluster_.LaunchScheduler({{"--log_level=warning"}, {}, ""});
     std::vector<std::thread> clients;
-    for (int client = 0; client < kClients; ++client) {
-      clients.emplace_back([&, client] { Load(scheduler, round, client, &acknowledged); });
+    const absl::Time end = absl::Now() + after;
+    if (cluster_.AwaitServing()) {
+      for (Submitter& submitter : submitters_) {
+        clients.emplace_back([this, &submitter] {
+          const auto api = cluster_.Connect();
+          while (submitter.Once(api.get())) absl::SleepFor(absl::Milliseconds(5));
+        });
+      }
+      clients.emplace_back([this] {
+        const auto api = cluster_.Connect();
+        while (teller_.Once(api.get())) absl::SleepFor(absl::Milliseconds(5));
+      });
+      const int64_t millis = static_cast<int64_t>(random_.Below(300));
+      clients.emplace_back(
+          [this, millis] { runner_.Once(cluster_.Connect().get(), millis); });
     }
-    // The moment of death is what is random here.
-    absl::SleepFor(absl::Microseconds(1000 + random.Below(400'000)));
-    scheduler.Kill();
+    absl::SleepFor(end - absl::Now());  // the moment of death is what is random here
+    EXPECT_FALSE(cluster_.scheduler().Ended().has_value()) << "it ended by itself";
+    cluster_.scheduler().Kill();
     for (std::thread& client : clients) client.join();
-    if (round % 10 != 9 && round + 1 != kills) continue;
-    scheduler.Start();
-    if (!HasFatalFailure()) CheckNothingLost(scheduler, &acknowledged);
-    if (HasFatalFailure()) break;
-    scheduler.Kill();
   }
-  if (!HasFatalFailure()) {
-    scheduler.Start();
-    const auto stub = scheduler.Stub();
-    MutexLock lock(&acknowledged.mutex);
-    EXPECT_GT(acknowledged.jobs.size(), static_cast<size_t>(kills)) << "there was load";
-    int asked = 0;
-    for (const auto& [id, name] : acknowledged.requests) {
-      if (++asked > 50) break;
-      v1::Job job;
-      ASSERT_TRUE(stub->SubmitJob(scheduler.Call().get(), Request(id), &job).ok());
-      EXPECT_EQ(job.name(), name) << "request " << id << " came again after the crash";
+  // As above, but the moment lies in the start itself.
+  void KillWhileStarting() {
+    cluster_.LaunchScheduler({{"--log_level=warning"}, {}, ""});
+    absl::SleepFor(absl::Microseconds(random_.Below(60'000)));
+    EXPECT_FALSE(cluster_.scheduler().Ended().has_value()) << "it ended by itself";
+    cluster_.scheduler().Kill();
+  }
+
+  // Everything that was submitted to run has run, once.
+  void CheckRunnersAndResidents(Api* api) {
+    for (const auto& [record, name] : runner_.jobs()) {
+      const auto job = AwaitEnd(api, name);
+      ASSERT_TRUE(job.ok()) << job.status() << cluster_.Describe();
+      ASSERT_EQ(job->state(), v1::SUCCEEDED) << job->ShortDebugString();
+      ASSERT_EQ(job->attempts_size(), 1) << job->ShortDebugString();
+      ASSERT_EQ(ReadBeats(record).size(), 1u) << name << " was started more than once";
     }
-    std::printf("%d kills, %zu jobs acknowledged, 0 lost, worst start %s\n", kills,
-                acknowledged.jobs.size(), absl::FormatDuration(worst_start).c_str());
+    CheckResidents();
+    ASSERT_EQ(RunToEnd({{"touch", cluster_.Path("end")}, {}, "", "", ""}), 0);
+    for (const Resident& one : residents_) {
+      const auto job = AwaitEnd(api, one.name);
+      ASSERT_TRUE(job.ok()) << job.status() << cluster_.Describe();
+      ASSERT_EQ(job->state(), v1::SUCCEEDED) << job->ShortDebugString();
+      ASSERT_EQ(job->attempts_size(), 1) << job->ShortDebugString();
+      ASSERT_EQ(job->attempts(0).epoch(), one.beats[0].epoch);
+    }
   }
-  scheduler.Kill();
-  RemoveTree(folder).IgnoreError();
+
+  const uint64_t seed_;
+  Random random_;
+  Cluster cluster_;
+  std::vector<Submitter> submitters_;
+  Teller teller_;
+  Runner runner_{cluster_.Beats("quick")};
+  std::vector<Resident> residents_;
+};
+
+TEST_F(RecoveryTest, KillsUnderLoadLoseNothingAndDisturbNobody) {
+  ASSERT_TRUE(cluster_.StartScheduler().ok());
+  {
+    const auto api = cluster_.Connect();
+    const absl::Status agent = cluster_.StartAgent("n1");
+    ASSERT_TRUE(agent.ok()) << agent;
+    ASSERT_TRUE(teller_.Start(api.get()).ok());
+    StartResidents(api.get());
+  }
+  if (HasFatalFailure()) return;
+  cluster_.scheduler().Kill();
+  const int kills = Times(kKills);
+  for (int round = 1; round < kills; ++round) {
+    if (round % 4 == 0) {
+      KillWhileStarting();
+    } else {
+      KillUnderLoad(absl::Milliseconds(60) + absl::Microseconds(random_.Below(300'000)));
+    }
+    CheckResidents();
+    if (round % kCheckEvery == 0) {
+      ASSERT_TRUE(cluster_.StartScheduler().ok());
+      CheckNothingLost(cluster_.Connect().get());
+      cluster_.scheduler().Kill();
+    }
+    if (HasFailure()) break;
+  }
+  ASSERT_FALSE(HasFailure()) << cluster_.Describe();
+  ASSERT_TRUE(cluster_.StartScheduler().ok());
+  const auto api = cluster_.Connect();
+  CheckNothingLost(api.get());
+  if (!HasFatalFailure()) CheckRunnersAndResidents(api.get());
+  ASSERT_FALSE(HasFatalFailure()) << cluster_.Describe();
+  const absl::Status quiet = cluster_.AwaitQuiet(api.get());
+  EXPECT_TRUE(quiet.ok()) << quiet;
+  size_t jobs = 0;
+  size_t repeated = 0;
+  for (const Submitter& submitter : submitters_) {
+    jobs += submitter.acknowledged();
+    repeated += submitter.repeated();
+  }
+  // There was load, or nothing is proved.
+  EXPECT_GT(jobs, static_cast<size_t>(kills));
+  EXPECT_GT(repeated, 0u) << "no answer was ever lost";
+  EXPECT_GT(teller_.acknowledged(), static_cast<size_t>(kills) / 10);
+  EXPECT_GT(runner_.jobs().size(), static_cast<size_t>(kills) / 4);
+  std::printf("%d kills; acknowledged: %zu jobs, %zu programs run, %zu trials; 0 lost\n", kills,
+              jobs, runner_.jobs().size(), teller_.acknowledged());
 }
 
 }  // namespace
-}  // namespace trainyard
+}  // namespace trainyard::testing

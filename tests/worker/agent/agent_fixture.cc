@@ -36,7 +36,7 @@ AgentTest::~AgentTest() {
   // What a failed test left running dies with its supervisors.
   for (const FoundAttempt& found : FindAttempts(options_.work_dir + "/attempts")) {
     const pid_t supervisor = AttemptFolder(found.path).Supervisor();
-    if (supervisor > 0) KillSession(supervisor);
+    if (supervisor > 0) KillLeft(supervisor, found.path);
   }
   RemoveTree(folder_).IgnoreError();
 }

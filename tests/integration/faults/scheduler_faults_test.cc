@@ -1,0 +1,284 @@
+// Faults of the scheduler and of its disk: killed at every fault point, syncs that fail, a disk
+// that is full, flipped bits, an old backup put in place, and its absence under runs that may and
+// may not go on without it.
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <map>
+#include <random>
+
+#include "common/errors.h"
+#include "common/random.h"
+#include "tests/integration/faults/faults_fixture.h"
+
+namespace trainyard::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+v1::JobSpec Waiting(const std::string& name) {
+  v1::JobSpec spec = SpecOf({"/bin/true"});
+  spec.set_display_name(name);
+  spec.mutable_worker_pools(0)->mutable_resources()->set_gpu_count(1);
+  return spec;
+}
+
+class SchedulerFaultsTest : public FaultsTest {
+ protected:
+  // Submits `count` jobs with their number as request id and name; stops at the first failure.
+  void SubmitSome(int count) {
+    for (int i = 0; i < count; ++i) {
+      const std::string id = absl::StrCat("wish", next_);
+      const auto job = api_->Submit(Waiting(id), id);
+      if (!job.ok()) return;
+      ++next_;
+      told_[id] = job->name();
+    }
+  }
+  // Everything acknowledged is there once.
+  std::string Compare() {
+    const auto jobs = api_->List();
+    if (!jobs.ok()) return jobs.status().ToString();
+    std::map<std::string, std::string> found;
+    for (const v1::Job& job : *jobs) {
+      const std::string& id = job.spec().display_name();
+      // What was not acknowledged may be there or not.
+      if (!found.emplace(id, job.name()).second && told_.count(id) > 0) {
+        return job.spec().display_name() + " is there twice";
+      }
+    }
+    for (const auto& [id, name] : told_) {
+      if (found[id] != name) return absl::StrCat(id, " is ", found[id], " instead of ", name);
+    }
+    return "";
+  }
+  int Copy(const std::string& from, const std::string& to) {
+    return RunToEnd({{"cp", "-a", from, to}, {}, "", "", ""});
+  }
+
+  int next_ = 0;
+  std::map<std::string, std::string> told_;
+};
+
+TEST_F(SchedulerFaultsTest, KilledAtEveryFaultPointLosesNothing) {
+  const char* const points[] = {
+      "runtime.before_append",      "runtime.after_append",       "journal.before_append",
+      "journal.before_commit",      "journal.after_commit",       "journal.after_append",
+      "journal.before_rows_commit", "journal.after_rows_commit",  "runtime.before_rows",
+      "runtime.after_rows",         "store.segment.before_write", "file.before_rename"};
+  Start({"n1"});
+  const std::string resident = StartBeating("resident", 2);
+  const std::vector<Beat> before = BeatsOf("resident");
+  Random random(std::random_device{}());
+  for (int round = 0; round < Times(1); ++round) {
+    for (const char* point : points) {
+      cluster_.scheduler().Kill();
+      // Deep enough that it dies under load, and not always at the same record.
+      const uint64_t pass = 1 + random.Below(30);
+      DaemonOptions dying;
+      dying.env = {absl::StrCat("TRAINYARD_FAULTS=", point, "=exit@", pass)};
+      cluster_.LaunchScheduler(dying);
+      if (cluster_.AwaitServing()) {
+        api_ = cluster_.Connect();
+        SubmitSome(40);
+      }
+      RestartScheduler();
+      EXPECT_EQ(Compare(), "") << point << " at pass " << pass;
+      ExpectUndisturbed("resident", before);
+    }
+  }
+  LetEnd("resident");
+  EXPECT_EQ(ExpectEnd(resident, v1::SUCCEEDED).attempts_size(), 1);
+  ExpectQuiet();
+}
+
+TEST_F(SchedulerFaultsTest, FailedSyncEndsTheServerAndNothingIsAcknowledged) {
+  const std::string trigger = cluster_.Path("fail");
+  for (int i = 0; i < Times(3); ++i) {
+    DaemonOptions options;
+    options.env = {absl::StrCat("LD_PRELOAD=", FAILING_DISK_PATH),
+                   absl::StrCat("TRAINYARD_TEST_FAIL_SYNC=", trigger)};
+    ASSERT_TRUE(cluster_.StartScheduler(options).ok());
+    api_ = cluster_.Connect();
+    SubmitSome(10);
+    ASSERT_TRUE(WriteFileAtomically(trigger, "").ok());
+    EXPECT_FALSE(api_->Submit(Waiting("never"), "").ok()) << "acknowledged without a sync";
+    EXPECT_NE(cluster_.scheduler().Await(), 0);
+    EXPECT_THAT(cluster_.SchedulerLog(), HasSubstr("journal"));
+    unlink(trigger.c_str());
+    RestartScheduler();
+    EXPECT_EQ(Compare(), "");
+    cluster_.scheduler().Kill();
+  }
+}
+
+TEST_F(SchedulerFaultsTest, FullDiskRefusesSubmitsAndServesTheRest) {
+  ASSERT_TRUE(MakeFolders(cluster_.State(), 0700).ok());
+  if (mount("tmpfs", cluster_.State().c_str(), "tmpfs", 0, "size=64m,mode=700") != 0) {
+    GTEST_SKIP() << "a small tmpfs needs the right to mount: " << std::strerror(errno);
+  }
+  Start({"n1"});
+  const std::string job = StartBeating("resident", 1);
+  SubmitSome(10);
+  const std::string filler = absl::StrCat(cluster_.State(), "/filler");
+  for (int i = 0; i < Times(2); ++i) {
+    std::ofstream file(filler, std::ios::binary);
+    const std::string block(1 << 16, 'x');
+    while (file.write(block.data(), 1 << 16).flush()) {
+    }
+    file.close();
+    absl::Status refused;
+    EXPECT_TRUE(Eventually([&] {
+      refused = api_->Submit(Waiting("refused"), "").status();
+      return !refused.ok();
+    }));
+    EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+    // Reads, cancels and facts go on.
+    EXPECT_TRUE(api_->Get(told_["wish0"]).ok());
+    const std::string to_cancel = told_[absl::StrCat("wish", 1 + i % 9)];
+    EXPECT_TRUE(api_->Cancel(to_cancel).ok());
+    EXPECT_EQ(api_->Get(to_cancel)->state(), v1::CANCELLED);
+    unlink(filler.c_str());
+    EXPECT_TRUE(Eventually([&] { return api_->Submit(Waiting("again"), "again").ok(); }));
+  }
+  LetEnd("resident");
+  ExpectEnd(job, v1::SUCCEEDED);
+  RestartScheduler();
+  EXPECT_EQ(Compare(), "");
+  cluster_.scheduler().Kill();
+  cluster_.agent("n1").Kill();
+  umount2(cluster_.State().c_str(), MNT_DETACH);
+}
+
+// Found at the start, or harmless: what is served is what was acknowledged.
+TEST_F(SchedulerFaultsTest, FlippedBitIsFoundOrHarmless) {
+  Start({});
+  SubmitSome(40);
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(api_->Cancel(told_[absl::StrCat("wish", i)]).ok());
+  EXPECT_EQ(cluster_.scheduler().Stop(), 0);
+  const std::string good = cluster_.Path("good");
+  ASSERT_EQ(Copy(cluster_.State(), good), 0);
+  const uint64_t seed = std::random_device{}();
+  std::printf("seed %lu\n", seed);
+  Random random(seed);
+  int found = 0;
+  for (int i = 0; i < Times(30); ++i) {
+    ASSERT_TRUE(RemoveTree(cluster_.State()).ok());
+    ASSERT_EQ(Copy(good, cluster_.State()), 0);
+    const char* const files[] = {"journal.db", "journal.db", "journal.db.rows"};
+    const std::string path = absl::StrCat(cluster_.State(), "/scheduler/", files[random.Below(3)]);
+    std::string bytes = ReadFile(path).value();
+    const size_t at = random.Below(bytes.size());
+    bytes[at] = static_cast<char>(bytes[at] ^ (1 << random.Below(8)));
+    ASSERT_TRUE(WriteFileAtomically(path, bytes, 0600).ok());
+    cluster_.LaunchScheduler({});
+    if (!cluster_.AwaitServing()) {
+      ++found;
+      EXPECT_LT(cluster_.scheduler().Await(), 128) << "it crashed on byte " << at << " of " << path;
+      continue;
+    }
+    api_ = cluster_.Connect();
+    EXPECT_EQ(Compare(), "") << "bit of byte " << at << " of " << path;
+    for (int j = 0; j < 10; ++j) {
+      const auto job = api_->Get(told_[absl::StrCat("wish", j)]);
+      ASSERT_TRUE(job.ok()) << "byte " << at << " of " << path << ": " << job.status();
+      EXPECT_EQ(job->state(), v1::CANCELLED) << "byte " << at << " of " << path;
+    }
+    cluster_.scheduler().Kill();
+  }
+  std::printf("%d of %d flips refused, the others harmless\n", found, Times(30));
+  EXPECT_GT(found, 0);
+  EXPECT_THAT(cluster_.SchedulerLog(), HasSubstr("journal.db")) << "the file is named";
+}
+
+// What the backup knows goes on, what it does not know is ended; no epoch is given out again.
+TEST_F(SchedulerFaultsTest, OldBackupAgainstLiveAgents) {
+  Start({"n1"});
+  for (int i = 0; i < Times(1); ++i) {
+    const std::string old = absl::StrCat("old", i);
+    const std::string lost = absl::StrCat("lost", i);
+    const std::string fresh = absl::StrCat("fresh", i);
+    const std::string old_job = StartBeating(old, 2);
+    const std::vector<Beat> before = BeatsOf(old);
+    cluster_.scheduler().Kill();
+    const std::string backup = cluster_.Path(absl::StrCat("backup", i));
+    ASSERT_EQ(Copy(cluster_.State(), backup), 0);
+    ASSERT_TRUE(cluster_.StartScheduler().ok());
+    ASSERT_TRUE(cluster_.AwaitReady("n1").ok());
+    api_ = cluster_.Connect();
+    StartBeating(lost, 1);
+    const std::vector<Beat> lost_beats = BeatsOf(lost);
+    cluster_.scheduler().Kill();
+    ASSERT_TRUE(RemoveTree(cluster_.State()).ok());
+    ASSERT_EQ(Copy(backup, cluster_.State()), 0);
+    ASSERT_TRUE(cluster_.StartScheduler().ok()) << cluster_.SchedulerLog();
+    api_ = cluster_.Connect();
+    // Takes the uid that the lost job had; only its epoch tells them apart.
+    const std::string fresh_job = StartBeating(fresh, 1);
+    EXPECT_TRUE(Eventually([&] { return !IsAlive(lost_beats[0].pid); })) << "an unknown rank runs";
+    EXPECT_GT(BeatsOf(fresh)[0].epoch, lost_beats[0].epoch) << "an epoch was given out again";
+    ExpectUndisturbed(old, before);
+    LetEnd(old);
+    LetEnd(fresh);
+    EXPECT_EQ(ExpectEnd(old_job, v1::SUCCEEDED).attempts_size(), 1);
+    EXPECT_EQ(ExpectEnd(fresh_job, v1::SUCCEEDED).attempts_size(), 1);
+    ExpectQuiet();
+  }
+}
+
+// Fenced runs go on for as long as they may; strict ones end before their lease does.
+TEST_F(SchedulerFaultsTest, AwayUnderFencedAndStrict) {
+  for (int i = 0; i < Times(1); ++i) {
+    const std::string fenced = absl::StrCat("fenced", i);
+    const std::string strict = absl::StrCat("strict", i);
+    const std::string brief = absl::StrCat("brief", i);
+    if (i == 0) Start({"n1"}, {"--lease=3s"});
+    const std::string fenced_job = StartBeating(fenced, 2);
+    v1::JobSpec spec = BeatSpec(cluster_.Beats(strict), {Until(strict)});
+    spec.mutable_scheduling()->set_strict_lease(true);
+    spec.mutable_scheduling()->mutable_grace()->set_seconds(1);
+    const std::string strict_job = Submit(spec);
+    spec = BeatSpec(cluster_.Beats(brief), {Until(brief)});
+    spec.mutable_scheduling()->mutable_stop_after()->set_seconds(4);
+    spec.mutable_scheduling()->mutable_grace()->set_seconds(1);
+    const std::string brief_job = Submit(spec);
+    ASSERT_TRUE(AwaitBeats(cluster_.Beats(strict), 1));
+    ASSERT_TRUE(AwaitBeats(cluster_.Beats(brief), 1));
+    const std::vector<Beat> before = BeatsOf(fenced);
+    const pid_t strict_rank = BeatsOf(strict)[0].pid;
+    const pid_t brief_rank = BeatsOf(brief)[0].pid;
+    cluster_.scheduler().Kill();
+    const absl::Time away = absl::Now();
+    EXPECT_TRUE(Eventually([&] { return !IsAlive(strict_rank); })) << "strict ran on";
+    EXPECT_LT(absl::Now() - away, absl::Seconds(20));
+    EXPECT_TRUE(Eventually([&] { return !IsAlive(brief_rank); })) << "stop_after was not kept";
+    ExpectUndisturbed(fenced, before);
+    RestartScheduler({"--lease=3s"});
+    for (const std::string& name : {fenced, strict, brief}) LetEnd(name);
+    EXPECT_EQ(ExpectEnd(fenced_job, v1::SUCCEEDED).attempts_size(), 1);
+    const v1::Job again = ExpectEnd(strict_job, v1::SUCCEEDED);
+    ASSERT_EQ(again.attempts_size(), 2) << again.ShortDebugString();
+    EXPECT_EQ(again.attempts(0).exit().cause(), v1::NODE_LOST);
+    ExpectEnd(brief_job, v1::SUCCEEDED);
+    ExpectQuiet();
+  }
+}
+
+TEST_F(SchedulerFaultsTest, SameRequestIdWithAnotherBodyIsRefused) {
+  Start({});
+  const auto first = api_->Submit(Waiting("one"), "id");
+  ASSERT_TRUE(first.ok());
+  for (int i = 0; i < Times(3); ++i) {
+    EXPECT_EQ(api_->Submit(Waiting("one"), "id")->name(), first->name());
+    const absl::Status refused = api_->Submit(Waiting("two"), "id").status();
+    EXPECT_FALSE(refused.ok());
+    EXPECT_NE(FaultsOf(refused).faults(0).fix(), "");
+    RestartScheduler();
+  }
+  EXPECT_EQ(api_->List()->size(), 1u);
+}
+
+}  // namespace
+}  // namespace trainyard::testing

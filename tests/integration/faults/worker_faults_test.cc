@@ -1,0 +1,195 @@
+// Faults of agents and supervisors while their ranks live: killed, frozen, replaced by another
+// binary. Ranks are adopted or ended, never doubled; what an attempt that was given up publishes
+// is refused.
+#include "tests/integration/faults/faults_fixture.h"
+
+namespace trainyard::testing {
+namespace {
+
+constexpr char kSupervisor[] = "trainyard-supervisor";
+
+class WorkerFaultsTest : public FaultsTest {};
+
+TEST_F(WorkerFaultsTest, AgentKilledItsRanksRunOnAndAreAdopted) {
+  Start({"n1"});
+  const std::string solo = StartBeating("solo", 1);
+  const std::string gang = StartBeating("gang", 2);
+  const std::vector<Beat> solo_beats = BeatsOf("solo");
+  const std::vector<Beat> gang_beats = BeatsOf("gang");
+  for (int i = 0; i < Times(5); ++i) {
+    cluster_.agent("n1").Kill();
+    // One program ends while no agent looks.
+    if (i == 0) LetEnd("solo");
+    ExpectUndisturbed("gang", gang_beats);
+    ASSERT_TRUE(cluster_.StartAgent("n1").ok()) << cluster_.AgentLog("n1");
+  }
+  EXPECT_EQ(ExpectEnd(solo, v1::SUCCEEDED).attempts_size(), 1);
+  ExpectUndisturbed("gang", gang_beats);
+  LetEnd("gang");
+  EXPECT_EQ(ExpectEnd(gang, v1::SUCCEEDED).attempts_size(), 1);
+  EXPECT_EQ(BeatsOf("solo").size(), solo_beats.size());
+  ExpectQuiet();
+}
+
+// An orderly stop and another file to start from, as an upgrade is.
+TEST_F(WorkerFaultsTest, AgentUpgradeLeavesARunningGangAlone) {
+  Start({"n1"});
+  const std::string gang = StartBeating("gang", 3);
+  const std::vector<Beat> before = BeatsOf("gang");
+  for (int i = 0; i < Times(2); ++i) {
+    EXPECT_EQ(cluster_.agent("n1").Stop(), 0);
+    ASSERT_TRUE(cluster_.StartAgent("n1").ok()) << cluster_.AgentLog("n1");
+    ExpectUndisturbed("gang", before);
+  }
+  LetEnd("gang");
+  EXPECT_EQ(ExpectEnd(gang, v1::SUCCEEDED).attempts_size(), 1);
+  ExpectQuiet();
+}
+
+// The node is given up after its lease; its ranks, still alive, are fenced off by their epoch.
+TEST_F(WorkerFaultsTest, FrozenAgentIsReplacedAndItsLateWordsAreRefused) {
+  Start({"n1"}, {"--lease=2s"});
+  for (int i = 0; i < Times(2); ++i) {
+    const std::string name = absl::StrCat("job", i);
+    const std::string job = StartBeating(name, 1);
+    cluster_.agent("n1").Signal(SIGSTOP);
+    ASSERT_TRUE(cluster_.StartAgent("n2").ok());
+    // A second attempt runs on the other node while the first one's rank lives.
+    ASSERT_TRUE(Eventually([&] { return BeatsOf(name).size() == 2; })) << "no second attempt";
+    const std::vector<Beat> both = BeatsOf(name);
+    EXPECT_LT(both[0].epoch, both[1].epoch);
+    cluster_.agent("n1").Signal(SIGCONT);
+    EXPECT_TRUE(Eventually([&] { return !IsAlive(both[0].pid); })) << "the old rank was not ended";
+    EXPECT_TRUE(IsAlive(both[1].pid)) << "the new one was";
+    LetEnd(name);
+    const v1::Job ended = ExpectEnd(job, v1::SUCCEEDED);
+    ASSERT_EQ(ended.attempts_size(), 2) << ended.ShortDebugString();
+    EXPECT_EQ(ended.attempts(1).epoch(), both[1].epoch);
+    EXPECT_NE(ended.attempts(0).state(), "SUCCEEDED");
+    ExpectQuiet();
+    EXPECT_EQ(cluster_.agent("n2").Stop(), 0);
+    cluster_.agent("n2") = Process();
+    ASSERT_TRUE(Eventually([&] { return api_->GetNode("nodes/n1")->state() == v1::READY; }));
+    ASSERT_TRUE(Eventually([&] { return api_->GetNode("nodes/n2")->state() != v1::READY; }));
+  }
+}
+
+TEST_F(WorkerFaultsTest, SupervisorKilledItsRanksGoAndTheJobIsRepeated) {
+  Start({"n1"});
+  for (int i = 0; i < Times(2); ++i) {
+    const int ranks = 1 + i % 2;  // alone, then under mpirun
+    const std::string name = absl::StrCat("job", i);
+    const std::string job = StartBeating(name, ranks);
+    const std::vector<Beat> before = BeatsOf(name);
+    const std::vector<pid_t> supervisors = PidsOf(cluster_.folder(), kSupervisor);
+    ASSERT_EQ(supervisors.size(), 1u);
+    kill(supervisors[0], SIGKILL);
+    for (const Beat& beat : before) {
+      EXPECT_TRUE(Eventually([&] { return !IsAlive(beat.pid); })) << "rank " << beat.rank;
+    }
+    ASSERT_TRUE(AwaitBeats(cluster_.Beats(name), 2 * ranks)) << "no second attempt";
+    LetEnd(name);
+    const v1::Job ended = ExpectEnd(job, v1::SUCCEEDED);
+    ASSERT_EQ(ended.attempts_size(), 2) << ended.ShortDebugString();
+    EXPECT_EQ(ended.attempts(0).exit().cause(), v1::INTERNAL);
+    EXPECT_EQ(ended.attempts(0).exit().node(), "n1");
+    ExpectQuiet();
+  }
+}
+
+TEST_F(WorkerFaultsTest, AgentAndSupervisorKilledTogetherLeaveNothing) {
+  Start({"n1"});
+  for (int i = 0; i < Times(2); ++i) {
+    const int ranks = 2 - i % 2;
+    const std::string name = absl::StrCat("job", i);
+    const std::string job = StartBeating(name, ranks);
+    const std::vector<Beat> before = BeatsOf(name);
+    cluster_.agent("n1").Kill();
+    for (const pid_t pid : PidsOf(cluster_.folder(), kSupervisor)) kill(pid, SIGKILL);
+    ASSERT_TRUE(cluster_.StartAgent("n1").ok()) << cluster_.AgentLog("n1");
+    for (const Beat& beat : before) {
+      EXPECT_TRUE(Eventually([&] { return !IsAlive(beat.pid); })) << "rank " << beat.rank;
+    }
+    LetEnd(name);
+    EXPECT_EQ(ExpectEnd(job, v1::SUCCEEDED).attempts_size(), 2);
+    ExpectQuiet();
+  }
+}
+
+// Nobody answers the agent there: it ends supervisor and ranks itself once the grace is over.
+TEST_F(WorkerFaultsTest, FrozenSupervisorDoesNotHoldUpACancel) {
+  Start({"n1"});
+  for (int i = 0; i < Times(1); ++i) {
+    const std::string name = absl::StrCat("job", i);
+    v1::JobSpec spec = BeatSpec(cluster_.Beats(name), {Until(name)}, 2);
+    spec.mutable_scheduling()->mutable_grace()->set_seconds(1);
+    const std::string job = Submit(spec);
+    ASSERT_TRUE(AwaitBeats(cluster_.Beats(name), 2));
+    for (const pid_t pid : PidsOf(cluster_.folder(), kSupervisor)) kill(pid, SIGSTOP);
+    ASSERT_TRUE(api_->Cancel(job).ok());
+    ExpectEnd(job, v1::CANCELLED);
+    ExpectQuiet();
+    EXPECT_EQ(api_->GetNode("nodes/n1")->state(), v1::READY) << "the agent kept its lease";
+  }
+}
+
+// All members prepare or none starts: the one that never answers rolls the others back.
+TEST_F(WorkerFaultsTest, OneReadyOfAGangOfThreeLost) {
+  AgentSettings small;
+  small.cores = 2;
+  Start({"n1", "n2", "n3"}, {"--lease=2s"}, small);
+  for (int i = 0; i < Times(1); ++i) {
+    const std::string name = absl::StrCat("job", i);
+    v1::JobSpec spec = BeatSpec(cluster_.Beats(name), {Until(name)}, 3);
+    for (v1::WorkerPool& pool : *spec.mutable_worker_pools()) {
+      pool.mutable_resources()->set_cpu_milli(1500);  // one to a node
+    }
+    spec.mutable_launch()->set_launcher(v1::DIRECT);
+    cluster_.agent("n3").Signal(SIGSTOP);
+    const std::string job = Submit(spec);
+    // The others were prepared, and are let go without having started.
+    ASSERT_TRUE(Eventually([&] {
+      const auto now = api_->Get(job);
+      return now.ok() && now->attempts_size() > 0 && now->attempts(0).has_end_time();
+    })) << api_->Get(job)->ShortDebugString();
+    EXPECT_TRUE(BeatsOf(name).empty()) << "a part of the gang was started";
+    cluster_.agent("n3").Signal(SIGCONT);
+    ASSERT_TRUE(AwaitBeats(cluster_.Beats(name), 3)) << api_->Get(job)->ShortDebugString();
+    const std::vector<Beat> beats = BeatsOf(name);
+    ASSERT_EQ(beats.size(), 3u);
+    EXPECT_EQ(beats[0].epoch, beats[1].epoch);
+    EXPECT_EQ(beats[1].epoch, beats[2].epoch);
+    LetEnd(name);
+    EXPECT_EQ(ExpectEnd(job, v1::SUCCEEDED).attempts_size(), 2);
+    ExpectQuiet();
+  }
+}
+
+// The agent dies at each of its fault points; the job ends well and no epoch starts twice.
+TEST_F(WorkerFaultsTest, AgentKilledAtEveryFaultPoint) {
+  Start({});
+  const char* const points[] = {"agent.before_launch", "agent.after_launch",
+                                "agent.before_publish", "agent.after_publish"};
+  for (int i = 0; i < Times(1) * 4; ++i) {
+    AgentSettings dying;
+    dying.env = {absl::StrCat("TRAINYARD_FAULTS=", points[i % 4], "=exit@1")};
+    ASSERT_TRUE(cluster_.StartAgent("n1", dying).ok());
+    const std::string name = absl::StrCat("job", i);
+    const std::string job = Submit(BeatSpec(cluster_.Beats(name), {"ms=20"}, 1 + i / 4 % 2));
+    EXPECT_EQ(cluster_.agent("n1").Await(), 128 + SIGKILL) << points[i % 4];
+    ASSERT_TRUE(cluster_.StartAgent("n1").ok()) << cluster_.AgentLog("n1");
+    const v1::Job ended = ExpectEnd(job, v1::SUCCEEDED);
+    EXPECT_LE(ended.attempts_size(), 2) << points[i % 4];
+    uint64_t epoch = 0;
+    for (const Beat& beat : BeatsOf(name)) {
+      if (beat.rank != 0) continue;
+      EXPECT_NE(beat.epoch, epoch) << "started twice at " << points[i % 4];
+      epoch = beat.epoch;
+    }
+    ExpectQuiet();
+    EXPECT_EQ(cluster_.agent("n1").Stop(), 0);
+  }
+}
+
+}  // namespace
+}  // namespace trainyard::testing
