@@ -40,6 +40,7 @@ Command StudyCompleteCommand();
 Command StudyShouldStopCommand();
 Command StudyBestCommand();
 Command StudyTrialsCommand();
+Command StudyImportanceCommand();
 Command StudyStreamCommand();
 Command StudyExportCommand();
 Command StudyDeleteCommand();

@@ -41,6 +41,7 @@ const std::vector<Command>& Commands() {
       StudyShouldStopCommand(),
       StudyBestCommand(),
       StudyTrialsCommand(),
+      StudyImportanceCommand(),
       StudyStreamCommand(),
       StudyExportCommand(),
       StudyDeleteCommand(),

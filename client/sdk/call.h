@@ -19,6 +19,7 @@
 #include "client/sdk/client.h"
 #include "trainyard/v1/admin.grpc.pb.h"
 #include "trainyard/v1/artifact.grpc.pb.h"
+#include "trainyard/v1/insight.grpc.pb.h"
 #include "trainyard/v1/job.grpc.pb.h"
 #include "trainyard/v1/node.grpc.pb.h"
 #include "trainyard/v1/study.grpc.pb.h"
@@ -43,6 +44,7 @@ struct Client::Connection {
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<v1::JobService::Stub> jobs;
   std::unique_ptr<v1::StudyService::Stub> studies;
+  std::unique_ptr<v1::InsightService::Stub> insights;
   std::unique_ptr<v1::NodeService::Stub> nodes;
   std::unique_ptr<v1::ArtifactService::Stub> artifacts;
   std::unique_ptr<v1::AdminService::Stub> admin;

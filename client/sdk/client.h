@@ -21,6 +21,11 @@
 #include "trainyard/v1/node.pb.h"
 #include "trainyard/v1/study.pb.h"
 
+namespace trainyard::v1 {
+class GetStudyInsightRequest;
+class StudyInsight;
+}  // namespace trainyard::v1
+
 namespace trainyard::client {
 
 struct ClientOptions {
@@ -69,6 +74,7 @@ class Client {
   absl::StatusOr<v1::Trial> GetTrial(v1::GetTrialRequest request);
   absl::StatusOr<v1::ListTrialsResponse> ListTrials(v1::ListTrialsRequest request);
   absl::StatusOr<v1::ListBestTrialsResponse> ListBestTrials(v1::ListBestTrialsRequest request);
+  absl::StatusOr<v1::StudyInsight> GetStudyInsight(v1::GetStudyInsightRequest request);
 
   // Nodes, artifacts, administration.
   absl::StatusOr<v1::ListNodesResponse> ListNodes(v1::ListNodesRequest request);

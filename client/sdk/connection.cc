@@ -62,6 +62,7 @@ void Client::Connection::Open() {
     channel = grpc::CreateCustomChannel(endpoint.address, CredentialsFor(endpoint), arguments);
     jobs = v1::JobService::NewStub(channel);
     studies = v1::StudyService::NewStub(channel);
+    insights = v1::InsightService::NewStub(channel);
     nodes = v1::NodeService::NewStub(channel);
     artifacts = v1::ArtifactService::NewStub(channel);
     admin = v1::AdminService::NewStub(channel);

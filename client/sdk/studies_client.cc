@@ -50,5 +50,9 @@ absl::StatusOr<v1::ListStudiesResponse> Client::ListStudies(v1::ListStudiesReque
   return CallUnary(connection_.get(), &Connection::studies, &v1::StudyService::Stub::ListStudies,
                    std::move(request));
 }
+absl::StatusOr<v1::StudyInsight> Client::GetStudyInsight(v1::GetStudyInsightRequest request) {
+  return CallUnary(connection_.get(), &Connection::insights,
+                   &v1::InsightService::Stub::GetStudyInsight, std::move(request));
+}
 
 }  // namespace trainyard::client

@@ -7,6 +7,7 @@
 #include "common/errors.h"
 #include "google/protobuf/descriptor.h"
 #include "trainyard/agent/v1/agent.pb.h"
+#include "trainyard/v1/insight.pb.h"
 
 namespace trainyard::rpc {
 namespace {
@@ -48,6 +49,7 @@ const absl::flat_hash_map<std::string, unsigned>& Table() {
       {"/trainyard.v1.StudyService/GetTrial", kReaders},
       {"/trainyard.v1.StudyService/ListTrials", kReaders},
       {"/trainyard.v1.StudyService/ListBestTrials", kReaders},
+      {"/trainyard.v1.InsightService/GetStudyInsight", kReaders},
       {"/trainyard.v1.NodeService/ListNodes", kReaders},
       {"/trainyard.v1.NodeService/GetNode", kReaders},
       {"/trainyard.v1.NodeService/DrainNode", kAdmin},
@@ -122,11 +124,13 @@ absl::Status CheckPolicy(absl::string_view path, const api::Identity& identity) 
 
 std::vector<std::string> MethodsWithoutPolicy() {
   // Naming one message of each file keeps its descriptors linked in.
+  v1::StudyInsight::descriptor();
   const google::protobuf::FileDescriptor* agent = agent::v1::Hello::descriptor()->file();
   std::vector<std::string> missing;
-  for (const char* name : {"trainyard.v1.JobService", "trainyard.v1.StudyService",
-                           "trainyard.v1.NodeService", "trainyard.v1.ArtifactService",
-                           "trainyard.v1.AdminService", "trainyard.agent.v1.AgentService"}) {
+  for (const char* name :
+       {"trainyard.v1.JobService", "trainyard.v1.StudyService", "trainyard.v1.InsightService",
+        "trainyard.v1.NodeService", "trainyard.v1.ArtifactService", "trainyard.v1.AdminService",
+        "trainyard.agent.v1.AgentService"}) {
     const google::protobuf::ServiceDescriptor* service = agent->pool()->FindServiceByName(name);
     if (service == nullptr) {
       missing.push_back(name);

@@ -44,6 +44,7 @@ class GrpcServer : public Server {
   GrpcServer(const api::Context* context, AgentRegistry* registry, MetricHub* hub) {
     services_.push_back(MakeJobService(context));
     services_.push_back(MakeStudyService(context));
+    services_.push_back(MakeInsightService(context));
     services_.push_back(MakeNodeService(context));
     services_.push_back(MakeArtifactService(context));
     services_.push_back(MakeAdminService(context));

@@ -40,7 +40,7 @@ class Search {
     }
   }
 
-  std::optional<Point> Run() {
+  std::optional<Proposal> Run() {
     std::vector<Candidate> pool = Screen();
     const auto better = [](const Candidate& a, const Candidate& b) { return a.value > b.value; };
     std::stable_sort(pool.begin(), pool.end(), better);
@@ -56,7 +56,7 @@ class Search {
     std::stable_sort(ends.begin(), ends.end(), better);
     for (const auto* list : {&ends, &pool}) {
       for (const Candidate& candidate : *list) {
-        if (!problem_.taken(candidate.point)) return candidate.point;
+        if (!problem_.taken(candidate.point)) return Proposal{candidate.point, candidate.value};
       }
     }
     return std::nullopt;
@@ -87,6 +87,30 @@ class Search {
     double variance;
     problem_.posterior->Predict(candidate->features.data(), &mean, &variance);
     candidate->value = Improvement(mean, variance);
+  }
+
+  // The seen point nearest to `features` (largest coordinate), and how far it is.
+  Eigen::Index NearestSeen(const Features& features, double* distance) const {
+    Eigen::Index nearest = 0;
+    *distance = std::numeric_limits<double>::infinity();
+    for (Eigen::Index i = 0; i < problem_.seen->rows(); ++i) {
+      double far = 0;
+      for (int d = 0; d < space_.size(); ++d) {
+        if (space_.dimension(d).is_categorical()) continue;
+        far = std::max(far, std::abs((*problem_.seen)(i, d) - features[static_cast<size_t>(d)]));
+      }
+      if (far >= *distance) continue;
+      *distance = far;
+      nearest = i;
+    }
+    return nearest;
+  }
+
+  bool WithinReach(const Features& features) const {
+    if (problem_.reach >= 1) return true;
+    double distance;
+    NearestSeen(features, &distance);
+    return distance <= problem_.reach;
   }
 
   // A step from a centre in some coordinates: wide, middling or narrow.
@@ -125,7 +149,8 @@ class Search {
         features = Perturbed(problem_.centers[which]);
       }
       Candidate candidate = Made(features);
-      if (!problem_.taken(candidate.point)) pool.push_back(std::move(candidate));
+      if (!problem_.taken(candidate.point) && WithinReach(candidate.features))
+        pool.push_back(std::move(candidate));
     }
     if (pool.empty()) return pool;
     Eigen::MatrixXd points(static_cast<Eigen::Index>(pool.size()), space_.size());
@@ -164,10 +189,13 @@ class Search {
     BoxProblem box;
     box.evaluations_max = problem_.climb_evaluations;
     std::vector<double> start;
+    double unused;
+    const Eigen::Index near = problem_.reach < 1 ? NearestSeen(current->features, &unused) : 0;
     for (const int d : smooth) {
       start.push_back(current->features[d]);
-      box.low.push_back(low_[d]);
-      box.high.push_back(high_[d]);
+      const double center = problem_.reach < 1 ? (*problem_.seen)(near, d) : start.back();
+      box.low.push_back(std::max(low_[d], center - problem_.reach));
+      box.high.push_back(std::min(high_[d], center + problem_.reach));
     }
     Features features = current->features;
     box.function = [&](const std::vector<double>& x, std::vector<double>* gradient) {
@@ -240,7 +268,7 @@ class Search {
 
 }  // namespace
 
-std::optional<Point> MaximizeImprovement(const AcquisitionProblem& problem) {
+std::optional<Proposal> MaximizeImprovement(const AcquisitionProblem& problem) {
   return Search(problem).Run();
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "scheduler/tuning/gp.h"
@@ -24,14 +25,21 @@ struct AcquisitionProblem {
   std::function<bool(const Point&)> taken;  // must not be proposed
   // Half the side of a box round centers[0] that is searched; 1 or more: everything.
   double radius = 1;
+  // How far (largest coordinate) from the nearest of `seen` (one point a row) a point may lie.
+  double reach = 1;
+  const Eigen::MatrixXd* seen = nullptr;
   int candidates = 500;
   int climbs = 4;
   int climb_evaluations = 25;
   uint64_t seed = 0;
 };
 
+struct Proposal {
+  Point point;
+  double log_improvement = 0;  // expected, in units of z
+};
 // The best point found, or nothing when every one looked at is taken.
-std::optional<Point> MaximizeImprovement(const AcquisitionProblem& problem);
+std::optional<Proposal> MaximizeImprovement(const AcquisitionProblem& problem);
 
 }  // namespace trainyard::tuning
 

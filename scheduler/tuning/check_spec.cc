@@ -287,6 +287,8 @@ class Checker {
       case v1::StudySpec::SOBOL:
       case v1::StudySpec::GP:
       case v1::StudySpec::TPE:
+      case v1::StudySpec::CMA_ES:
+      case v1::StudySpec::BOHB:
         return true;
       default:
         return false;

@@ -15,7 +15,7 @@ constexpr double kDoubts = 1.5;
 constexpr double kChance = 0.05;  // demanded at the pace
 constexpr double kChanceLeast = 0.01;
 constexpr double kChanceMost = 0.5;
-constexpr double kPace = 0.19;  // share of all steps; faster spending demands more
+constexpr double kPace = 0.185;  // share of all steps; faster spending demands much more
 
 struct Runner {
   int32_t id;
@@ -49,8 +49,8 @@ std::vector<StopAdvice> CurveStop::Advise(const History& history) {
   const double bar = bars[kPlaces - 1];
   const double spent = steps / (trials * curves_.horizon());
   const double haste = spent / kPace;
-  const double chance_least =
-      std::clamp(kChance * haste * haste * haste, kChanceLeast, kChanceMost);
+  const double cubed = haste * haste * haste;
+  const double chance_least = std::clamp(kChance * cubed * cubed, kChanceLeast, kChanceMost);
   std::vector<StopAdvice> stops;
   for (const Runner& runner : runners) {
     const Entry& entry = *history.Find(runner.id);

@@ -19,13 +19,17 @@ struct GpData {
   std::vector<char> categorical;  // a dimension
 };
 
+struct GpFitted {
+  KernelParameters best;   // the likelier of two ends
+  KernelParameters plain;  // the end whose output warp does not zoom in on the best values
+};
+
 // The negative logarithm of likelihood times priors, and its gradient by the parameters.
 class GpFit {
  public:
   explicit GpFit(const GpData& data);
   double Evaluate(const std::vector<double>& parameters, std::vector<double>* gradient) const;
-  // From each of a few fixed starts; the best end.
-  KernelParameters Fit(int evaluations_max) const;
+  GpFitted Fit(int evaluations_max) const;
 
  private:
   struct Pairs;  // what one evaluation computes for each pair of points

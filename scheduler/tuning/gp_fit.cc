@@ -41,6 +41,14 @@ std::vector<Normal> AllPriors(int d) {
   return priors;
 }
 
+double HighQuantile(const Eigen::VectorXd& t) {
+  if (t.size() == 0) return 0;
+  std::vector<double> values(t.begin(), t.end());
+  const auto at = values.begin() + static_cast<int64_t>(values.size() * 9 / 10);
+  std::nth_element(values.begin(), at, values.end());
+  return *at;
+}
+
 }  // namespace
 
 struct GpFit::Pairs {
@@ -162,7 +170,7 @@ double GpFit::Evaluate(const std::vector<double>& parameters, std::vector<double
   return value;
 }
 
-KernelParameters GpFit::Fit(int evaluations_max) const {
+GpFitted GpFit::Fit(int evaluations_max) const {
   BoxProblem problem;
   problem.function = [this](const std::vector<double>& x, std::vector<double>* gradient) {
     return Evaluate(x, gradient);
@@ -182,17 +190,18 @@ KernelParameters GpFit::Fit(int evaluations_max) const {
   problem.high[index.noise_index()] = Log(1.0);
   problem.low[index.warp_index()] = Log(0.005);
   problem.high[index.warp_index()] = Log(100.0);
-  KernelParameters best(d_);
-  double best_value = std::numeric_limits<double>::infinity();
-  for (const double warp : {2.0, 0.05}) {
-    start[index.warp_index()] = Log(warp);
-    BoxMinimum end = MinimizeInBox(problem, start);
-    if (end.value < best_value || best_value == std::numeric_limits<double>::infinity()) {
-      best_value = end.value;
-      best.values = std::move(end.x);
-    }
-  }
-  return best;
+  // The first start keeps all values apart, the second may zoom in on the best.
+  const double widest = std::clamp(HighQuantile(t_) / 2, 0.5, 50.0);
+  start[index.warp_index()] = Log(std::max(2.0, widest));
+  problem.low[index.warp_index()] = Log(widest);
+  const BoxMinimum plain = MinimizeInBox(problem, start);
+  start[index.warp_index()] = Log(0.05);
+  problem.low[index.warp_index()] = Log(0.005);
+  const BoxMinimum zoomed = MinimizeInBox(problem, start);
+  GpFitted fitted{KernelParameters(d_), KernelParameters(d_)};
+  fitted.plain.values = plain.x;
+  fitted.best.values = zoomed.value < plain.value ? zoomed.x : plain.x;
+  return fitted;
 }
 
 }  // namespace trainyard::tuning

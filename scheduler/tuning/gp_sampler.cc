@@ -24,7 +24,11 @@ constexpr int kModelMax = 500;    // points of the posterior
 constexpr int kFitMax = 100;      // points of the fit
 constexpr int kPendingMax = 256;  // points conditioned on
 constexpr double kNearest = 1e-6;
-constexpr double kNoisy = 3e-3;  // noise over signal: a small region would chase chance
+constexpr double kNoisy = 3e-3;    // noise over signal: a small region would chase chance
+constexpr double kBlind = 0.2;     // noise over signal: the model tells little
+constexpr double kStalled = 1e-3;  // expected improvement, in deviations of the objective
+constexpr double kReach = 0.3;
+constexpr double kReachMost = 0.5;
 
 struct Observation {
   int32_t id;
@@ -44,42 +48,64 @@ class GpSampler : public Sampler {
   Point Propose(const History& history, const Ask& ask) override {
     const int start = StartTrials(space_);
     if (ask.index < start || history.succeeded() < std::min(start, 4)) {
-      return space_.FromFeatures(
-          ScrambledSobol(ask.study_seed, static_cast<uint32_t>(ask.index), space_.size()));
+      return Spread(ask);
     }
     const std::vector<Observation> all = Observe(history, ask);
     const std::vector<Observation> modelled = Thinned(all, kModelMax);
     const GpData data = ToData(modelled);
-    const KernelParameters parameters = FittedTo(all);
+    const GpFitted& fit = FittedTo(all);
+    const double doubt = fit.best.noise() / fit.best.signal();
+    const bool local = ask.id % (doubt > kNoisy ? 4 : 2) == 0;
+    if (doubt > kBlind && ask.id % 4 == 1) return Spread(ask);
     const Eigen::MatrixXd pending = PendingOf(history, ask);
-    const GpPosterior posterior(data, pending, parameters);
+    const GpPosterior posterior(data, pending, local ? fit.best : fit.plain);
 
     AcquisitionProblem problem;
     problem.space = &space_;
     problem.posterior = &posterior;
-    Eigen::VectorXd fitted = posterior.fitted();
     problem.threshold = posterior.z().minCoeff();
-    std::vector<size_t> order(modelled.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&fitted](size_t a, size_t b) {
-      return fitted[static_cast<Eigen::Index>(a)] < fitted[static_cast<Eigen::Index>(b)];
-    });
-    for (size_t i = 0; i < std::min<size_t>(order.size(), 5); ++i) {
-      problem.centers.push_back(modelled[order[i]].features);
+    for (const size_t i : FirstByValue(posterior.fitted(), 5)) {
+      problem.centers.push_back(modelled[i].features);
     }
-    const bool noisy = parameters.noise() > kNoisy * parameters.signal();
-    if (ask.id % (noisy ? 4 : 2) == 0) problem.radius = TrustRadius(all);
+    if (local) problem.radius = TrustRadius(all);
     const auto n = static_cast<double>(data.x.rows() + pending.rows());
+    problem.reach = ReachAt(n);
+    problem.seen = &data.x;
     problem.candidates = static_cast<int>(std::clamp(3e6 / (n * n), 96.0, 800.0));
     problem.climbs = n > 250 ? 3 : 4;
     problem.climb_evaluations = n > 250 ? 12 : 25;
     problem.seed = MixSeed(ask.seed, 0xacce55);
     problem.taken = [&](const Point& point) { return IsTaken(point, history, data.x, pending); };
-    const std::optional<Point> best = MaximizeImprovement(problem);
-    return best.has_value() ? *best : DrawUniform(space_, ask.seed);
+    const std::optional<Proposal> best = MaximizeImprovement(problem);
+    if (!best.has_value()) return DrawUniform(space_, ask.seed);
+    // Nothing is expected anywhere: an evenly spread point teaches more than a far corner.
+    if (!local && best->log_improvement < Log(kStalled)) return Spread(ask);
+    return best->point;
   }
 
  private:
+  Point Spread(const Ask& ask) const {
+    return space_.FromFeatures(
+        ScrambledSobol(ask.study_seed, static_cast<uint32_t>(ask.index), space_.size()));
+  }
+
+  // How far from what was seen a proposal may lie: early models are surest about corners that
+  // they know least.
+  double ReachAt(double n) const {
+    const double reach = kReach * (1 + n / (5.0 * (space_.size() + 1)));
+    return reach > kReachMost ? 1 : reach;
+  }
+
+  static std::vector<size_t> FirstByValue(const Eigen::VectorXd& values, size_t most) {
+    std::vector<size_t> order(static_cast<size_t>(values.size()));
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&values](size_t a, size_t b) {
+      return values[static_cast<Eigen::Index>(a)] < values[static_cast<Eigen::Index>(b)];
+    });
+    order.resize(std::min(order.size(), most));
+    return order;
+  }
+
   // A trial that was stopped counts with what it would have come to, as far as its curve tells.
   std::vector<Observation> Observe(const History& history, const Ask& ask) {
     std::vector<Observation> all;
@@ -134,7 +160,7 @@ class GpSampler : public Sampler {
 
   // Parameters fitted to a prefix of the trials that grows in steps, so that most asks find them
   // in the cache; the answer depends on the trials alone.
-  KernelParameters FittedTo(const std::vector<Observation>& all) {
+  const GpFitted& FittedTo(const std::vector<Observation>& all) {
     size_t count = all.size();
     if (count > 40) {
       size_t step = 2;
@@ -154,7 +180,7 @@ class GpSampler : public Sampler {
       }
     }
     if (key != cached_key_ || cached_ == nullptr) {
-      cached_ = std::make_unique<KernelParameters>(GpFit(ToData(used)).Fit(30));
+      cached_ = std::make_unique<GpFitted>(GpFit(ToData(used)).Fit(30));
       cached_key_ = key;
     }
     return *cached_;
@@ -229,7 +255,7 @@ class GpSampler : public Sampler {
   StudyCurves curves_;
   std::vector<char> categorical_;
   uint64_t cached_key_ = 0;
-  std::unique_ptr<KernelParameters> cached_;
+  std::unique_ptr<GpFitted> cached_;
 };
 
 }  // namespace

@@ -18,6 +18,10 @@ std::unique_ptr<Sampler> MakeSampler(const v1::StudySpec& spec, const Space& spa
       return MakeGpSampler(spec, space);
     case v1::StudySpec::TPE:
       return MakeTpeSampler(spec, space);
+    case v1::StudySpec::CMA_ES:
+      return MakeCmaSampler(spec, space);
+    case v1::StudySpec::BOHB:
+      return MakeBohbSampler(spec, space);
     default:
       return MakeDefaultSampler(spec, space);
   }

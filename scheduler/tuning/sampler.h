@@ -38,6 +38,10 @@ std::unique_ptr<Sampler> MakeRandomSampler(const Space& space);
 std::unique_ptr<Sampler> MakeSobolSampler(const Space& space);
 // Every point of a finite space in order, then around again.
 std::unique_ptr<Sampler> MakeGridSampler(const Space& space);
+// CMA-ES with margin; see cma_sampler.cc.
+std::unique_ptr<Sampler> MakeCmaSampler(const v1::StudySpec& spec, const Space& space);
+// Parzen densities at the furthest budget; see bohb.cc.
+std::unique_ptr<Sampler> MakeBohbSampler(const v1::StudySpec& spec, const Space& space);
 
 // One uniform draw; also what others fall back on.
 Point DrawUniform(const Space& space, uint64_t seed);

@@ -290,6 +290,17 @@ TEST_F(CommandsTest, StudyCommandsDriveAStudy) {
             "1,SUCCEEDED,lr=0.25 opt=adam,3,loss,0.5,false\r\n"
             "1,SUCCEEDED,lr=0.25 opt=adam,10,loss,0.4,false\r\n"
             "1,SUCCEEDED,lr=0.25 opt=adam,0,loss,0.3,true\r\n");
+  const std::string page = Run({"study", "importance", "s"}).out;
+  EXPECT_THAT(page, HasSubstr("trials:  12"));
+  EXPECT_THAT(page, HasSubstr("lr                 0.750      0.000  #######################\n"));
+  EXPECT_THAT(page, HasSubstr("best trial, chance allowed for: 7 (0.25)"));
+  EXPECT_THAT(page, HasSubstr("  lr                   0.125\n"));
+  EXPECT_EQ(Run({"study", "importance", "s", "-o", "csv"}).out,
+            "PARAMETER,SHARE,DEVIATION\nlr,0.750,0.000\nopt,0.050,0.000\n"
+            "(acting together),0.200,\n");
+  EXPECT_THAT(Run({"study", "importance", "s", "--metric", "acc", "-o", "json"}).out,
+              HasSubstr("\"metricId\": \"acc\""));
+  EXPECT_EQ(Run({"study", "importance", "none"}).code, 3);
   EXPECT_EQ(Run({"study", "list", "-o", "name"}).out, "projects/default/studies/s\n");
   EXPECT_EQ(Run({"study", "tell", "s", "x", "--metric", "loss=1"}).code, 2);
   EXPECT_EQ(Run({"study", "tell", "s", "1", "--metric", "loss"}).code, 2);

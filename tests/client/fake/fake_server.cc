@@ -23,9 +23,15 @@ std::string MakeTemporaryFolder() {
 
 struct FakeServer::Services {
   explicit Services(State* state)
-      : jobs(state), studies(state), nodes(state), artifacts(state), admin(state) {}
+      : jobs(state),
+        studies(state),
+        insights(state),
+        nodes(state),
+        artifacts(state),
+        admin(state) {}
   FakeJobs jobs;
   FakeStudies studies;
+  FakeInsights insights;
   FakeNodes nodes;
   FakeArtifacts artifacts;
   FakeAdmin admin;
@@ -48,6 +54,7 @@ void FakeServer::Start() {
   builder.AddListeningPort(address(), grpc::InsecureServerCredentials());
   builder.RegisterService(&services_->jobs);
   builder.RegisterService(&services_->studies);
+  builder.RegisterService(&services_->insights);
   builder.RegisterService(&services_->nodes);
   builder.RegisterService(&services_->artifacts);
   builder.RegisterService(&services_->admin);

@@ -146,6 +146,32 @@ Status FakeStudies::ListBestTrials(ServerContext* context, const v1::ListBestTri
   return state_->Leave();
 }
 
+// Two parameters, as if lr explained three quarters.
+Status FakeInsights::GetStudyInsight(ServerContext* context,
+                                     const v1::GetStudyInsightRequest* request,
+                                     v1::StudyInsight* insight) {
+  const std::lock_guard lock(state_->mutex);
+  if (Status status = state_->Enter(context, "GetStudyInsight"); !status.ok()) return status;
+  if (state_->studies.count(request->name()) == 0) {
+    return FakeServer::State::NotFound(request->name());
+  }
+  insight->set_name(request->name());
+  insight->set_metric_id(request->metric_id().empty() ? "loss" : request->metric_id());
+  insight->set_trials(12);
+  for (const auto& [id, share] : {std::pair{"lr", 0.75}, std::pair{"opt", 0.05}}) {
+    auto* importance = insight->add_importances();
+    importance->set_parameter_id(id);
+    importance->set_share(share);
+  }
+  insight->set_interactions(0.2);
+  insight->set_best_trial(7);
+  insight->set_best_value(0.25);
+  auto* lr = insight->mutable_predicted_optimum()->add_parameters();
+  lr->set_parameter_id("lr");
+  lr->set_number(0.125);
+  return state_->Leave();
+}
+
 Status FakeNodes::ListNodes(ServerContext* context, const v1::ListNodesRequest*,
                             v1::ListNodesResponse* response) {
   const std::lock_guard lock(state_->mutex);

@@ -5,6 +5,7 @@
 #include "tests/client/fake/fake_state.h"
 #include "trainyard/v1/admin.grpc.pb.h"
 #include "trainyard/v1/artifact.grpc.pb.h"
+#include "trainyard/v1/insight.grpc.pb.h"
 #include "trainyard/v1/node.grpc.pb.h"
 #include "trainyard/v1/study.grpc.pb.h"
 
@@ -36,6 +37,16 @@ class FakeStudies : public v1::StudyService::Service {
  private:
   // Null when there is no such trial. Holds the lock.
   v1::Trial* Find(const std::string& name);
+  FakeServer::State* state_;
+};
+
+class FakeInsights : public v1::InsightService::Service {
+ public:
+  explicit FakeInsights(FakeServer::State* state) : state_(state) {}
+  grpc::Status GetStudyInsight(grpc::ServerContext*, const v1::GetStudyInsightRequest*,
+                               v1::StudyInsight*) override;
+
+ private:
   FakeServer::State* state_;
 };
 

@@ -143,10 +143,11 @@ TEST_F(SecurityWalkTest, ReflectionFindsEveryService) {
   for (const std::string& method : methods_) {
     services.insert(method.substr(1, method.rfind('/') - 1));
   }
-  for (const char* name : {"trainyard.v1.JobService", "trainyard.v1.StudyService",
-                           "trainyard.v1.NodeService", "trainyard.v1.ArtifactService",
-                           "trainyard.v1.AdminService", "trainyard.agent.v1.AgentService",
-                           "grpc.reflection.v1alpha.ServerReflection", "grpc.health.v1.Health"}) {
+  for (const char* name :
+       {"trainyard.v1.JobService", "trainyard.v1.StudyService", "trainyard.v1.InsightService",
+        "trainyard.v1.NodeService", "trainyard.v1.ArtifactService", "trainyard.v1.AdminService",
+        "trainyard.agent.v1.AgentService", "grpc.reflection.v1alpha.ServerReflection",
+        "grpc.health.v1.Health"}) {
     EXPECT_TRUE(services.contains(name)) << name;
   }
   EXPECT_GE(methods_.size(), 45u);

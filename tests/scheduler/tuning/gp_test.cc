@@ -141,7 +141,7 @@ TEST(GpTest, GradientOfPredictionsAgreesWithDifferences) {
 
 TEST(GpTest, FitExplainsASmoothFunction) {
   const GpData data = MakeData(40, 2, 5);
-  const KernelParameters p = GpFit(data).Fit(40);
+  const KernelParameters p = GpFit(data).Fit(40).best;
   const GpPosterior posterior(data, Eigen::MatrixXd(0, 2), p);
   EXPECT_LT((posterior.fitted() - posterior.z()).norm() / posterior.z().norm(), 0.05);
   EXPECT_LT(p.noise(), 0.01);

@@ -165,7 +165,7 @@ std::string AlgorithmName(const testing::TestParamInfo<Spec::Algorithm>& info) {
 
 INSTANTIATE_TEST_SUITE_P(All, AlgorithmTest,
                          testing::Values(Spec::ALGORITHM_UNSPECIFIED, Spec::RANDOM, Spec::SOBOL,
-                                         Spec::GP, Spec::TPE),
+                                         Spec::GP, Spec::TPE, Spec::CMA_ES, Spec::BOHB),
                          AlgorithmName);
 
 TEST(OptimizerTest, GridGoesThroughInOrderAndEnds) {
