@@ -12,10 +12,10 @@ namespace {
 
 constexpr size_t kPlaces = 5;  // a trial must have a chance at one of so many places
 constexpr double kDoubts = 1.5;
-constexpr double kChance = 0.05;  // demanded at the pace
+constexpr double kChance = 0.03;  // demanded at the pace
 constexpr double kChanceLeast = 0.01;
-constexpr double kChanceMost = 0.5;
-constexpr double kPace = 0.185;  // share of all steps; faster spending demands much more
+constexpr double kChanceMost = 0.9;
+constexpr double kPace = 0.172;  // share of all steps; faster spending demands much more
 
 struct Runner {
   int32_t id;
@@ -49,8 +49,9 @@ std::vector<StopAdvice> CurveStop::Advise(const History& history) {
   const double bar = bars[kPlaces - 1];
   const double spent = steps / (trials * curves_.horizon());
   const double haste = spent / kPace;
-  const double cubed = haste * haste * haste;
-  const double chance_least = std::clamp(kChance * cubed * cubed, kChanceLeast, kChanceMost);
+  const double haste2 = haste * haste;
+  const double haste8 = haste2 * haste2 * haste2 * haste2;
+  const double chance_least = std::clamp(kChance * haste8 * haste2, kChanceLeast, kChanceMost);
   std::vector<StopAdvice> stops;
   for (const Runner& runner : runners) {
     const Entry& entry = *history.Find(runner.id);

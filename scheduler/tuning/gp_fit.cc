@@ -41,14 +41,6 @@ std::vector<Normal> AllPriors(int d) {
   return priors;
 }
 
-double HighQuantile(const Eigen::VectorXd& t) {
-  if (t.size() == 0) return 0;
-  std::vector<double> values(t.begin(), t.end());
-  const auto at = values.begin() + static_cast<int64_t>(values.size() * 9 / 10);
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
-
 }  // namespace
 
 struct GpFit::Pairs {
@@ -191,9 +183,8 @@ GpFitted GpFit::Fit(int evaluations_max) const {
   problem.low[index.warp_index()] = Log(0.005);
   problem.high[index.warp_index()] = Log(100.0);
   // The first start keeps all values apart, the second may zoom in on the best.
-  const double widest = std::clamp(HighQuantile(t_) / 2, 0.5, 50.0);
-  start[index.warp_index()] = Log(std::max(2.0, widest));
-  problem.low[index.warp_index()] = Log(widest);
+  start[index.warp_index()] = Log(2.0);
+  problem.low[index.warp_index()] = Log(0.5);
   const BoxMinimum plain = MinimizeInBox(problem, start);
   start[index.warp_index()] = Log(0.05);
   problem.low[index.warp_index()] = Log(0.005);

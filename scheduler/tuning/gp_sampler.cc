@@ -26,7 +26,7 @@ constexpr int kPendingMax = 256;  // points conditioned on
 constexpr double kNearest = 1e-6;
 constexpr double kNoisy = 3e-3;    // noise over signal: a small region would chase chance
 constexpr double kBlind = 0.2;     // noise over signal: the model tells little
-constexpr double kStalled = 1e-3;  // expected improvement, in deviations of the objective
+constexpr double kStalled = 1e-5;  // expected improvement, in deviations of the objective
 constexpr double kReach = 0.3;
 constexpr double kReachMost = 0.5;
 

@@ -16,7 +16,7 @@
 Needs nothing but the standard library, on Python 3.8 or newer. Nothing has to be installed: jobs
 find the module. Outside a job every call still works, sends nothing and says so once on stderr. All
 functions may be called from any thread, and in processes forked from the one that imported the
-module.
+module. trainyard.Study drives a study from outside; see trainyard.study.
 """
 from trainyard._reporter import (
     checkpoint_dir,
@@ -28,6 +28,7 @@ from trainyard._reporter import (
 )
 
 __all__ = [
+    "Study",
     "checkpoint_dir",
     "model_dir",
     "report",
@@ -35,3 +36,12 @@ __all__ = [
     "save_checkpoint",
     "should_stop",
 ]
+
+
+def __getattr__(name):
+    """Study is read when it is first used: training programs need none of it."""
+    if name != "Study":
+        raise AttributeError(f"module 'trainyard' has no attribute {name!r}")
+    from trainyard.study import Study
+
+    return Study
