@@ -15,7 +15,7 @@ import published  # noqa: E402
 
 
 def ours(seeds):
-    """{row: [score a seed]}, {row: ms a trial}."""
+    """{row: [score a seed]}."""
     with tempfile.NamedTemporaryFile("r", suffix=".csv") as file:
         subprocess.run(
             [str(benchlib.BENCH_BIN / "tuning_regret"), f"--seeds={seeds}", f"--csv={file.name}"],
@@ -28,11 +28,22 @@ def ours(seeds):
     return scores
 
 
+def python_with_optuna():
+    """Debian's package belongs to Debian's interpreter."""
+    for program in (sys.executable, "/usr/bin/python3"):
+        if subprocess.run([program, "-c", "import optuna"], capture_output=True).returncode == 0:
+            return program
+    return None
+
+
 def optuna(samplers, seeds):
     """{sampler: {row: [score]}}; a text instead when Optuna cannot run."""
+    program = python_with_optuna()
+    if program is None:
+        return "it is not installed"
     try:
         out = subprocess.run(
-            [sys.executable, str(benchlib.ROOT / "bench/tuning/optuna_peer.py"),
+            [program, str(benchlib.ROOT / "bench/tuning/optuna_peer.py"),
              "--samplers", samplers, "--seeds", str(seeds)],
             check=True,
             capture_output=True,
