@@ -296,8 +296,8 @@ TEST_F(CommandsTest, StudyCommandsDriveAStudy) {
   EXPECT_THAT(page, HasSubstr("best trial, chance allowed for: 7 (0.25)"));
   EXPECT_THAT(page, HasSubstr("  lr                   0.125\n"));
   EXPECT_EQ(Run({"study", "importance", "s", "-o", "csv"}).out,
-            "PARAMETER,SHARE,DEVIATION\nlr,0.750,0.000\nopt,0.050,0.000\n"
-            "(acting together),0.200,\n");
+            "PARAMETER,SHARE,DEVIATION\r\nlr,0.750,0.000\r\nopt,0.050,0.000\r\n"
+            "(acting together),0.200,\r\n");
   EXPECT_THAT(Run({"study", "importance", "s", "--metric", "acc", "-o", "json"}).out,
               HasSubstr("\"metricId\": \"acc\""));
   EXPECT_EQ(Run({"study", "importance", "none"}).code, 3);
