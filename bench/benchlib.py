@@ -197,6 +197,8 @@ def arguments(title, **options):
     if args.quick:
         Slurm.quick = True
         for name, (default, _) in options.items():
-            if default >= 10:  # counts; less than ten are repeats, ranks and the like
+            if (
+                isinstance(default, int) and default >= 10
+            ):  # counts; less than ten are repeats, ranks and the like
                 setattr(args, name, type(default)(max(1, getattr(args, name) // 50)))
     return args

@@ -3,12 +3,19 @@
 Usage: bench/table.py FOLDER"""
 import json
 import pathlib
+import statistics
 import sys
 
 
 def line(row):
     if "skipped" in row:
         return f"| {row['name']} | skipped: {row['skipped']} | | | |"
+    if "ours" in row:
+        bar = "" if row["bar"] is None else f"<= {row['bar']:g}"
+        spread = f"{min(row['ours']):.4g} .. {max(row['ours']):.4g}"
+        return f"| {row['name']} | {statistics.median(row['ours']):.4g} | {spread} | {len(row['ours'])} | {bar} |"
+    if "text" in row and "value" not in row:
+        return f"| {row['name']} | in the JSON | | | |"
     if "bar" in row:
         verdict = "met" if row["met"] else "**missed**"
         return f"| **{row['name']}** | **{row['value']:.4g}** | | | {row['bar']}: {verdict} |"

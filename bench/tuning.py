@@ -43,8 +43,14 @@ def optuna(samplers, seeds):
         return "it is not installed"
     try:
         out = subprocess.run(
-            [program, str(benchlib.ROOT / "bench/tuning/optuna_peer.py"),
-             "--samplers", samplers, "--seeds", str(seeds)],
+            [
+                program,
+                str(benchlib.ROOT / "bench/tuning/optuna_peer.py"),
+                "--samplers",
+                samplers,
+                "--seeds",
+                str(seeds),
+            ],
             check=True,
             capture_output=True,
             text=True,
@@ -88,8 +94,14 @@ def regret(report, args):
             share = sum(score < -3.21 for score in scores)
             print(f"  {'':<15} seeds in the best basin: {share} of {len(scores)}")
         report.rows.append(
-            {"name": row, "ours": scores, "published": others, "bar": bar,
-             "optuna": {name: rows.get(row) for name, rows in peers.items()}})
+            {
+                "name": row,
+                "ours": scores,
+                "published": others,
+                "bar": bar,
+                "optuna": {name: rows.get(row) for name, rows in peers.items()},
+            }
+        )
         if bar is not None:
             print(f"  {'':<15} bar {bar}: {'met' if median <= bar else 'MISSED'}")
     report.figure("rows at or better than the best Optuna column", wins, f"of {len(mine)}")
@@ -106,8 +118,13 @@ def main():
     report = benchlib.Report("tuning", args.json)
     regret(report, args)
     for program, *flags in (
-        ["tuning_regret", "--problems=hartmann6,mixed7", "--trials=100", "--batch=10",
-         f"--seeds={args.seeds}"],
+        [
+            "tuning_regret",
+            "--problems=hartmann6,mixed7",
+            "--trials=100",
+            "--batch=10",
+            f"--seeds={args.seeds}",
+        ],
         ["tuning_latency", "--algorithm=GP", "--sizes=100,500,1000"],
         ["tuning_latency"],
         ["tuning_latency", "--importance"],

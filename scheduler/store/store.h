@@ -32,8 +32,8 @@ class BlobStore {
   // absent.
   virtual absl::StatusOr<std::string> PutBlob(int64_t size,
                                               const std::vector<std::string>& chunks) = 0;
-  // Many blobs of at most 8 MiB each, at the price of a few syncs for all; durable. Their digests, in
-  // order. On an error any of them may be there or not.
+  // Many blobs of at most 8 MiB each, at the price of a few syncs for all; durable. Their digests,
+  // in order. On an error any of them may be there or not.
   virtual absl::StatusOr<std::vector<std::string>> PutSmall(
       const std::vector<absl::string_view>& contents) = 0;
   struct BlobInfo {
