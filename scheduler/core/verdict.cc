@@ -145,6 +145,9 @@ bool JudgeStop(const records::RunRow& run, const records::JobRow* job,
     case wire::STOP_TIMEOUT:
       ended->set_state(records::A_FAILED);
       *ended->mutable_exit() = Because(v1::TIMED_OUT, StopMessage(job, reason));
+      if (run.attempt().members_size() > 0) {
+        ended->mutable_exit()->set_node(run.attempt().members(0).node_id());
+      }
       ended->set_next(records::R_DONE);
       return true;
     default:

@@ -79,10 +79,10 @@ class Agent {
     bool announced = false;  // the core was told that it runs
     int watches[2] = {-1, -1};
     int64_t events_read = 0;
-    bool staging = false;    // a pool thread works in the folder
+    bool staging = false;  // a pool thread works in the folder
     // Staging's result is not wanted any more.
     std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
-    bool clean = false;      // remove it when staging is through
+    bool clean = false;  // remove it when staging is through
     bool output_done = false;
     bool telemetry_done = false;
     absl::Status publish_status;
@@ -91,7 +91,7 @@ class Agent {
     std::string stop_line;
     absl::Duration stop_pause;     // before the next try to tell it
     absl::Duration stop_deadline;  // when a supervisor that does not answer is killed
-    int uploads = 0;  // checkpoints on their way
+    int uploads = 0;               // checkpoints on their way
   };
 
   // Effects.

@@ -140,7 +140,8 @@ std::vector<std::string> MpirunArguments(const LaunchSpec& spec, const std::stri
   std::vector<std::string> argv = {spec.mpirun};
   if (as_root) argv.push_back("--allow-run-as-root");
   // plm isolated: no remote shell is looked for. Oversubscribe and bind-to none: how many ranks
-  // share a node is the scheduler's decision.
+  // share a node is the scheduler's decision. After a rank failed mpirun would sleep a whole second
+  // between SIGTERM and SIGKILL of the others, whether they are gone or not.
   for (const std::string& word : std::vector<std::string>{"-np",
                                                           count,
                                                           "--host",
@@ -157,6 +158,9 @@ std::vector<std::string> MpirunArguments(const LaunchSpec& spec, const std::stri
                                                           "--mca",
                                                           "btl_tcp_if_include",
                                                           spec.network_interface,
+                                                          "--mca",
+                                                          "odls_base_sigkill_timeout",
+                                                          "0",
                                                           "--mca",
                                                           "orte_tmpdir_base",
                                                           session_folder,

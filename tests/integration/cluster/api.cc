@@ -215,8 +215,7 @@ absl::Status Api::RevokeToken(const std::string& id) {
   return stubs_->Call(stubs_->admin.get(), &Admin::RevokeToken, request).status();
 }
 
-absl::StatusOr<v1::JoinToken> Api::CreateJoinToken(const std::string& node_id,
-                                                   absl::Duration ttl) {
+absl::StatusOr<v1::JoinToken> Api::CreateJoinToken(const std::string& node_id, absl::Duration ttl) {
   v1::CreateJoinTokenRequest request;
   request.set_node_id(node_id);
   if (ttl > absl::ZeroDuration()) *request.mutable_ttl() = ToProto(ttl);

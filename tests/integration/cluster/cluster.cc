@@ -93,8 +93,8 @@ absl::Status Cluster::StartScheduler(const DaemonOptions& options) {
 }
 
 std::string Cluster::Endpoint(const std::string& word) const {
-  const auto json = nlohmann::json::parse(ReadFile(Path("state/endpoint.json")).value_or("{}"),
-                                          nullptr, false);
+  const auto json =
+      nlohmann::json::parse(ReadFile(Path("state/endpoint.json")).value_or("{}"), nullptr, false);
   return json.is_object() ? json.value(word, std::string()) : std::string();
 }
 
@@ -113,15 +113,16 @@ absl::Status Cluster::WriteJoinToken(const std::string& node) {
 
 void Cluster::LaunchAgent(const std::string& node, const AgentSettings& settings) {
   Command command;
-  command.words = {settings.binary.empty() ? std::string(AGENT_PATH) : settings.binary,
-                   absl::StrCat("--scheduler=", settings.target.empty() ? Socket() : settings.target),
-                   absl::StrCat("--join_token_file=", Path(absl::StrCat("join-", node))),
-                   absl::StrCat("--work_dir=", WorkDir(node)),
-                   absl::StrCat("--node_id=", node),
-                   absl::StrCat("--cores=", settings.cores),
-                   "--memory=64GiB",
-                   "--nvml_library=",
-                   "--reconnect_max=200ms"};
+  command.words = {
+      settings.binary.empty() ? std::string(AGENT_PATH) : settings.binary,
+      absl::StrCat("--scheduler=", settings.target.empty() ? Socket() : settings.target),
+      absl::StrCat("--join_token_file=", Path(absl::StrCat("join-", node))),
+      absl::StrCat("--work_dir=", WorkDir(node)),
+      absl::StrCat("--node_id=", node),
+      absl::StrCat("--cores=", settings.cores),
+      "--memory=64GiB",
+      "--nvml_library=",
+      "--reconnect_max=200ms"};
   command.words.insert(command.words.end(), settings.flags.begin(), settings.flags.end());
   command.env = settings.env;
   command.network = settings.network;

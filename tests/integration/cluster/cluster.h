@@ -32,8 +32,8 @@ struct DaemonOptions {
 };
 struct AgentSettings : DaemonOptions {
   int cores = 8;
-  std::string target;   // "": the scheduler's unix socket
-  std::string binary;   // "": the agent of this build
+  std::string target;  // "": the scheduler's unix socket
+  std::string binary;  // "": the agent of this build
 };
 
 class Cluster {
@@ -46,7 +46,7 @@ class Cluster {
   const std::string& folder() const { return folder_; }
   std::string Path(absl::string_view name) const;
   std::string State() const { return Path("state"); }
-  std::string Socket() const;  // the scheduler's address on this machine
+  std::string Socket() const;                       // the scheduler's address on this machine
   std::string Beats(absl::string_view name) const;  // prefix of a rank's records
 
   // Starts the scheduler; the state folder is kept from an earlier one.

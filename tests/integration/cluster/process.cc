@@ -60,9 +60,7 @@ void EnterNetwork(const std::string& name) {
   if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) _exit(125);
 }
 
-int CodeOf(int status) {
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
+int CodeOf(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
 
 std::string ProcFile(pid_t pid, absl::string_view name) {
   return absl::StrCat("/proc/", pid, "/", name);

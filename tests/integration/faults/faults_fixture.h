@@ -69,7 +69,8 @@ class FaultsTest : public ::testing::Test {
         moved = now[i].counter > before[i].counter;
       }
       return moved;
-    })) << name << " stands still";
+    })) << name
+        << " stands still";
     ASSERT_EQ(now.size(), before.size()) << name << " was started again";
     for (size_t i = 0; i < now.size(); ++i) EXPECT_EQ(now[i].pid, before[i].pid) << name;
   }

@@ -51,7 +51,10 @@ class NetworkFaultsTest : public FaultsTest {
     ASSERT_EQ(RunToEnd({{"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
                          "-subj", "/CN=trainyard", "-addext", "subjectAltName=IP:" + here_,
                          "-keyout", key, "-out", certificate},
-                        {}, "", cluster_.Path("log/openssl"), ""}),
+                        {},
+                        "",
+                        cluster_.Path("log/openssl"),
+                        ""}),
               0);
     Start({}, {"--lease=2s", absl::StrCat("--listen=", here_, ":0"),
                absl::StrCat("--http_listen=", here_, ":0"),
@@ -101,9 +104,12 @@ class NetworkFaultsTest : public FaultsTest {
 
 TEST_F(NetworkFaultsTest, CutBothWays) {
   for (int i = 0; i < Times(1); ++i) {
-    Partition(
-        absl::StrCat("job", i), std::function<void()>([&] { Ip({"link", "set", outer_, "down"}); }),
-        std::function<void()>([&] { Ip({"link", "set", outer_, "up"}); }));
+    Partition(absl::StrCat("job", i), std::function<void()>([&] {
+                Ip({"link", "set", outer_, "down"});
+              }),
+              std::function<void()>([&] {
+                Ip({"link", "set", outer_, "up"});
+              }));
   }
 }
 
@@ -113,7 +119,9 @@ TEST_F(NetworkFaultsTest, CutFromNodeToScheduler) {
     Partition(absl::StrCat("job", i), std::function<void()>([&] {
                 Inside({"route", "add", "blackhole", here_ + "/32"});
               }),
-              std::function<void()>([&] { Inside({"route", "del", "blackhole", here_ + "/32"}); }));
+              std::function<void()>([&] {
+                Inside({"route", "del", "blackhole", here_ + "/32"});
+              }));
   }
 }
 
@@ -123,7 +131,9 @@ TEST_F(NetworkFaultsTest, CutFromSchedulerToNode) {
     Partition(absl::StrCat("job", i), std::function<void()>([&] {
                 Ip({"route", "add", "blackhole", there_ + "/32"});
               }),
-              std::function<void()>([&] { Ip({"route", "del", "blackhole", there_ + "/32"}); }));
+              std::function<void()>([&] {
+                Ip({"route", "del", "blackhole", there_ + "/32"});
+              }));
   }
 }
 

@@ -168,8 +168,8 @@ TEST_F(WorkerFaultsTest, OneReadyOfAGangOfThreeLost) {
 // The agent dies at each of its fault points; the job ends well and no epoch starts twice.
 TEST_F(WorkerFaultsTest, AgentKilledAtEveryFaultPoint) {
   Start({});
-  const char* const points[] = {"agent.before_launch", "agent.after_launch",
-                                "agent.before_publish", "agent.after_publish"};
+  const char* const points[] = {"agent.before_launch", "agent.after_launch", "agent.before_publish",
+                                "agent.after_publish"};
   for (int i = 0; i < Times(1) * 4; ++i) {
     AgentSettings dying;
     dying.env = {absl::StrCat("TRAINYARD_FAULTS=", points[i % 4], "=exit@1")};

@@ -110,8 +110,7 @@ class RecoveryTest : public ::testing::Test {
         while (teller_.Once(api.get())) absl::SleepFor(absl::Milliseconds(5));
       });
       const int64_t millis = static_cast<int64_t>(random_.Below(300));
-      clients.emplace_back(
-          [this, millis] { runner_.Once(cluster_.Connect().get(), millis); });
+      clients.emplace_back([this, millis] { runner_.Once(cluster_.Connect().get(), millis); });
     }
     absl::SleepFor(end - absl::Now());  // the moment of death is what is random here
     EXPECT_FALSE(cluster_.scheduler().Ended().has_value()) << "it ended by itself";

@@ -17,12 +17,15 @@ class AdmissionTest : public ::testing::Test {
  protected:
   // A certificate for this machine that is its own authority; `name`.pem and `name`.key.
   void MakeCertificate(const std::string& name) {
-    ASSERT_EQ(RunToEnd({{"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
-                         "-subj", "/CN=localhost", "-addext",
-                         "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", Key(name), "-out",
-                         Certificate(name)},
-                        {}, "", cluster_.Path("log/openssl"), ""}),
-              0);
+    ASSERT_EQ(
+        RunToEnd({{"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+                   "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                   "-keyout", Key(name), "-out", Certificate(name)},
+                  {},
+                  "",
+                  cluster_.Path("log/openssl"),
+                  ""}),
+        0);
   }
   std::string Certificate(const std::string& name) { return cluster_.Path(name + ".pem"); }
   std::string Key(const std::string& name) { return cluster_.Path(name + ".key"); }
@@ -46,8 +49,8 @@ class AdmissionTest : public ::testing::Test {
     return settings;
   }
   // The command line client from elsewhere; its exit code, and in `text` what it wrote.
-  int Client(const std::string& authority, const std::string& token,
-             std::vector<std::string> words, std::string* text) {
+  int Client(const std::string& authority, const std::string& token, std::vector<std::string> words,
+             std::string* text) {
     const std::string out = cluster_.Path("client.out");
     RemoveTree(out).IgnoreError();
     words.insert(words.begin(), CLIENT_PATH);
@@ -56,7 +59,9 @@ class AdmissionTest : public ::testing::Test {
          {absl::StrCat("TRAINYARD_ENDPOINT=", target_), absl::StrCat("TRAINYARD_TOKEN=", token),
           absl::StrCat("TRAINYARD_CA_FILE=", authority.empty() ? "" : Certificate(authority)),
           absl::StrCat("TRAINYARD_STATE=", cluster_.Path("nothing"))},
-         out, out, ""});
+         out,
+         out,
+         ""});
     *text = ReadFile(out).value_or("");
     return code;
   }
@@ -162,8 +167,7 @@ TEST_F(AdmissionTest, TokensDoWhatTheirRoleMayUntilRevokedOrExpired) {
   EXPECT_TRUE(bob.Get(job->name()).ok());
   EXPECT_TRUE(absl::IsPermissionDenied(bob.Cancel(job->name()).status()));
   EXPECT_TRUE(absl::IsPermissionDenied(bob.Submit(SpecOf({"/bin/true"})).status()));
-  EXPECT_TRUE(
-      absl::IsPermissionDenied(ann.CreateToken("ann", v1::ADMIN, "default").status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(ann.CreateToken("ann", v1::ADMIN, "default").status()));
   EXPECT_TRUE(absl::IsUnauthenticated(eve.Info().status()));
   ASSERT_TRUE(owner->RevokeToken(submitter->id()).ok());
   const absl::Status refused = ann.Get(job->name()).status();
