@@ -266,6 +266,44 @@ TEST_F(SchedulerFaultsTest, AwayUnderFencedAndStrict) {
   }
 }
 
+// journal_level_1.tar.xz holds what the first release wrote: three waiting jobs and a cancelled
+// one.
+TEST_F(SchedulerFaultsTest, JournalOfTheFirstFormatIsReadAndALaterOneRefused) {
+  ASSERT_TRUE(MakeFolders(cluster_.State(), 0700).ok());
+  ASSERT_EQ(
+      RunToEnd({{"tar", "-xJf", FIRST_JOURNAL_PATH, "--no-same-owner", "-C", cluster_.State()},
+                {},
+                "",
+                cluster_.Path("log/tar"),
+                ""}),
+      0);
+  Start({});
+  ASSERT_FALSE(HasFatalFailure());
+  std::map<std::string, v1::JobState> states;
+  const auto listed = api_->List();
+  ASSERT_TRUE(listed.ok()) << listed.status();
+  for (const v1::Job& job : *listed) states[job.name()] = job.state();
+  const std::string jobs = "projects/default/jobs/";
+  EXPECT_EQ(states, (std::map<std::string, v1::JobState>{{jobs + "kept0", v1::QUEUED},
+                                                         {jobs + "kept1", v1::QUEUED},
+                                                         {jobs + "kept2", v1::QUEUED},
+                                                         {jobs + "gone", v1::CANCELLED}}));
+  // What waited for years still runs.
+  ASSERT_TRUE(cluster_.StartAgent("n1").ok());
+  for (const char* name : {"kept0", "kept1", "kept2"}) ExpectEnd(jobs + name, v1::SUCCEEDED);
+  ExpectQuiet();
+  EXPECT_EQ(cluster_.scheduler().Stop(), 0);
+  // SQLite keeps our format's number in four bytes at 60, highest first.
+  const std::string path = cluster_.State() + "/scheduler/journal.db";
+  std::string bytes = ReadFile(path).value();
+  bytes.replace(60, 4, std::string("\0\0\0\x63", 4));
+  ASSERT_TRUE(WriteFileAtomically(path, bytes, 0600).ok());
+  cluster_.LaunchScheduler({});
+  EXPECT_FALSE(cluster_.AwaitServing());
+  EXPECT_EQ(cluster_.scheduler().Await(), 1);
+  EXPECT_THAT(cluster_.SchedulerLog(), HasSubstr("has format 99"));
+}
+
 TEST_F(SchedulerFaultsTest, SameRequestIdWithAnotherBodyIsRefused) {
   Start({});
   const auto first = api_->Submit(Waiting("one"), "id");

@@ -93,12 +93,13 @@ class RecoveryTest : public ::testing::Test {
     ASSERT_EQ(teller_.Compare(api), "");
   }
 
-  // Clients, each until its first unanswered wish; what is killed is killed `after` the launch.
+  // Clients, each until its first unanswered wish; the server is killed `after` it serves.
   void KillUnderLoad(absl::Duration after) {
     cluster_.LaunchScheduler({{"--log_level=warning"}, {}, ""});
     std::vector<std::thread> clients;
+    const bool serving = cluster_.AwaitServing();
     const absl::Time end = absl::Now() + after;
-    if (cluster_.AwaitServing()) {
+    if (serving) {
       for (Submitter& submitter : submitters_) {
         clients.emplace_back([this, &submitter] {
           const auto api = cluster_.Connect();
@@ -170,7 +171,7 @@ TEST_F(RecoveryTest, KillsUnderLoadLoseNothingAndDisturbNobody) {
     if (round % 4 == 0) {
       KillWhileStarting();
     } else {
-      KillUnderLoad(absl::Milliseconds(60) + absl::Microseconds(random_.Below(300'000)));
+      KillUnderLoad(absl::Milliseconds(5) + absl::Microseconds(random_.Below(250'000)));
     }
     CheckResidents();
     if (round % kCheckEvery == 0) {
@@ -195,10 +196,10 @@ TEST_F(RecoveryTest, KillsUnderLoadLoseNothingAndDisturbNobody) {
     repeated += submitter.repeated();
   }
   // There was load, or nothing is proved.
-  EXPECT_GT(jobs, static_cast<size_t>(kills));
+  EXPECT_GT(jobs, static_cast<size_t>(kills) / 2);
   EXPECT_GT(repeated, 0u) << "no answer was ever lost";
-  EXPECT_GT(teller_.acknowledged(), static_cast<size_t>(kills) / 10);
-  EXPECT_GT(runner_.jobs().size(), static_cast<size_t>(kills) / 4);
+  EXPECT_GT(teller_.acknowledged(), static_cast<size_t>(kills) / 20);
+  EXPECT_GT(runner_.jobs().size(), static_cast<size_t>(kills) / 8);
   std::printf("%d kills; acknowledged: %zu jobs, %zu programs run, %zu trials; 0 lost\n", kills,
               jobs, runner_.jobs().size(), teller_.acknowledged());
 }
