@@ -13,7 +13,8 @@ def line(row):
     if "ours" in row:
         bar = "" if row["bar"] is None else f"<= {row['bar']:g}"
         spread = f"{min(row['ours']):.4g} .. {max(row['ours']):.4g}"
-        return f"| {row['name']} | {statistics.median(row['ours']):.4g} | {spread} | {len(row['ours'])} | {bar} |"
+        median = f"{statistics.median(row['ours']):.4g}"
+        return f"| {row['name']} | {median} | {spread} | {len(row['ours'])} | {bar} |"
     if "text" in row and "value" not in row:
         return f"| {row['name']} | in the JSON | | | |"
     if "bar" in row:

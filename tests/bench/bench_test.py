@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs every bench/*.py with --quick --json and looks at what it wrote, bench/run.sh with --list and
-bench/table.py on the numbers. Of each program: rows with numbers, each
-skip with its reason, no error. Whether a promised figure was met is not judged here: status 1 of a
+"""Runs every bench/*.py with --quick --json and looks at what it wrote, bench/run.sh with --list
+and bench/table.py on the numbers. Of each program: rows with numbers, each skip with its reason,
+no error. Whether a promised figure was met is not judged here: status 1 of a
 program that wrote its numbers is no fault.
 Usage: bench_test.py BUILD_FOLDER [NAME...]
 """

@@ -218,7 +218,8 @@ absl::Status GangSync::Late(const Call& call, int64_t waited_ns) const {
   for (int rank = 0; rank < size_; ++rank) {
     if (rank == rank_ || HasCome(seats_[rank])) continue;
     const std::string doing = DescribeProcess(seats_[rank].pid.load(std::memory_order_relaxed));
-    names.push_back(absl::StrCat(first_ + rank, doing.empty() ? "" : absl::StrCat(" (", doing, ")")));
+    const std::string note = doing.empty() ? "" : absl::StrCat(" (", doing, ")");
+    names.push_back(absl::StrCat(first_ + rank, note));
   }
   return Hang(absl::StrCat(names.size() == 1 ? "rank " : "ranks ", absl::StrJoin(names, ", "),
                            " on node ", NodeName(), names.size() == 1 ? " has" : " have"),

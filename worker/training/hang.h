@@ -1,5 +1,5 @@
-// What is said about a rank that does not come: how long the others wait, what its process is doing,
-// on which node. Thread-safe.
+// What is said about a rank that does not come: how long the others wait, what its process is
+// doing, on which node. Thread-safe.
 #ifndef TRAINYARD_WORKER_TRAINING_HANG_H_
 #define TRAINYARD_WORKER_TRAINING_HANG_H_
 

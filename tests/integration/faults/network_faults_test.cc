@@ -1,6 +1,7 @@
 // A node behind a network of its own (a namespace joined by a veth pair), cut off both ways and one
 // way. While it is cut off its ranks run on; after its lease the job runs elsewhere, and when the
 // network is back the first attempt is ended and nothing of it is published.
+// By itself: build/release/tests/network_faults_test
 #include <unistd.h>
 
 #include "tests/integration/faults/faults_fixture.h"

@@ -2,6 +2,7 @@
 // job names the first failing rank, its node, the cause and its last words; the rest of the gang
 // goes, nothing is left and the cores are free. Cancels at every moment of a launch, a save during
 // the grace, and a job that fails again and again among good ones.
+// By itself: build/release/tests/rank_faults_test
 #include <sys/stat.h>
 
 #include <fstream>

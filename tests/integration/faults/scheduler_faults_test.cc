@@ -1,6 +1,7 @@
 // Faults of the scheduler and of its disk: killed at every fault point, syncs that fail, a disk
 // that is full, flipped bits, an old backup put in place, and its absence under runs that may and
 // may not go on without it.
+// By itself: build/release/tests/scheduler_faults_test
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -1,6 +1,7 @@
 // Faults of agents and supervisors while their ranks live: killed, frozen, replaced by another
 // binary. Ranks are adopted or ended, never doubled; what an attempt that was given up publishes
 // is refused.
+// By itself: build/release/tests/worker_faults_test
 #include "tests/integration/faults/faults_fixture.h"
 
 namespace trainyard::testing {

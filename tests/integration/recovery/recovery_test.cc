@@ -3,6 +3,7 @@
 // lost or doubled, and no running rank may notice: same process, same epoch, a counter that never
 // stands still, one attempt each at the end. Programs that end or begin while no scheduler is there
 // are accounted for.
+// By itself: build/release/tests/recovery_test
 #include <gtest/gtest.h>
 #include <signal.h>
 
