@@ -27,7 +27,7 @@ int trainyard_open(trainyard_communicator** communicator);
 void trainyard_close(trainyard_communicator* communicator);
 int trainyard_rank(const trainyard_communicator* communicator);
 int trainyard_size(const trainyard_communicator* communicator);
-// "single", "shared" or "mpi"; lives as long as the communicator.
+// "single", "shared", "hierarchical" or "mpi"; lives as long as the communicator.
 const char* trainyard_name(const trainyard_communicator* communicator);
 
 // As in communicator.h.

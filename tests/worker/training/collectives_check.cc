@@ -151,11 +151,14 @@ class Checker {
     std::vector<char> mine = all[Rank()];
     Must(c_.AllReduce(mine.data(), count, type, op));
     check(mine.data(), "private");
+    Digest(mine.data(), count * SizeOf(type));
     CheckSame(mine, count * SizeOf(type));
     void* arena = Arena(count * SizeOf(type));
     std::memcpy(arena, all[Rank()].data(), count * SizeOf(type));
     Must(c_.AllReduce(arena, count, type, op));
     check(arena, "arena");
+    EXPECT_THAT_IT(std::memcmp(arena, mine.data(), count * SizeOf(type)) == 0,
+                   "arena and private differ: %s %s count %d", NameOf(type), NameOf(op), count);
   }
 
   void CheckPending(size_t count, DataType type) {
@@ -207,6 +210,9 @@ class Checker {
     }
   }
 
+  // Of all results so far: runs that must give the same bits print the same.
+  uint64_t digest() const { return digest_; }
+
   static void Must(const absl::Status& status) {
     if (status.ok()) return;
     absl::FPrintF(stderr, "%s\n", status.ToString());
@@ -214,6 +220,11 @@ class Checker {
   }
 
  private:
+  void Digest(const char* bytes, size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      digest_ = (digest_ ^ static_cast<uint8_t>(bytes[i])) * 0x100000001b3U;
+    }
+  }
   size_t Rank() const { return static_cast<size_t>(c_.rank()); }
 
   std::vector<std::vector<char>> Everyone(size_t count, DataType type) {
@@ -242,6 +253,7 @@ class Checker {
   }
 
   Communicator& c_;
+  uint64_t digest_ = 0xcbf29ce484222325U;
   uint64_t seed_ = 100;
   void* arena_ = nullptr;
   size_t arena_bytes_ = 0;
@@ -277,7 +289,9 @@ int Main(const std::string& expected_name) {
   for (int i = 0; i < 20; ++i) Checker::Must((*communicator)->Barrier());
   communicator->reset();
   if (g_failures > 0) return 1;
-  if (context->rank == 0) absl::PrintF("ok %s %d\n", expected_name, context->world_size);
+  if (context->rank == 0) {
+    absl::PrintF("ok %s %d %x\n", expected_name, context->world_size, checker.digest());
+  }
   return 0;
 }
 
