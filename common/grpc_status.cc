@@ -1,10 +1,19 @@
 // See grpc_status.h.
 #include "common/grpc_status.h"
 
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_split.h"
 #include "common/errors.h"
 #include "google/rpc/error_details.pb.h"
 
 namespace trainyard {
+namespace {
+
+constexpr char kFixMark[] = "\n  fix: ";  // as FormatFaults writes it
+
+}  // namespace
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
@@ -30,7 +39,11 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
       if (detail.UnpackTo(&faults)) return MakeError(code, faults);
     }
   }
-  return absl::Status(code, status.error_message());
+  // What answers before the handlers sends text alone: "message\n  fix: ...".
+  const absl::Status plain(code, status.error_message());
+  const std::vector<std::string> parts = absl::StrSplit(status.error_message(), kFixMark);
+  if (parts.size() != 2) return plain;
+  return MakeError(code, ReasonOf(plain), parts[0], parts[1]);
 }
 
 }  // namespace trainyard

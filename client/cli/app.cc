@@ -2,6 +2,8 @@
 #include "client/cli/app.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
 #include "client/cli/help.h"
@@ -16,7 +18,8 @@ int ExitCodeOfReason(const std::string& reason) {
   if (reason == "NOT_RUNNING" || reason == "SCHEDULER_UNREACHABLE") return 6;
   if (reason == "JOB_FAILED" || reason == "PROGRAM_FAILED") return 8;
   if (reason == "SPEC_FILE") return 4;
-  if (reason == "NO_CAPACITY") return 9;
+  if (reason == "VERSION_MISMATCH") return 6;
+  if (reason == "NO_CAPACITY" || reason == "EXPIRED") return 9;
   return 0;
 }
 
@@ -54,6 +57,22 @@ bool WantsJson(const Parsed& parsed) {
   return format == "json" || format == "jsonl";
 }
 
+// The same of words that could not be parsed.
+bool AsksJson(const std::vector<std::string>& words) {
+  for (size_t i = 0; i < words.size() && words[i] != "--"; ++i) {
+    absl::string_view word = words[i];
+    bool flag = false;
+    for (absl::string_view name : {"--output", "--format", "-o"}) {
+      if (!flag && absl::ConsumePrefix(&word, name)) flag = true;
+    }
+    if (!flag) continue;
+    absl::ConsumePrefix(&word, "=");
+    if (word.empty() && i + 1 < words.size()) word = words[i + 1];
+    if (word == "json" || word == "jsonl") return true;
+  }
+  return false;
+}
+
 void NoteQuietFlags(const Parsed& parsed, Console* console) {
   std::string names;
   for (const Flag& flag : parsed.command->flags) {
@@ -70,6 +89,9 @@ int ExitCodeOf(const absl::Status& status) {
   if (status.ok()) return 0;
   if (const int code = ExitCodeOfReason(ReasonOf(status)); code != 0) return code;
   switch (status.code()) {
+    case absl::StatusCode::kAborted:
+      // The verdict on a job; a lost race has its own reasons.
+      return ReasonOf(status) == "ETAG_MISMATCH" || ReasonOf(status) == "ABORTED" ? 1 : 8;
     case absl::StatusCode::kNotFound:
       return 3;
     case absl::StatusCode::kInvalidArgument:
@@ -93,7 +115,7 @@ int RunCli(const std::vector<std::string>& words, Console* console,
            const client::Environment& environment, const std::string& binary_folder) {
   const absl::StatusOr<Parsed> parsed = Parse(words);
   if (!parsed.ok()) {
-    PrintError(parsed.status(), /*as_json=*/false, console);
+    PrintError(parsed.status(), AsksJson(words), console);
     return ExitCodeOf(parsed.status());
   }
   if (parsed->help) {

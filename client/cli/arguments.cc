@@ -11,14 +11,21 @@ namespace {
 
 absl::Status BadValue(const std::string& flag, const std::string& value,
                       absl::string_view expected) {
-  return UsageError(absl::StrCat("--", flag, ": \"", value, "\" is not ", expected),
-                    absl::StrCat("give ", expected));
+  return UsageError(absl::StrCat("\"", value, "\" is not ", expected),
+                    absl::StrCat("give ", expected), absl::StrCat("--", flag));
 }
 
 }  // namespace
 
-absl::Status UsageError(absl::string_view message, absl::string_view fix) {
-  return MakeError(absl::StatusCode::kInvalidArgument, "USAGE", message, fix);
+absl::Status UsageError(absl::string_view message, absl::string_view fix, absl::string_view field) {
+  return MakeError(absl::StatusCode::kInvalidArgument, "USAGE", message, fix, field);
+}
+
+absl::Status AtField(const absl::Status& status, absl::string_view field) {
+  if (status.ok()) return status;
+  v1::Faults faults = FaultsOf(status);
+  for (v1::Fault& fault : *faults.mutable_faults()) fault.set_field(std::string(field));
+  return MakeError(status.code(), faults);
 }
 
 std::string Arguments::Get(const std::string& flag, const std::string& fallback) const {

@@ -17,8 +17,12 @@
 
 namespace trainyard::cli {
 
-// An INVALID_ARGUMENT of reason USAGE: exit code 2.
-absl::Status UsageError(absl::string_view message, absl::string_view fix);
+// An INVALID_ARGUMENT of reason USAGE: exit code 2. `field`: the flag, with its dashes.
+absl::Status UsageError(absl::string_view message, absl::string_view fix,
+                        absl::string_view field = "");
+
+// `status` with its faults at `field`.
+absl::Status AtField(const absl::Status& status, absl::string_view field);
 
 class Arguments {
  public:

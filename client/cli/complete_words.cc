@@ -29,7 +29,7 @@ Position Locate(const std::vector<std::string>& typed) {
     if (absl::StartsWith(typed[i], "-")) continue;
     const std::string path =
         position.group.empty() ? typed[i] : absl::StrCat(position.group, " ", typed[i]);
-    position.command = FindCommand(path);
+    position.command = IsGroup(path) ? nullptr : FindCommand(path);
     if (position.command != nullptr || !IsGroup(path)) {
       position.next = i + 1;
       return position;

@@ -1,7 +1,10 @@
 // See create_flags.h.
 #include "client/cli/create_flags.h"
 
+#include <utility>
+
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "common/errors.h"
 #include "common/names.h"
@@ -40,26 +43,37 @@ std::vector<Flag> CreateFlags() {
   };
 }
 
-absl::Status ReadCreateFlags(Context* context, const Arguments& arguments, Submission* submission) {
-  if (arguments.Has("config")) {
-    const absl::Status status = ReadConfig(context, arguments.Get("config"), submission);
-    if (!status.ok()) return status;
-  }
+bool ReadCreateFlags(Context* context, const Arguments& arguments, Submission* submission,
+                     FaultList* faults) {
+  const bool config_ok = !arguments.Has("config") ||
+                         faults->Add(ReadConfig(context, arguments.Get("config"), submission));
   v1::JobSpec& spec = submission->spec;
   if (arguments.Has("display-name")) spec.set_display_name(arguments.Get("display-name"));
   if (arguments.Has("region")) spec.set_region(arguments.Get("region"));
   if (arguments.Has("job-dir")) spec.set_job_dir(arguments.Get("job-dir"));
+  for (const auto& [flag, field] :
+       {std::pair("job-dir", "jobDir"), std::pair("labels", "labels"),
+        std::pair("display-name", "displayName"), std::pair("max-trial-count", "maxTrialCount"),
+        std::pair("parallel-trial-count", "parallelTrialCount"),
+        std::pair("max-failed-trial-count", "maxFailedTrialCount"),
+        std::pair("algorithm", "studySpec.algorithm")}) {
+    if (arguments.Has(flag)) submission->flags[field] = absl::StrCat("--", flag);
+  }
   const auto labels = arguments.Pairs("labels");
-  if (!labels.ok()) return labels.status();
-  for (const auto& [key, value] : *labels) (*spec.mutable_labels())[key] = value;
+  if (faults->Add(labels)) {
+    for (const auto& [key, value] : *labels) (*spec.mutable_labels())[key] = value;
+  }
   if (!arguments.words().empty()) {
     submission->job_id = arguments.Word(0);
   } else if (submission->job_id.empty() && !spec.display_name().empty()) {
     submission->job_id = IdFromName(spec.display_name());
     submission->may_rename = true;
   }
-  if (submission->job_id.empty()) return absl::OkStatus();
-  return CheckId("job", submission->job_id);
+  const bool typed = !arguments.words().empty();
+  if (!submission->job_id.empty() && (config_ok || typed)) {
+    faults->Add(CheckJobId(submission->job_id));
+  }
+  return config_ok;
 }
 
 }  // namespace trainyard::cli

@@ -5,18 +5,19 @@
 
 #include <vector>
 
-#include "absl/status/status.h"
 #include "client/cli/arguments.h"
 #include "client/cli/command.h"
 #include "client/cli/context.h"
+#include "client/cli/fault_list.h"
 #include "client/cli/submit.h"
 
 namespace trainyard::cli {
 
 std::vector<Flag> CreateFlags();
 // Reads --config and the shared flags; the job's id comes from the word, the file or the display
-// name, in this order.
-absl::Status ReadCreateFlags(Context* context, const Arguments& arguments, Submission* submission);
+// name, in this order. All that is wrong goes into `faults`; false when the config file is.
+bool ReadCreateFlags(Context* context, const Arguments& arguments, Submission* submission,
+                     FaultList* faults);
 
 }  // namespace trainyard::cli
 

@@ -12,9 +12,11 @@
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
 #include "client/cli/create_flags.h"
+#include "client/cli/fault_list.h"
 #include "client/cli/follow_job.h"
 #include "client/cli/submit.h"
 #include "common/errors.h"
+#include "common/spec/accelerators.h"
 
 namespace trainyard::cli {
 namespace {
@@ -24,8 +26,13 @@ constexpr char kPoolKeys[] =
     "local-package-path";
 
 absl::Status PoolError(const std::string& part, const std::string& why) {
-  return UsageError(absl::StrCat("--worker-pool-spec: \"", part, "\" ", why),
-                    absl::StrCat("keys are: ", kPoolKeys));
+  const std::vector<std::string> keys = absl::StrSplit(kPoolKeys, ", ");
+  const std::string nearest = NearestName(part, keys);
+  return UsageError(
+      absl::StrCat("\"", part, "\" ", why),
+      absl::StrCat(nearest.empty() ? "" : absl::StrCat("did you mean ", nearest, "? "),
+                   "keys are: ", kPoolKeys),
+      "--worker-pool-spec");
 }
 
 absl::Status ApplyPoolKey(const std::string& key, const std::string& value, v1::WorkerPool* pool,
@@ -33,53 +40,62 @@ absl::Status ApplyPoolKey(const std::string& key, const std::string& value, v1::
   int count = 0;
   if (key == "replica-count" || key == "accelerator-count") {
     if (!absl::SimpleAtoi(value, &count) || count < 1) {
-      return PoolError(absl::StrCat(key, "=", value), "is no count");
+      return UsageError(absl::StrCat("\"", value, "\" is no count"),
+                        "write a whole number from 1 on", absl::StrCat("--worker-pool-spec ", key));
     }
     if (key == "replica-count") pool->set_replica_count(count);
     if (key == "accelerator-count") pool->mutable_resources()->set_gpu_count(count);
   } else if (key == "machine-type") {
     pool->set_machine_type(value);
   } else if (key == "accelerator-type") {
-    pool->mutable_resources()->add_gpu_models(
-        absl::AsciiStrToUpper(absl::StrReplaceAll(value, {{"-", "_"}})));
+    const absl::StatusOr<std::string> model = spec::ModelOfAccelerator(value);
+    if (!model.ok()) return AtField(model.status(), absl::StrCat("--worker-pool-spec ", key));
+    pool->mutable_resources()->add_gpu_models(*model);
   } else if (key == "python-module") {
     program->set_python_module(value);
   } else if (key == "local-package-path") {
     program->set_package_path(value);
   } else if (key == "container-image-uri") {
     return MakeError(absl::StatusCode::kInvalidArgument, "NOT_SUPPORTED",
-                     absl::StrCat("container images are not supported yet: ", value),
-                     "give python-module and local-package-path, or --command", key);
+                     absl::StrCat("running in an image is not supported: ", value),
+                     "give python-module and local-package-path, or --command",
+                     absl::StrCat("--worker-pool-spec ", key));
   } else if (key != "executor-image-uri" && key != "output-image-uri") {
     return PoolError(key, "is not a known key");
   }
   return absl::OkStatus();
 }
 
-absl::Status ApplyPools(const Arguments& arguments, v1::JobSpec* spec) {
-  const std::vector<std::string> pools = arguments.All("worker-pool-spec");
-  if (!pools.empty()) spec->clear_worker_pools();
-  for (const std::string& text : pools) {
-    v1::WorkerPool pool;
-    pool.set_replica_count(1);
-    pool.set_role(spec->worker_pools_size() == 0 ? "master" : "worker");
-    for (const std::string& part :
-         std::vector<std::string>(absl::StrSplit(text, ',', absl::SkipEmpty()))) {
-      const size_t equals = part.find('=');
-      if (equals == std::string::npos) return PoolError(part, "is no KEY=VALUE pair");
-      const absl::Status status = ApplyPoolKey(part.substr(0, equals), part.substr(equals + 1),
-                                               &pool, spec->mutable_program());
-      if (!status.ok()) return status;
+// One pool from "replica-count=2,machine-type=..."; every part that is wrong is told.
+void ApplyPool(const std::string& text, v1::JobSpec* spec, FaultList* faults) {
+  v1::WorkerPool pool;
+  pool.set_replica_count(1);
+  pool.set_role(spec->worker_pools_size() == 0 ? "master" : "worker");
+  for (const std::string& part :
+       std::vector<std::string>(absl::StrSplit(text, ',', absl::SkipEmpty()))) {
+    const size_t equals = part.find('=');
+    if (equals == std::string::npos) {
+      faults->Add(UsageError(absl::StrCat("\"", part, "\" is no KEY=VALUE pair"),
+                             absl::StrCat("write KEY=VALUE; keys are: ", kPoolKeys),
+                             "--worker-pool-spec"));
+      continue;
     }
-    if (pool.resources().gpu_models_size() > 0 && pool.resources().gpu_count() == 0) {
-      pool.mutable_resources()->set_gpu_count(1);
-    }
-    *spec->add_worker_pools() = std::move(pool);
+    faults->Add(ApplyPoolKey(part.substr(0, equals), part.substr(equals + 1), &pool,
+                             spec->mutable_program()));
   }
-  return absl::OkStatus();
+  if (pool.resources().gpu_models_size() > 0 && pool.resources().gpu_count() == 0) {
+    pool.mutable_resources()->set_gpu_count(1);
+  }
+  *spec->add_worker_pools() = std::move(pool);
 }
 
-absl::Status ApplyProgram(const Arguments& arguments, v1::JobSpec* spec) {
+void ApplyPools(const Arguments& arguments, v1::JobSpec* spec, FaultList* faults) {
+  const std::vector<std::string> pools = arguments.All("worker-pool-spec");
+  if (!pools.empty()) spec->clear_worker_pools();
+  for (const std::string& text : pools) ApplyPool(text, spec, faults);
+}
+
+void ApplyProgram(const Arguments& arguments, v1::JobSpec* spec) {
   v1::Program* program = spec->mutable_program();
   if (arguments.Has("command")) {
     program->clear_command();
@@ -88,7 +104,10 @@ absl::Status ApplyProgram(const Arguments& arguments, v1::JobSpec* spec) {
   if (arguments.Has("args") || arguments.has_dashes()) program->clear_args();
   for (const std::string& word : arguments.List("args")) program->add_args(word);
   for (const std::string& word : arguments.rest()) program->add_args(word);
-  if (!program->python_module().empty() || program->command_size() > 0) return absl::OkStatus();
+}
+
+absl::Status CheckProgram(const v1::Program& program) {
+  if (!program.python_module().empty() || program.command_size() > 0) return absl::OkStatus();
   return MakeError(absl::StatusCode::kInvalidArgument, "MISSING_FIELD", "nothing says what to run",
                    "give --config FILE, or --command PROGRAM, or --worker-pool-spec with "
                    "python-module and local-package-path",
@@ -97,20 +116,24 @@ absl::Status ApplyProgram(const Arguments& arguments, v1::JobSpec* spec) {
 
 absl::Status Create(Context* context, const Arguments& arguments) {
   Submission submission;
-  absl::Status status = ReadCreateFlags(context, arguments, &submission);
-  if (status.ok()) status = ApplyPools(arguments, &submission.spec);
-  if (status.ok()) status = ApplyProgram(arguments, &submission.spec);
-  if (status.ok()) {
-    status = PlanPackages(arguments.Get("package-path"), arguments.List("python-package-uris"),
-                          &submission);
+  FaultList faults;
+  const bool config_ok = ReadCreateFlags(context, arguments, &submission, &faults);
+  ApplyPools(arguments, &submission.spec, &faults);
+  ApplyProgram(arguments, &submission.spec);
+  faults.Add(PlanPackages(arguments.Get("package-path"), arguments.List("python-package-uris"),
+                          &submission));
+  // A config that cannot be read whole had all its checks; what it lacks is not known.
+  if (config_ok) {
+    const bool has_program = faults.Add(CheckProgram(submission.spec.program()));
+    faults.Add(CheckSpec(context, submission, /*program_told=*/!has_program));
   }
-  if (status.ok()) status = CheckSpec(context, submission);
-  if (!status.ok()) return status;
+  if (!faults.ok()) return faults.Take();
   const absl::StatusOr<v1::Job> job =
       Send(context, std::move(submission), arguments.Has("validate-only"));
   if (!job.ok()) return job.status();
-  Announce(context, *job);
-  if (!arguments.Has("stream")) return absl::OkStatus();
+  const bool follows = arguments.Has("stream") && !arguments.Has("validate-only");
+  Announce(context, *job, follows);
+  if (!follows) return absl::OkStatus();
   return FollowToEnd(context, *job, /*split=*/false);
 }
 

@@ -5,17 +5,26 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <string>
+#include <thread>
+#include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "client/cli/job_view.h"
 #include "client/cli/output.h"
+#include "client/cli/waiting.h"
 #include "client/sdk/client.h"
 #include "client/sdk/follow.h"
+#include "common/mutex.h"
 
 namespace trainyard::cli {
 namespace {
 
 constexpr int kInterruptedExitCode = 130;
+constexpr size_t kPendingBytesMax = 1 << 16;
+constexpr absl::Duration kLookEvery = absl::Seconds(1);
 
 // Read by the handler; set before it is installed.
 char farewell_text[1024];
@@ -30,6 +39,116 @@ bool IsGang(const v1::JobSpec& spec) {
   int ranks = 0;
   for (const v1::WorkerPool& pool : spec.worker_pools()) ranks += std::max(1, pool.replica_count());
   return ranks * std::max(1, spec.launch().processes_per_replica()) > 1;
+}
+
+// Lines on their way to the two streams: those of one stream that come together are written at
+// once.
+class LineWriter {
+ public:
+  LineWriter(Console* console, bool split) : console_(console), split_(split) {}
+  void Add(const std::string& text, bool is_stderr) {
+    const bool to_err = split_ && is_stderr;
+    if (to_err != to_err_ || pending_.size() >= kPendingBytesMax) Flush();
+    to_err_ = to_err;
+    absl::StrAppend(&pending_, text, "\n");
+  }
+  void Flush() {
+    if (pending_.empty()) return;
+    if (to_err_) {
+      console_->Err(pending_);
+    } else {
+      console_->Out(pending_);
+      console_->Flush();
+    }
+    pending_.clear();
+  }
+
+ private:
+  Console* console_;
+  bool split_;
+  bool to_err_ = false;
+  std::string pending_;
+};
+
+// Looks at the job now and then while its log is followed, and says when it waits again: paused,
+// preempted, before its next attempt.
+class Lookout {
+ public:
+  Lookout(client::Client* client, std::string name, absl::FunctionRef<void(absl::string_view)> say)
+      : client_(client), name_(std::move(name)), teller_(client, /*patient=*/true, say) {
+    thread_ = std::thread([this] { Run(); });
+  }
+  ~Lookout() {
+    {
+      MutexLock lock(&mutex_);
+      ended_ = true;
+      changed_.NotifyAll();
+    }
+    thread_.join();
+  }
+
+ private:
+  bool Sleep() {
+    MutexLock lock(&mutex_);
+    const absl::Time until = absl::Now() + kLookEvery;
+    while (!ended_ && absl::Now() < until) changed_.WaitFor(&mutex_, until - absl::Now());
+    return !ended_;
+  }
+  void Run() {
+    v1::GetJobRequest request;
+    request.set_name(name_);
+    while (Sleep()) {
+      const absl::StatusOr<v1::Job> job = client_->GetJob(request);
+      if (job.ok()) teller_.Look(*job).IgnoreError();
+    }
+  }
+
+  client::Client* client_;
+  const std::string name_;
+  WaitingTeller teller_;
+  Mutex mutex_;
+  CondVar changed_;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+absl::Status PrintLog(Context* context, client::Client* client, const v1::Job& job, bool split) {
+  Console& console = context->console();
+  Mutex mutex;  // of the console
+  LineWriter writer(&console, split);
+  const auto say = [&](absl::string_view line) {
+    MutexLock lock(&mutex);
+    if (!context->quiet) console.ErrLine(Styled(line, Style::kDim, console.err_color));
+  };
+  const Lookout lookout(client, job.name(), say);
+  v1::TailLogsRequest request;
+  request.set_name(job.name());
+  request.set_follow(true);
+  request.set_all_ranks(true);
+  const LineLabels labels = LabelsFor(job);
+  return client::FollowLogs(
+      client, request,
+      [&](const v1::LogLine& line) {
+        MutexLock lock(&mutex);
+        writer.Add(FormatLogLine(line, labels), line.is_stderr());
+        return true;
+      },
+      [&] {
+        MutexLock lock(&mutex);
+        writer.Flush();
+      });
+}
+
+// Where the results are, when there are some.
+void PointToOutputs(Context* context, client::Client* client, const v1::Job& job) {
+  if (context->quiet || IsTuning(job)) return;
+  v1::ListOutputsRequest request;
+  request.set_name(job.name());
+  const absl::StatusOr<v1::ListOutputsResponse> outputs = client->ListOutputs(request);
+  if (!outputs.ok() || outputs->outputs().empty()) return;
+  const std::string id = ShortName(job.name());
+  context->console().ErrLine(
+      absl::StrCat("outputs: trainyard outputs ", id, "; fetch them: trainyard pull ", id, " DIR"));
 }
 
 }  // namespace
@@ -54,32 +173,22 @@ std::string FormatLogLine(const v1::LogLine& line, const LineLabels& labels) {
 absl::Status FollowToEnd(Context* context, const v1::Job& job, bool split) {
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
-  Console& console = context->console();
   const std::string id = ShortName(job.name());
   const DetachOnInterrupt detach(absl::StrCat("\n", id,
                                               " goes on; follow it again: trainyard jobs logs -f ",
                                               id, "; stop it: trainyard jobs cancel ", id, "\n"));
-  v1::TailLogsRequest request;
-  request.set_name(job.name());
-  request.set_follow(true);
-  request.set_all_ranks(true);
-  const LineLabels labels = LabelsFor(job);
-  const absl::Status logs = client::FollowLogs(*client, request, [&](const v1::LogLine& line) {
-    const std::string text = FormatLogLine(line, labels) + "\n";
-    if (split && line.is_stderr()) {
-      console.Err(text);
-    } else {
-      console.Out(text);
-      console.Flush();
-    }
-    return true;
-  });
-  if (!logs.ok()) console.Note(absl::StrCat("the log broke off: ", logs.message()));
+  const absl::StatusOr<v1::Job> begun =
+      WaitTelling(context, *client, job.name(), absl::InfiniteFuture(), /*patient=*/false,
+                  [](const v1::Job& seen) { return seen.state() != v1::QUEUED; });
+  if (!begun.ok()) return begun.status();
+  const absl::Status logs = PrintLog(context, *client, job, split);
+  if (!logs.ok()) context->console().Note(absl::StrCat("the log broke off: ", logs.message()));
   const absl::StatusOr<v1::Job> last =
       client::WaitForJob(*client, job.name(), absl::InfiniteFuture(),
                          [](const v1::Job& seen) { return client::IsTerminal(seen.state()); });
   if (!last.ok()) return last.status();
-  return VerdictOf(*last);
+  if (last->state() == v1::SUCCEEDED) PointToOutputs(context, *client, *last);
+  return VerdictOf(*last, /*log_shown=*/logs.ok());
 }
 
 }  // namespace trainyard::cli

@@ -137,7 +137,9 @@ std::string HelpOf(const Command& command) {
     if (!flag.quiet) everywhere.push_back(absl::StrReplaceAll(FlagName(flag), {{", ", "/"}}));
   }
   absl::StrAppend(&out, "Everywhere:\n  ", Wrap(absl::StrJoin(everywhere, "  "), 2, 2), "\n");
-  for (const char* note : command.notes) absl::StrAppend(&out, "\n", Wrap(note, 0, 0), "\n");
+  if (!command.notes.empty()) {
+    absl::StrAppend(&out, "\n", Wrap(absl::StrJoin(command.notes, " "), 0, 0), "\n");
+  }
   return out;
 }
 

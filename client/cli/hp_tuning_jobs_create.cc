@@ -8,6 +8,7 @@
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
 #include "client/cli/create_flags.h"
+#include "client/cli/fault_list.h"
 #include "client/cli/progress.h"
 #include "client/cli/submit.h"
 #include "common/errors.h"
@@ -17,7 +18,7 @@ namespace {
 
 constexpr int64_t kTrialsMax = 1000000;
 
-absl::Status ApplyCounts(const Arguments& arguments, v1::JobSpec* spec) {
+void ApplyCounts(const Arguments& arguments, v1::JobSpec* spec, FaultList* faults) {
   const auto trials = arguments.Int("max-trial-count", spec->max_trial_count(), 1, kTrialsMax);
   const auto parallel =
       arguments.Int("parallel-trial-count", spec->parallel_trial_count(), 1, kTrialsMax);
@@ -25,16 +26,12 @@ absl::Status ApplyCounts(const Arguments& arguments, v1::JobSpec* spec) {
       arguments.Int("max-failed-trial-count", spec->max_failed_trial_count(), 0, kTrialsMax);
   const auto seed =
       arguments.Int("seed", static_cast<int64_t>(spec->study_spec().seed()), 0, INT64_MAX);
-  for (const auto* number : {&trials, &parallel, &failed, &seed}) {
-    if (!number->ok()) return number->status();
-  }
-  spec->set_max_trial_count(*trials);
-  spec->set_parallel_trial_count(*parallel);
-  spec->set_max_failed_trial_count(*failed);
-  if (arguments.Has("seed")) {
+  if (faults->Add(trials)) spec->set_max_trial_count(*trials);
+  if (faults->Add(parallel)) spec->set_parallel_trial_count(*parallel);
+  if (faults->Add(failed)) spec->set_max_failed_trial_count(*failed);
+  if (faults->Add(seed) && arguments.Has("seed")) {
     spec->mutable_study_spec()->set_seed(static_cast<uint64_t>(*seed));
   }
-  return absl::OkStatus();
 }
 
 absl::Status ApplyAlgorithm(const Arguments& arguments, v1::JobSpec* spec) {
@@ -46,37 +43,44 @@ absl::Status ApplyAlgorithm(const Arguments& arguments, v1::JobSpec* spec) {
   if (name == "RANDOM_SEARCH") name = "RANDOM";
   v1::StudySpec::Algorithm algorithm = v1::StudySpec::ALGORITHM_UNSPECIFIED;
   if (!v1::StudySpec::Algorithm_Parse(name, &algorithm)) {
-    return UsageError(
-        absl::StrCat("--algorithm: \"", arguments.Get("algorithm"), "\" is not an algorithm"),
-        "one of: default, grid-search, random-search, sobol, tpe, gp, cma-es, pbt, "
-        "bohb");
+    return UsageError(absl::StrCat("\"", arguments.Get("algorithm"), "\" is not an algorithm"),
+                      "one of: default, grid-search, random-search, sobol, tpe, gp, cma-es, pbt, "
+                      "bohb",
+                      "--algorithm");
   }
   spec->mutable_study_spec()->set_algorithm(algorithm);
   return absl::OkStatus();
 }
 
+absl::Status CheckSearchSpace(const v1::JobSpec& spec) {
+  if (spec.has_study_spec()) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, "MISSING_FIELD",
+                   "a tuning job needs a search space",
+                   "give --config FILE with a studySpec (or hyperparameters); a job without one: "
+                   "trainyard custom-jobs create",
+                   "studySpec");
+}
+
 absl::Status Create(Context* context, const Arguments& arguments) {
   Submission submission;
-  absl::Status status = ReadCreateFlags(context, arguments, &submission);
-  if (status.ok()) status = ApplyCounts(arguments, &submission.spec);
-  if (status.ok()) status = ApplyAlgorithm(arguments, &submission.spec);
-  if (!status.ok()) return status;
-  if (!submission.spec.has_study_spec()) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "MISSING_FIELD",
-                     "a tuning job needs a search space",
-                     "give --config FILE with a studySpec (or hyperparameters); a job without one: "
-                     "trainyard custom-jobs create",
-                     "studySpec");
-  }
-  status = PlanPackages(arguments.Get("package-path"), arguments.List("python-package-uris"),
-                        &submission);
-  if (status.ok()) status = CheckSpec(context, submission);
-  if (!status.ok()) return status;
+  FaultList faults;
+  const bool config_ok = ReadCreateFlags(context, arguments, &submission, &faults);
+  // The flags would make a search space of nothing.
+  const absl::Status space = CheckSearchSpace(submission.spec);
+  ApplyCounts(arguments, &submission.spec, &faults);
+  faults.Add(ApplyAlgorithm(arguments, &submission.spec));
+  faults.Add(PlanPackages(arguments.Get("package-path"), arguments.List("python-package-uris"),
+                          &submission));
+  // A config that cannot be read whole had all its checks; what it lacks is not known.
+  if (config_ok && faults.Add(space)) faults.Add(CheckSpec(context, submission));
+  if (!faults.ok()) return faults.Take();
   const absl::StatusOr<v1::Job> job =
       Send(context, std::move(submission), arguments.Has("validate-only"));
   if (!job.ok()) return job.status();
-  Announce(context, *job);
-  if (!arguments.Has("stream") && !arguments.Has("wait")) return absl::OkStatus();
+  const bool follows =
+      (arguments.Has("stream") || arguments.Has("wait")) && !arguments.Has("validate-only");
+  Announce(context, *job, follows);
+  if (!follows) return absl::OkStatus();
   return ShowProgress(context, *job);
 }
 

@@ -167,7 +167,7 @@ std::string JobPage(const v1::Job& job, absl::Time now) {
   return out;
 }
 
-absl::Status VerdictOf(const v1::Job& job) {
+absl::Status VerdictOf(const v1::Job& job, bool log_shown) {
   if (job.state() == v1::SUCCEEDED) return absl::OkStatus();
   const std::string id = ShortName(job.name());
   std::string message = absl::StrCat(id, " ended as ", v1::JobState_Name(job.state()));
@@ -175,10 +175,16 @@ absl::Status VerdictOf(const v1::Job& job) {
   if (const std::string where = ExitText(job.error()); !where.empty()) {
     absl::StrAppend(&message, "\n  where: ", where);
   }
-  if (const std::string tail = TailOf(job.error()); !tail.empty()) {
+  if (const std::string tail = TailOf(job.error()); !tail.empty() && !log_shown) {
     std::string indented = Indent(tail);
     indented.pop_back();
     absl::StrAppend(&message, "\n  last of stderr:\n", indented);
+  }
+  if (job.state() == v1::EXPIRED) {
+    return MakeError(absl::StatusCode::kResourceExhausted, "EXPIRED", message,
+                     absl::StrCat("submit it with a longer maxWait, or ask for less; history: "
+                                  "trainyard jobs describe ",
+                                  id));
   }
   return MakeError(absl::StatusCode::kAborted, "JOB_FAILED", message,
                    absl::StrCat("whole log: trainyard jobs logs ", id,

@@ -29,8 +29,10 @@ Table JobTable(const std::vector<const v1::Job*>& jobs, absl::Time now);
 // A page about one job, its timeline included.
 std::string JobPage(const v1::Job& job, absl::Time now);
 
-// OK for SUCCEEDED; otherwise JOB_FAILED with cause, rank, node, the tail of stderr and the fix.
-absl::Status VerdictOf(const v1::Job& job);
+// OK for SUCCEEDED; EXPIRED for that state; otherwise ABORTED with the job's own reason or
+// JOB_FAILED: cause, rank, node, the tail of stderr and where to look.
+// `log_shown`: the program's output was seen, its end is not repeated.
+absl::Status VerdictOf(const v1::Job& job, bool log_shown = false);
 
 }  // namespace trainyard::cli
 

@@ -1,16 +1,49 @@
 // trainyard jobs describe: one job in full, with its attempts, timeline and error.
+#include <set>
+#include <string>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
 #include "client/cli/job_view.h"
+#include "client/cli/metric_view.h"
 #include "client/cli/output.h"
 #include "client/cli/trial_view.h"
 #include "client/sdk/client.h"
 
 namespace trainyard::cli {
 namespace {
+
+// What a plain job has published and how to fetch it; "" when nothing.
+std::string OutputLines(client::Client* client, const v1::Job& job) {
+  v1::ListOutputsRequest request;
+  request.set_name(job.name());
+  const absl::StatusOr<v1::ListOutputsResponse> outputs = client->ListOutputs(request);
+  if (!outputs.ok() || outputs->outputs().empty()) return "";
+  std::set<std::string> kinds;
+  for (const v1::OutputTree& output : outputs->outputs()) kinds.insert(output.kind());
+  return absl::StrCat("outputs:     ", absl::StrJoin(kinds, ", "), "; files: trainyard outputs ",
+                      ShortName(job.name()), "; fetch: trainyard pull ", ShortName(job.name()),
+                      " DIR\n");
+}
+
+// The metrics a plain job reported, a line each; "" when none.
+std::string MetricLines(client::Client* client, const v1::Job& job) {
+  v1::ListMetricsRequest request;
+  request.set_name(job.name());
+  const absl::StatusOr<v1::ListMetricsResponse> metrics = client->ListMetrics(request);
+  if (!metrics.ok() || metrics->points().empty()) return "";
+  std::string out = "metrics:\n";
+  const std::string table = FormatTable(MetricTable(*metrics), 0, /*color=*/false);
+  for (absl::string_view line : absl::StrSplit(table, '\n', absl::SkipEmpty())) {
+    absl::StrAppend(&out, "  ", line, "\n");
+  }
+  return out;
+}
 
 absl::Status Describe(Context* context, const Arguments& arguments) {
   const absl::StatusOr<std::string> name = context->JobNameOf(arguments.Word(0));
@@ -29,6 +62,9 @@ absl::Status Describe(Context* context, const Arguments& arguments) {
     absl::StrAppend(&page, "\n",
                     FormatTable(TrialTable(*trials, job->spec().study_spec(), /*exact=*/false), 0,
                                 context->console().out_color));
+  }
+  if (context->format == Format::kTable && !IsTuning(*job)) {
+    absl::StrAppend(&page, OutputLines(*client, *job), MetricLines(*client, *job));
   }
   PrintOne(&context->console(), context->format, *job, *name, page, JobTable({&*job}, now));
   return absl::OkStatus();

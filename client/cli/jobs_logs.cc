@@ -90,11 +90,11 @@ absl::Status Logs(Context* context, const Arguments& arguments, bool follow) {
   const LineLabels labels = LabelsFor(*job);
   Console& console = context->console();
   if (context->format == Format::kCsv) console.Out("time,trial,rank,stream,text\r\n");
-  return client::FollowLogs(*client, *request, [&](const v1::LogLine& line) {
+  const auto print = [&](const v1::LogLine& line) {
     console.Out(Shown(context->format, line, labels));
-    if (request->follow()) console.Flush();
     return true;
-  });
+  };
+  return client::FollowLogs(*client, *request, print, [&] { console.Flush(); });
 }
 
 Command Make(const char* words, absl::Status (*run)(Context*, const Arguments&)) {

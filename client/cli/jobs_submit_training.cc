@@ -1,5 +1,6 @@
 // trainyard jobs submit training: a training job in the words and flags of `gcloud ml-engine`. The
 // command line beats the config file.
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -11,10 +12,12 @@
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
+#include "client/cli/fault_list.h"
 #include "client/cli/follow_job.h"
 #include "client/cli/submit.h"
 #include "common/errors.h"
 #include "common/names.h"
+#include "common/spec/accelerators.h"
 
 namespace trainyard::cli {
 namespace {
@@ -37,10 +40,13 @@ absl::Status ReadAccelerator(const Arguments& arguments, const std::string& flag
     const bool good = key == "type" || (key == "count" && absl::SimpleAtoi(value, &count) &&
                                         count > 0 && count <= 64);
     if (!good) {
-      return UsageError(absl::StrCat("--", flag, ": \"", key, "=", value, "\" is not understood"),
-                        "write type=NVIDIA_TESLA_T4,count=1");
+      return UsageError(absl::StrCat("\"", key, "=", value, "\" is not understood"),
+                        "write type=NVIDIA_TESLA_T4,count=1", absl::StrCat("--", flag));
     }
-    if (key == "type") resources->add_gpu_models(TierName(value));
+    if (key != "type") continue;
+    const absl::StatusOr<std::string> model = spec::ModelOfAccelerator(value);
+    if (!model.ok()) return AtField(model.status(), absl::StrCat("--", flag));
+    resources->add_gpu_models(*model);
   }
   resources->set_gpu_count(count);
   return absl::OkStatus();
@@ -50,8 +56,8 @@ absl::Status RefuseImage(const Arguments& arguments, const std::string& prefix) 
   const std::string flag = absl::StrCat(prefix, "-image-uri");
   if (!arguments.Has(flag)) return absl::OkStatus();
   return MakeError(absl::StatusCode::kInvalidArgument, "NOT_SUPPORTED",
-                   absl::StrCat("container images are not supported yet: --", flag),
-                   "give --package-path and --module-name", flag);
+                   absl::StrCat("running in an image is not supported: ", arguments.Get(flag)),
+                   "give --package-path and --module-name instead", absl::StrCat("--", flag));
 }
 
 // A pool of the CUSTOM tier from --{prefix}-machine-type, -count and -accelerator.
@@ -83,7 +89,8 @@ absl::Status ReadPool(const Arguments& arguments, const std::string& prefix,
   return absl::OkStatus();
 }
 
-absl::Status ApplyFlags(const Arguments& arguments, v1::JobSpec* spec) {
+void ApplyFlags(const Arguments& arguments, Submission* submission, FaultList* faults) {
+  v1::JobSpec* const spec = &submission->spec;
   const auto set = [&arguments](const char* flag, std::string* field) {
     if (arguments.Has(flag)) *field = arguments.Get(flag);
   };
@@ -95,55 +102,70 @@ absl::Status ApplyFlags(const Arguments& arguments, v1::JobSpec* spec) {
   set("python-version", spec->mutable_python_version());
   set("service-account", spec->mutable_service_account());
   if (arguments.Has("scale-tier")) spec->set_scale_tier(TierName(arguments.Get("scale-tier")));
+  for (const auto& [flag, field] :
+       {std::pair("scale-tier", "scaleTier"), std::pair("job-dir", "jobDir"),
+        std::pair("labels", "labels"), std::pair("module-name", "program.pythonModule")}) {
+    if (arguments.Has(flag)) submission->flags[field] = absl::StrCat("--", flag);
+  }
   const auto labels = arguments.Pairs("labels");
-  if (!labels.ok()) return labels.status();
-  for (const auto& [key, value] : *labels) (*spec->mutable_labels())[key] = value;
+  if (faults->Add(labels)) {
+    for (const auto& [key, value] : *labels) (*spec->mutable_labels())[key] = value;
+  }
   const absl::StatusOr<int64_t> priority = arguments.Int("priority", -1, 0, 1000);
-  if (!priority.ok()) return priority.status();
-  if (*priority >= 0) spec->mutable_scheduling()->set_priority(static_cast<int32_t>(*priority));
+  if (faults->Add(priority) && *priority >= 0) {
+    spec->mutable_scheduling()->set_priority(static_cast<int32_t>(*priority));
+  }
   if (arguments.has_dashes()) {
     spec->mutable_program()->clear_args();
     for (const std::string& word : arguments.rest()) spec->mutable_program()->add_args(word);
   }
-  absl::Status status = ReadPool(arguments, "master", "master", spec);
-  status.Update(ReadPool(arguments, "worker", "worker", spec));
-  return status;
+  faults->Add(ReadPool(arguments, "master", "master", spec));
+  faults->Add(ReadPool(arguments, "worker", "worker", spec));
 }
 
-absl::Status CheckComplete(const Submission& submission) {
+absl::Status CheckProgram(const v1::Program& program) {
+  if (!program.python_module().empty() || program.command_size() > 0) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, "MISSING_FIELD", "nothing says what to run",
+                   "add --module-name MODULE (for example trainer.task) and --package-path FOLDER",
+                   "--module-name");
+}
+
+absl::Status CheckPackaged(const Submission& submission) {
   const v1::Program& program = submission.spec.program();
-  if (!program.python_module().empty() && submission.packages.empty() &&
-      program.packages_size() == 0) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "MISSING_FIELD",
-                     absl::StrCat("module \"", program.python_module(), "\" comes in no package"),
-                     "add --package-path FOLDER or --packages FILE,...", "packages");
+  if (program.python_module().empty() || !submission.packages.empty() ||
+      program.packages_size() > 0) {
+    return absl::OkStatus();
   }
-  if (program.python_module().empty() && program.command_size() == 0) {
-    return MakeError(
-        absl::StatusCode::kInvalidArgument, "MISSING_FIELD", "nothing says what to run",
-        "add --module-name MODULE (for example trainer.task) and --package-path FOLDER",
-        "module-name");
-  }
-  return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, "MISSING_FIELD",
+                   absl::StrCat("module \"", program.python_module(), "\" comes in no package"),
+                   "add --package-path FOLDER or --packages FILE,...", "--package-path");
 }
 
 absl::Status Submit(Context* context, const Arguments& arguments) {
   Submission submission;
-  absl::Status status;
-  if (arguments.Has("config")) status = ReadConfig(context, arguments.Get("config"), &submission);
-  if (status.ok()) status = ApplyFlags(arguments, &submission.spec);
-  if (!status.ok()) return status;
+  FaultList faults;
+  const bool config_ok = !arguments.Has("config") ||
+                         faults.Add(ReadConfig(context, arguments.Get("config"), &submission));
+  ApplyFlags(arguments, &submission, &faults);
   if (!arguments.words().empty()) submission.job_id = arguments.Word(0);
-  if (!submission.job_id.empty()) status = CheckId("job", submission.job_id);
-  status.Update(PlanPackages("", arguments.List("packages"), &submission));
-  if (status.ok()) status = CheckComplete(submission);
-  if (status.ok()) status = CheckSpec(context, submission);
-  if (!status.ok()) return status;
+  if (!submission.job_id.empty() && (config_ok || !arguments.words().empty())) {
+    faults.Add(CheckJobId(submission.job_id));
+  }
+  const bool packages_ok = faults.Add(PlanPackages("", arguments.List("packages"), &submission));
+  // A config that cannot be read whole had all its checks; what it lacks is not known.
+  if (config_ok) {
+    const bool has_program = faults.Add(CheckProgram(submission.spec.program()));
+    if (packages_ok) faults.Add(CheckPackaged(submission));
+    faults.Add(CheckSpec(context, submission, /*program_told=*/!has_program));
+  }
+  if (!faults.ok()) return faults.Take();
   const absl::StatusOr<v1::Job> job =
       Send(context, std::move(submission), arguments.Has("validate-only"));
   if (!job.ok()) return job.status();
-  Announce(context, *job);
-  if (!arguments.Has("stream-logs") || arguments.Has("async")) return absl::OkStatus();
+  const bool follows =
+      arguments.Has("stream-logs") && !arguments.Has("async") && !arguments.Has("validate-only");
+  Announce(context, *job, follows);
+  if (!follows) return absl::OkStatus();
   return FollowToEnd(context, *job, /*split=*/false);
 }
 

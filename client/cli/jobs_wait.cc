@@ -7,6 +7,7 @@
 #include "client/cli/context.h"
 #include "client/cli/follow_job.h"
 #include "client/cli/job_view.h"
+#include "client/cli/waiting.h"
 #include "client/sdk/client.h"
 #include "client/sdk/follow.h"
 
@@ -32,8 +33,8 @@ absl::Status Wait(Context* context, const Arguments& arguments) {
     const absl::StatusOr<std::string> name = context->JobNameOf(word);
     if (!name.ok()) return name.status();
     const absl::StatusOr<v1::Job> job =
-        client::WaitForJob(*client, *name, deadline,
-                           [&goal](const v1::Job& seen) { return Reached(goal, seen.state()); });
+        WaitTelling(context, *client, *name, deadline, arguments.Has("patient"),
+                    [&goal](const v1::Job& seen) { return Reached(goal, seen.state()); });
     if (!job.ok()) return job.status();
     PrintOne(&context->console(), context->format, *job, *name,
              context->quiet
@@ -56,7 +57,11 @@ Command JobsWaitCommand() {
   command.positionals = {{.name = "JOB", .repeated = true, .complete = Complete::kJob}};
   command.flags = {
       {.name = "for", .value = "STATE", .help = "default done", .choices = "done|running"},
-      {.name = "timeout", .value = "D", .help = "90s, 10m, 2h: then exit code 7"}};
+      {.name = "timeout", .value = "D", .help = "90s, 10m, 2h: then exit code 7"},
+      {.name = "patient", .help = "also for a job that no node could ever run"}};
+  command.notes = {
+      "Says on stderr why a job waits. Exit code 9 when no node of the cluster could ever run it "
+      "(unless --patient) or when it waited longer than its maxWait."};
   command.run = Wait;
   command.prints = true;
   return command;

@@ -40,8 +40,10 @@ constexpr int64_t kGraceMs = 10000;
 
 // The supervisor while it runs, for the signal handler.
 std::atomic<pid_t> running_supervisor{0};
+std::atomic<int> ended_by{0};  // the signal that asked for the end
 
-void OnInterrupt(int) {
+void OnInterrupt(int number) {
+  ended_by = number;
   const pid_t pid = running_supervisor.load();
   if (pid > 0) kill(pid, SIGTERM);
 }
@@ -162,13 +164,16 @@ absl::StatusOr<pid_t> StartSupervisor(const std::string& program, const std::str
 void Follow(Console* console, const std::string& folder, int ranks, pid_t pid) {
   LogFiles logs(console, folder, ranks);
   running_supervisor = pid;
-  const auto previous = signal(SIGINT, OnInterrupt);
+  // Whoever ends us ends the program: Ctrl-C, a service manager, a terminal that closes.
+  constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
+  sighandler_t previous[3] = {};
+  for (size_t i = 0; i < 3; ++i) previous[i] = signal(kSignals[i], OnInterrupt);
   int status = 0;
   while (waitpid(pid, &status, WNOHANG) == 0) {
     if (!logs.Forward()) absl::SleepFor(kPoll);
   }
   running_supervisor = 0;
-  signal(SIGINT, previous);
+  for (size_t i = 0; i < 3; ++i) signal(kSignals[i], previous[i]);
   while (logs.Forward()) {
   }
   logs.Finish();
@@ -192,7 +197,8 @@ absl::Status VerdictOf(const std::string& folder) {
   if (report.signal == 0 && report.exit_code != 0) {
     absl::StrAppend(&message, ", exit code ", report.exit_code);
   }
-  return MakeError(absl::StatusCode::kAborted, "PROGRAM_FAILED", message,
+  return MakeError(absl::StatusCode::kAborted,
+                   report.reason.empty() ? "PROGRAM_FAILED" : report.reason, message,
                    "the program's own output is above");
 }
 
@@ -235,6 +241,10 @@ absl::Status RunLocally(Context* context, const LocalRun& run) {
   Follow(&context->console(), *folder, run.ranks, *pid);
   status = VerdictOf(*folder);
   KeepOutputs(context, *folder);
+  if (const int number = ended_by; number != 0) {  // the program has ended; so do we, as asked
+    context->console().Flush();
+    kill(getpid(), number);
+  }
   return status;
 }
 

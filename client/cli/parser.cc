@@ -7,9 +7,11 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "client/cli/fault_list.h"
 #include "client/cli/help.h"
 #include "common/errors.h"
 
@@ -66,7 +68,7 @@ absl::Status UnexpectedWord(const Command& command, const std::string& word) {
   return UsageError(absl::StrCat("unexpected word \"", word, "\""), fix);
 }
 
-absl::Status CheckWords(const Command& command, const std::vector<std::string>& words) {
+void CheckWords(const Command& command, const std::vector<std::string>& words, FaultList* faults) {
   size_t required = 0;
   bool open = false;
   for (const Positional& positional : command.positionals) {
@@ -74,13 +76,23 @@ absl::Status CheckWords(const Command& command, const std::vector<std::string>& 
     open = open || positional.repeated;
   }
   if (words.size() < required) {
-    return UsageError(absl::StrCat(command.positionals[words.size()].name, " is missing"),
-                      absl::StrCat("usage: ", UsageOf(command)));
+    faults->Add(UsageError(absl::StrCat(command.positionals[words.size()].name, " is missing"),
+                           absl::StrCat("usage: ", UsageOf(command))));
   }
-  if (!open && words.size() > command.positionals.size()) {
-    return UnexpectedWord(command, words[command.positionals.size()]);
+  for (size_t i = command.positionals.size(); !open && i < words.size(); ++i) {
+    faults->Add(UnexpectedWord(command, words[i]));
   }
-  return absl::OkStatus();
+}
+
+// Numbers are judged by the command, which knows their limits and says all that is wrong at once;
+// only a command line that will not come so far is told here.
+absl::Status CheckNumber(const Flag& flag, const std::string& value) {
+  int64_t number = 0;
+  if (absl::string_view(flag.value) != "N" || flag.quiet || absl::SimpleAtoi(value, &number)) {
+    return absl::OkStatus();
+  }
+  return UsageError(absl::StrCat("\"", value, "\" is not a whole number"), "give a whole number",
+                    absl::StrCat("--", flag.name));
 }
 
 absl::Status CheckChoice(const Flag& flag, const std::string& value) {
@@ -88,9 +100,10 @@ absl::Status CheckChoice(const Flag& flag, const std::string& value) {
   const std::vector<std::string> choices = absl::StrSplit(flag.choices, '|');
   if (std::find(choices.begin(), choices.end(), value) != choices.end()) return absl::OkStatus();
   const std::string nearest = NearestName(value, choices);
-  return UsageError(absl::StrCat("--", flag.name, ": \"", value, "\" is not a choice"),
-                    nearest.empty() ? absl::StrCat("one of: ", absl::StrJoin(choices, ", "))
-                                    : absl::StrCat("did you mean \"", nearest, "\"?"));
+  const std::string all = absl::StrCat("one of: ", absl::StrJoin(choices, ", "));
+  return UsageError(absl::StrCat("\"", value, "\" is not a choice"),
+                    nearest.empty() ? all : absl::StrCat("did you mean \"", nearest, "\"? ", all),
+                    absl::StrCat("--", flag.name));
 }
 
 // CLI11's own view of a command.
@@ -123,7 +136,9 @@ void Build(const Command& command, Machine* machine) {
   }
 }
 
-absl::Status Collect(const Command& command, const Machine& machine, Arguments* arguments) {
+// Everything typed into `arguments`; all that is wrong with it into `faults`.
+void Collect(const Command& command, const Machine& machine, Arguments* arguments,
+             FaultList* faults) {
   for (size_t i = 0; i < machine.flags.size(); ++i) {
     const Flag& flag = machine.flags[i];
     if (machine.options[i]->count() == 0) continue;
@@ -134,8 +149,7 @@ absl::Status Collect(const Command& command, const Machine& machine, Arguments* 
     }
     if (machine.values[i].empty()) arguments->Add(flag.name, "");
     for (const std::string& value : machine.values[i]) {
-      if (absl::Status status = CheckChoice(flag, value); !status.ok()) return status;
-      arguments->Add(flag.name, value);
+      if (faults->Add(CheckChoice(flag, value))) arguments->Add(flag.name, value);
     }
   }
   std::vector<std::string> remaining = machine.app.remaining();
@@ -144,13 +158,20 @@ absl::Status Collect(const Command& command, const Machine& machine, Arguments* 
   if (hands_on && !remaining.empty() && !absl::StartsWith(remaining[0], "-")) {
     arguments->AddWord(remaining[0]);
     arguments->SetRest({remaining.begin() + 1, remaining.end()}, false);
-    return absl::OkStatus();
+    return;
   }
+  bool unknown_flags = false;
   for (const std::string& word : remaining) {
-    if (word.size() > 1 && word[0] == '-') return UnknownFlag(command, word);
-    arguments->AddWord(word);
+    if (word.size() > 1 && word[0] == '-') {
+      faults->Add(UnknownFlag(command, word));
+      unknown_flags = true;
+      if (hands_on) break;  // what follows may be the program's
+    } else {
+      arguments->AddWord(word);
+    }
   }
-  return absl::OkStatus();
+  // A word after a flag that is not known may be its value.
+  if (!unknown_flags) CheckWords(command, arguments->words(), faults);
 }
 
 absl::Status ParseWords(const Command& command, std::vector<std::string> words,
@@ -168,7 +189,14 @@ absl::Status ParseWords(const Command& command, std::vector<std::string> words,
     return UsageError(absl::StrCat("cannot read the command line: ", error.what()),
                       absl::StrCat("usage: ", UsageOf(command)));
   }
-  return Collect(command, machine, arguments);
+  FaultList faults;
+  Collect(command, machine, arguments, &faults);
+  for (size_t i = 0; !faults.ok() && i < machine.flags.size(); ++i) {
+    for (const std::string& value : machine.values[i]) {
+      faults.Add(CheckNumber(machine.flags[i], value));
+    }
+  }
+  return faults.Take();
 }
 
 // Whether the words, up to where the program's begin, ask for help.
@@ -203,7 +231,6 @@ absl::StatusOr<Parsed> ParseCommand(const Command& command, std::vector<std::str
     return parsed;
   }
   absl::Status status = ParseWords(command, std::move(words), &parsed.arguments);
-  if (status.ok()) status = CheckWords(command, parsed.arguments.words());
   if (!status.ok()) return status;
   return parsed;
 }
@@ -226,6 +253,15 @@ absl::Status TakeLeadingFlags(const std::vector<std::string>& words, size_t* at,
     }
   }
   return absl::OkStatus();
+}
+
+// A word such as "tiers" is a command by itself and a group as well: whether the word after it
+// means the group.
+bool MeansGroup(const std::string& path, const std::vector<std::string>& words, size_t next) {
+  if (!IsGroup(path) || next >= words.size()) return false;
+  const std::string& word = words[next];
+  if (word == "--help" || word == "-h") return true;
+  return !absl::StartsWith(word, "-");
 }
 
 }  // namespace
@@ -253,7 +289,8 @@ absl::StatusOr<Parsed> Parse(const std::vector<std::string>& words) {
     }
     const std::string next = help.group.empty() ? LongForm(word) : word;
     const std::string path = help.group.empty() ? next : absl::StrCat(help.group, " ", next);
-    if (const Command* command = FindCommand(path); command != nullptr) {
+    const Command* command = FindCommand(path);
+    if (command != nullptr && !MeansGroup(path, words, at + 1)) {
       flags.insert(flags.end(), words.begin() + static_cast<int64_t>(at) + 1, words.end());
       if (wants_help) flags = {"--help"};
       return ParseCommand(*command, std::move(flags));

@@ -13,6 +13,7 @@
 #include "client/cli/job_view.h"
 #include "client/cli/output.h"
 #include "client/cli/trial_view.h"
+#include "client/cli/waiting.h"
 #include "client/sdk/client.h"
 #include "client/sdk/follow.h"
 
@@ -188,6 +189,11 @@ absl::Status ShowProgress(Context* context, const v1::Job& submitted) {
   const bool live = console.err_is_terminal && console.err_color;
   Display display(&console);
   Lines lines(&console);
+  // The live display shows the reason itself.
+  const auto say = [&](absl::string_view line) {
+    if (!live && !context->quiet) console.ErrLine(line);
+  };
+  WaitingTeller teller(*client, /*patient=*/false, say);
   while (true) {
     const absl::StatusOr<v1::Job> job = (*client)->GetJob(request);
     if (!job.ok()) return job.status();
@@ -202,6 +208,7 @@ absl::Status ShowProgress(Context* context, const v1::Job& submitted) {
       lines.Show(*job, *trials);
     }
     if (client::IsTerminal(job->state())) return VerdictOf(*job);
+    if (absl::Status status = teller.Look(*job); !status.ok()) return status;
     absl::SleepFor(kRefresh);
   }
 }

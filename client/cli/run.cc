@@ -14,6 +14,7 @@
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
+#include "client/cli/fault_list.h"
 #include "client/cli/follow_job.h"
 #include "client/cli/job_view.h"
 #include "client/cli/submit.h"
@@ -144,25 +145,31 @@ absl::Status TakeProgram(Context* context, const std::string& word, Submission* 
   return NoSuchProgram(word);
 }
 
-absl::Status ApplyFlags(const Arguments& arguments, Submission* submission) {
+void ApplyFlags(const Arguments& arguments, Submission* submission, FaultList* faults) {
   v1::JobSpec& spec = submission->spec;
   if (arguments.Has("scale-tier")) {
     spec.set_scale_tier(
         absl::AsciiStrToUpper(absl::StrReplaceAll(arguments.Get("scale-tier"), {{"-", "_"}})));
   }
+  if (arguments.Has("scale-tier")) submission->flags["scaleTier"] = "--scale-tier";
+  if (arguments.Has("job-dir")) submission->flags["jobDir"] = "--job-dir";
   if (arguments.Has("job-dir")) spec.set_job_dir(arguments.Get("job-dir"));
   const auto environment = arguments.Pairs("env");
-  if (!environment.ok()) return environment.status();
-  for (const auto& [key, value] : *environment)
-    (*spec.mutable_program()->mutable_env())[key] = value;
+  if (faults->Add(environment)) {
+    for (const auto& [key, value] : *environment) {
+      (*spec.mutable_program()->mutable_env())[key] = value;
+    }
+  }
   const absl::StatusOr<int64_t> priority = arguments.Int("priority", 0, 0, 1000);
-  if (!priority.ok()) return priority.status();
-  if (*priority > 0) spec.mutable_scheduling()->set_priority(static_cast<int32_t>(*priority));
+  if (faults->Add(priority) && *priority > 0) {
+    spec.mutable_scheduling()->set_priority(static_cast<int32_t>(*priority));
+  }
   if (spec.scale_tier().empty()) spec.set_scale_tier("BASIC");
   for (const std::string& word : arguments.rest()) spec.mutable_program()->add_args(word);
   const fs::path path(arguments.Word(0));
   submission->job_id = arguments.Get("name", FreshId(path.stem().string()));
-  return CheckId("job", submission->job_id);
+  faults->Add(arguments.Has("name") ? AtField(CheckJobId(submission->job_id), "--name")
+                                    : CheckId("job", submission->job_id));
 }
 
 absl::Status Run(Context* context, const Arguments& arguments) {
@@ -170,14 +177,15 @@ absl::Status Run(Context* context, const Arguments& arguments) {
     return UsageError("PROGRAM is missing", "usage: trainyard run [FLAGS] PROGRAM [ARGS...]");
   }
   Submission submission;
-  absl::Status status = ApplyFlags(arguments, &submission);
-  if (status.ok()) status = TakeProgram(context, arguments.Word(0), &submission);
-  if (status.ok()) status = CheckSpec(context, submission);
-  if (!status.ok()) return status;
+  FaultList faults;
+  ApplyFlags(arguments, &submission, &faults);
+  const bool found = faults.Add(TakeProgram(context, arguments.Word(0), &submission));
+  if (found) faults.Add(CheckSpec(context, submission));
+  if (!faults.ok()) return faults.Take();
   const absl::StatusOr<v1::Job> job = Send(context, std::move(submission));
   if (!job.ok()) return job.status();
   if (arguments.Has("detach")) {
-    Announce(context, *job);
+    Announce(context, *job, /*follows=*/false);
     return absl::OkStatus();
   }
   if (!context->quiet) {

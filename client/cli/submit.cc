@@ -1,6 +1,8 @@
 // See submit.h.
 #include "client/cli/submit.h"
 
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/algorithm/container.h"
@@ -8,10 +10,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "client/cli/fault_list.h"
 #include "client/cli/job_view.h"
 #include "client/cli/output.h"
 #include "client/sdk/client.h"
 #include "common/errors.h"
+#include "common/names.h"
 #include "common/random.h"
 #include "common/sha256.h"
 
@@ -72,6 +76,22 @@ v1::Faults AllFaults(const std::string& text, const spec::ParseResult& parsed) {
   return out;
 }
 
+// `status` with its faults at `field`, and at its place in the config when it came from there.
+absl::Status Placed(const spec::ParseResult& config, const absl::Status& status,
+                    absl::string_view field) {
+  if (status.ok()) return status;
+  v1::Faults faults = FaultsOf(status);
+  for (v1::Fault& fault : *faults.mutable_faults()) fault.set_field(std::string(field));
+  spec::PlaceFaults(config, &faults);
+  for (v1::Fault& fault : *faults.mutable_faults()) {
+    // Not from the config: then it was said by a flag.
+    if (fault.line() == 0 && fault.field() == "program.pythonModule") {
+      fault.set_field("--module-name");
+    }
+  }
+  return MakeError(status.code(), faults);
+}
+
 }  // namespace
 
 std::string IdFromName(const std::string& name) {
@@ -93,50 +113,77 @@ absl::Status ReadConfig(Context* context, const std::string& file, Submission* s
       file == "-" ? ReadStandardInput(context) : spec::LoadSpecText(file);
   if (!text.ok()) return text.status();
   submission->config = spec::ParseJobSpec(*text, file == "-" ? "standard input" : file);
+  submission->spec = submission->config.spec;
+  submission->job_id = submission->config.job_id;
   if (!submission->config.ok()) {
     return MakeError(absl::StatusCode::kInvalidArgument, AllFaults(*text, submission->config));
   }
   PrintNotes(submission->config.faults, &context->console());
-  submission->spec = submission->config.spec;
-  submission->job_id = submission->config.job_id;
   return absl::OkStatus();
 }
 
-absl::Status CheckSpec(Context* context, const Submission& submission) {
+absl::Status CheckSpec(Context* context, const Submission& submission, bool program_told) {
   v1::JobSpec copy = submission.spec;
-  v1::Faults faults = spec::ResolveJobSpec(TiersFor(context, submission.spec.scale_tier()), &copy);
-  spec::PlaceFaults(submission.config, &faults);
+  const v1::Faults found =
+      spec::ResolveJobSpec(TiersFor(context, submission.spec.scale_tier()), &copy);
+  v1::Faults faults;
+  for (const v1::Fault& fault : found.faults()) {
+    if (program_told && fault.field() == "program") continue;
+    v1::Faults one;
+    *one.add_faults() = fault;
+    if (const auto flag = submission.flags.find(fault.field()); flag != submission.flags.end()) {
+      one.mutable_faults(0)->set_field(flag->second);  // the flag won over the file
+    } else {
+      spec::PlaceFaults(submission.config, &one);
+    }
+    faults.MergeFrom(one);
+  }
   return MakeError(absl::StatusCode::kInvalidArgument, faults);
+}
+
+absl::Status CheckJobId(const std::string& id) {
+  const absl::Status status = CheckId("job", id);
+  if (status.ok()) return status;
+  v1::Faults faults = FaultsOf(status);
+  v1::Fault* fault = faults.mutable_faults(0);
+  fault->set_field("JOB");
+  fault->set_fix(absl::StrCat(fault->fix(), "; for example ", IdFromName(id)));
+  return MakeError(status.code(), faults);
 }
 
 absl::Status PlanPackages(const std::string& package_path,
                           const std::vector<std::string>& package_files, Submission* submission) {
   v1::Program* program = submission->spec.mutable_program();
+  FaultList faults;
+  const auto take = [&](absl::StatusOr<client::PackagePlan> plan, absl::string_view field) {
+    if (faults.Add(Placed(submission->config, plan.status(), field))) {
+      submission->packages.push_back(*std::move(plan));
+    }
+  };
   const std::string path = package_path.empty() ? program->package_path() : package_path;
-  if (!path.empty()) {
-    absl::StatusOr<client::PackagePlan> plan = client::PlanPackagePath(path);
-    if (!plan.ok()) return plan.status();
-    submission->packages.push_back(*std::move(plan));
-  }
-  std::vector<std::string> files = package_files;
-  // Package names in the spec that are no objects of a store are files here.
+  if (!path.empty()) take(client::PlanPackagePath(path), "--package-path");
+  // Package names in the spec that are no objects of a store are files and folders here.
+  std::error_code ignored;
   google::protobuf::RepeatedPtrField<v1::PackageRef> kept;
   for (v1::PackageRef& package : *program->mutable_packages()) {
-    const bool is_file = package.digest().empty() && package.uri().find("://") == std::string::npos;
-    if (is_file) {
-      files.push_back(package.uri());
-    } else {
+    const bool is_here = package.digest().empty() && package.uri().find("://") == std::string::npos;
+    if (!is_here) {
       *kept.Add() = std::move(package);
+    } else if (std::filesystem::is_directory(package.uri(), ignored)) {
+      take(client::PlanPackagePath(package.uri()), "program.packages");
+    } else {
+      take(client::PlanPackageFile(package.uri()), "program.packages");
     }
   }
   program->mutable_packages()->Swap(&kept);
-  for (const std::string& file : files) {
-    absl::StatusOr<client::PackagePlan> plan = client::PlanPackageFile(file);
-    if (!plan.ok()) return plan.status();
-    submission->packages.push_back(*std::move(plan));
+  for (const std::string& file : package_files) take(client::PlanPackageFile(file), "--packages");
+  // The module may be in a package of the store, or in one that was not found.
+  if (program->packages_size() == 0 && faults.ok()) {
+    faults.Add(Placed(submission->config,
+                      client::CheckModule(program->python_module(), submission->packages),
+                      "program.pythonModule"));
   }
-  if (program->packages_size() > 0) return absl::OkStatus();  // the module may be in those
-  return client::CheckModule(program->python_module(), submission->packages);
+  return faults.Take();
 }
 
 absl::StatusOr<v1::Job> Send(Context* context, Submission submission, bool validate_only) {
@@ -164,7 +211,7 @@ absl::StatusOr<v1::Job> Send(Context* context, Submission submission, bool valid
   }
 }
 
-void Announce(Context* context, const v1::Job& job) {
+void Announce(Context* context, const v1::Job& job, bool follows) {
   const std::string id = ShortName(job.name());
   Console& console = context->console();
   PrintOne(&console, context->format, job, job.name(),
@@ -175,6 +222,7 @@ void Announce(Context* context, const v1::Job& job) {
   console.Flush();
   for (const std::string& note : job.spec().notes()) console.Note(note);
   if (context->quiet || context->format_given) return;
+  if (follows) return console.ErrLine("Ctrl-C leaves it running");
   console.ErrLine(absl::StrCat("follow:  trainyard jobs logs -f ", id));
   if (IsTuning(job)) {
     console.ErrLine(absl::StrCat("trials:  trainyard trials ", id));

@@ -6,6 +6,7 @@
 #ifndef TRAINYARD_CLIENT_CLI_SUBMIT_H_
 #define TRAINYARD_CLIENT_CLI_SUBMIT_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -27,15 +28,21 @@ struct Submission {
   bool may_rename = false;  // job_id was derived: when taken, a free one is tried
   std::vector<client::PackagePlan> packages;
   spec::ParseResult config;  // where the fields stood, when there was a config file
+  // Fields of the spec that a flag said, and which one: "scaleTier" -> "--scale-tier".
+  std::map<std::string, std::string> flags;
 };
 
-// Parses `file` ("-": standard input) into `submission`; prints its notes. SPEC_FILE or all faults
-// of the spec.
+// Parses `file` ("-": standard input) into `submission`, as far as it can be read; prints its
+// notes. SPEC_FILE or all faults of the spec.
 absl::Status ReadConfig(Context* context, const std::string& file, Submission* submission);
 
 // Checks the whole spec as the scheduler will, with the place of each fault in the config file.
 // Asks the scheduler for its tiers only when the spec names one that is not built in.
-absl::Status CheckSpec(Context* context, const Submission& submission);
+// `program_told`: that nothing says what to run was said already, in better words.
+absl::Status CheckSpec(Context* context, const Submission& submission, bool program_told = false);
+
+// A job id as it was typed, with an example of a good one.
+absl::Status CheckJobId(const std::string& id);
 
 // Turns the spec's own package path, the given one (which wins) and the given files into plans, and
 // checks that the module is there.
@@ -45,8 +52,9 @@ absl::Status PlanPackages(const std::string& package_path,
 // Uploads and submits. The job as the scheduler answered.
 absl::StatusOr<v1::Job> Send(Context* context, Submission submission, bool validate_only = false);
 
-// The job on stdout in the format asked for; next commands and notes on stderr.
-void Announce(Context* context, const v1::Job& job);
+// The job on stdout in the format asked for; notes on stderr, and the next commands unless the job
+// is followed now.
+void Announce(Context* context, const v1::Job& job, bool follows);
 
 // "digits 8x8!" -> "digits_8x8_": a valid id made of a name.
 std::string IdFromName(const std::string& name);

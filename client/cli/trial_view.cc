@@ -75,6 +75,14 @@ std::string Text(const v1::ParameterValue& value, int digits, bool exact) {
   return cut ? Text(value.number(), digits, false) : ValueText(value);
 }
 
+// A trial that was ended with its job is infeasible to the study, but nothing was wrong with it.
+bool WasCancelled(const v1::Trial& trial) {
+  if (trial.state() != v1::INFEASIBLE) return false;
+  if (absl::StartsWith(trial.infeasible_reason(), "cancelled")) return true;
+  return !trial.attempts().empty() &&
+         trial.attempts().rbegin()->exit().cause() == v1::CANCELLED_CAUSE;
+}
+
 }  // namespace
 
 std::string StepText(const v1::Trial& trial) {
@@ -163,6 +171,7 @@ std::string ObjectiveOf(const v1::StudySpec& spec) {
 }
 
 std::string StateText(const v1::Trial& trial) {
+  if (WasCancelled(trial)) return "CANCELLED";
   return std::string(absl::StripPrefix(v1::TrialState_Name(trial.state()), "TRIAL_"));
 }
 

@@ -39,7 +39,7 @@ std::string ObjectiveOf(const v1::StudySpec& spec);
 // The step of the measurement that the trial is judged by, and how far it went: "16 of 30", "30";
 // "" when neither is known.
 std::string StepText(const v1::Trial& trial);
-// TRIAL_SUCCEEDED reads SUCCEEDED.
+// TRIAL_SUCCEEDED reads SUCCEEDED; a trial that was cancelled with its job reads CANCELLED.
 std::string StateText(const v1::Trial& trial);
 // The best finished trial by the first metric; null when none has it. Ties: the first.
 const v1::Trial* BestOf(const std::vector<v1::Trial>& trials, const v1::StudySpec& spec);

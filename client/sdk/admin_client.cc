@@ -27,6 +27,10 @@ absl::StatusOr<v1::ListOutputsResponse> Client::ListOutputs(v1::ListOutputsReque
   return CallUnary(connection_.get(), &Connection::artifacts,
                    &v1::ArtifactService::Stub::ListOutputs, std::move(request));
 }
+absl::StatusOr<v1::ListObjectsResponse> Client::ListObjects(v1::ListObjectsRequest request) {
+  return CallUnary(connection_.get(), &Connection::artifacts,
+                   &v1::ArtifactService::Stub::ListObjects, std::move(request));
+}
 absl::StatusOr<v1::ServerInfo> Client::GetServerInfo(v1::GetServerInfoRequest request) {
   return CallUnary(connection_.get(), &Connection::admin, &v1::AdminService::Stub::GetServerInfo,
                    std::move(request));
@@ -50,6 +54,18 @@ absl::StatusOr<v1::JoinToken> Client::CreateJoinToken(v1::CreateJoinTokenRequest
 }
 absl::StatusOr<v1::ListTiersResponse> Client::ListTiers(v1::ListTiersRequest request) {
   return CallUnary(connection_.get(), &Connection::admin, &v1::AdminService::Stub::ListTiers,
+                   std::move(request));
+}
+absl::StatusOr<v1::ScaleTier> Client::SetTier(v1::SetTierRequest request) {
+  return CallUnary(connection_.get(), &Connection::admin, &v1::AdminService::Stub::SetTier,
+                   std::move(request));
+}
+absl::StatusOr<v1::ListProjectsResponse> Client::ListProjects(v1::ListProjectsRequest request) {
+  return CallUnary(connection_.get(), &Connection::admin, &v1::AdminService::Stub::ListProjects,
+                   std::move(request));
+}
+absl::StatusOr<v1::Project> Client::CreateProject(v1::CreateProjectRequest request) {
+  return CallUnary(connection_.get(), &Connection::admin, &v1::AdminService::Stub::CreateProject,
                    std::move(request));
 }
 

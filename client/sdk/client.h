@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/sdk/endpoint.h"
+#include "common/version.h"
 #include "trainyard/v1/admin.pb.h"
 #include "trainyard/v1/artifact.pb.h"
 #include "trainyard/v1/job.pb.h"
@@ -32,6 +33,7 @@ struct ClientOptions {
   absl::Duration call_timeout = absl::Seconds(60);  // of one try
   // How long a call is repeated while a scheduler that was reached before is away.
   absl::Duration retry_for = absl::Seconds(20);
+  std::string version = BuildVersion();  // told to the scheduler
 };
 
 // 16 random bytes in hex.
@@ -83,12 +85,16 @@ class Client {
   absl::StatusOr<v1::Grant> GetUploadGrant(v1::GetUploadGrantRequest request);
   absl::StatusOr<v1::Grant> GetDownloadGrant(v1::GetDownloadGrantRequest request);
   absl::StatusOr<v1::ListOutputsResponse> ListOutputs(v1::ListOutputsRequest request);
+  absl::StatusOr<v1::ListObjectsResponse> ListObjects(v1::ListObjectsRequest request);
   absl::StatusOr<v1::ServerInfo> GetServerInfo(v1::GetServerInfoRequest request);
   absl::StatusOr<v1::Token> CreateToken(v1::CreateTokenRequest request);
   absl::StatusOr<v1::ListTokensResponse> ListTokens(v1::ListTokensRequest request);
   absl::Status RevokeToken(v1::RevokeTokenRequest request);
   absl::StatusOr<v1::JoinToken> CreateJoinToken(v1::CreateJoinTokenRequest request);
   absl::StatusOr<v1::ListTiersResponse> ListTiers(v1::ListTiersRequest request);
+  absl::StatusOr<v1::ScaleTier> SetTier(v1::SetTierRequest request);
+  absl::StatusOr<v1::ListProjectsResponse> ListProjects(v1::ListProjectsRequest request);
+  absl::StatusOr<v1::Project> CreateProject(v1::CreateProjectRequest request);
 
   struct Connection;  // channel and stubs; call.h
 

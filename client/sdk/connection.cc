@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/sdk/call.h"
 #include "common/errors.h"
@@ -18,6 +19,7 @@ namespace {
 
 constexpr int kReconnectBackoffMinMs = 50;
 constexpr int kReconnectBackoffMaxMs = 1000;
+constexpr size_t kSaidBytesMax = 200;
 constexpr int kMessageBytesMax = 64 << 20;
 
 std::shared_ptr<grpc::ChannelCredentials> CredentialsFor(const Endpoint& endpoint) {
@@ -47,6 +49,33 @@ absl::Status Unreachable(const Endpoint& endpoint, const std::string& detail) {
       fix);
 }
 
+// What gRPC says about a connection that failed, in words of ours where we know them.
+std::string WhyNot(const Endpoint& endpoint, absl::string_view said) {
+  if (absl::StrContains(said, "onnection refused")) return "nothing listens there";
+  if (absl::StrContains(said, "No such file")) return "there is no such socket";
+  if (absl::StrContains(said, "DNS resolution failed") ||
+      absl::StrContains(said, "Domain name not found")) {
+    return "the name of the host is not known here";
+  }
+  if (absl::StrContains(said, "CERTIFICATE_VERIFY_FAILED") ||
+      absl::StrContains(said, "certificate verify failed")) {
+    return "its certificate is not of an authority known here, or of another name";
+  }
+  if (absl::StrContains(said, "wrong version number") || absl::StrContains(said, "andshake") ||
+      absl::StrContains(said, "SSL")) {
+    return "something listens there that speaks no TLS";
+  }
+  if (absl::StrContains(said, "http1")) {
+    return "a web server listens there; the store, too, has a port of its own";
+  }
+  if (absl::StrContains(said, "Socket closed") || absl::StrContains(said, "onnection reset") ||
+      absl::StrContains(said, "GOAWAY") || absl::StrContains(said, "settings")) {
+    return endpoint.tls ? "something listens there that is no Trainyard scheduler"
+                        : "something listens there that speaks TLS, or is no Trainyard scheduler";
+  }
+  return std::string(said.substr(0, kSaidBytesMax));
+}
+
 }  // namespace
 
 std::string NewRequestId() { return HexOf(SecretBytes(16)); }
@@ -73,6 +102,7 @@ void Client::Connection::Prepare(grpc::ClientContext* context, bool is_stream) c
   if (!endpoint.token.empty()) {
     context->AddMetadata("authorization", absl::StrCat("Bearer ", endpoint.token));
   }
+  context->AddMetadata(kClientVersionKey, options.version);
   if (is_stream) return;
   context->set_deadline(std::chrono::system_clock::now() +
                         absl::ToChronoMilliseconds(options.call_timeout));
@@ -81,15 +111,31 @@ void Client::Connection::Prepare(grpc::ClientContext* context, bool is_stream) c
 absl::Status Client::Connection::ErrorOf(const grpc::Status& status) const {
   const bool ours = !status.error_details().empty();
   if (!ours && status.error_code() == grpc::StatusCode::UNAVAILABLE) {
-    return Unreachable(endpoint, answered ? "it answered before and went away" : "");
+    return Unreachable(endpoint, answered ? "it answered before and went away"
+                                          : WhyNot(endpoint, status.error_message()));
   }
-  if (!ours && status.error_code() == grpc::StatusCode::UNAUTHENTICATED) {
+  if (status.error_code() == grpc::StatusCode::UNAUTHENTICATED) {
     const std::string source = endpoint.token_source.empty()
                                    ? "no token was given"
                                    : "token from " + endpoint.token_source;
+    const std::string why = FaultsOf(FromGrpcStatus(status)).faults(0).message();
     return MakeError(absl::StatusCode::kUnauthenticated, "UNAUTHENTICATED",
-                     absl::StrCat(status.error_message(), " (", source, ")"),
-                     "give a valid one: --token, TRAINYARD_TOKEN or trainyard config set token");
+                     absl::StrCat(why, " (", source, ")"),
+                     "give a valid one: --token, TRAINYARD_TOKEN or trainyard config set token; an "
+                     "administrator makes it: trainyard token create USER");
+  }
+  if (!ours && status.error_code() == grpc::StatusCode::FAILED_PRECONDITION) {
+    // Only the check of versions answers so before a handler, which sends text alone.
+    const v1::Fault fault = FaultsOf(FromGrpcStatus(status)).faults(0);
+    return MakeError(absl::StatusCode::kFailedPrecondition, "VERSION_MISMATCH", fault.message(),
+                     fault.fix());
+  }
+  if (!ours && status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "VERSION_MISMATCH",
+                     absl::StrCat("the scheduler at ", endpoint.address,
+                                  " does not know this call; it is older than this client (",
+                                  options.version, "), or no Trainyard scheduler"),
+                     "compare both sides: trainyard version; then update the older one");
   }
   return FromGrpcStatus(status);
 }

@@ -41,7 +41,8 @@ class Reconnect {
 absl::Status TimedOut(const std::string& name, const v1::Job& last) {
   return MakeError(absl::StatusCode::kDeadlineExceeded, "TIMED_OUT",
                    absl::StrCat(name, " is still ", v1::JobState_Name(last.state())),
-                   "wait longer, or ask why it takes so long: trainyard jobs why");
+                   absl::StrCat("wait longer, or ask why it takes so long: trainyard jobs why ",
+                                name.substr(name.rfind('/') + 1)));
 }
 
 }  // namespace
@@ -52,7 +53,8 @@ bool IsTerminal(v1::JobState state) {
 }
 
 absl::Status FollowLogs(Client* client, v1::TailLogsRequest request,
-                        absl::FunctionRef<bool(const v1::LogLine&)> sink) {
+                        absl::FunctionRef<bool(const v1::LogLine&)> sink,
+                        absl::FunctionRef<void()> after_batch) {
   Reconnect reconnect;
   bool ended = false;
   bool stopped = false;
@@ -68,6 +70,7 @@ absl::Status FollowLogs(Client* client, v1::TailLogsRequest request,
             request.set_cursor(line.cursor());
             request.set_tail_lines(0);
           }
+          after_batch();
           ended = ended || response.end();
           return !ended;
         });
@@ -78,13 +81,22 @@ absl::Status FollowLogs(Client* client, v1::TailLogsRequest request,
 
 absl::StatusOr<v1::Job> WaitForJob(Client* client, const std::string& name, absl::Time deadline,
                                    absl::FunctionRef<bool(const v1::Job&)> done) {
+  return WaitForJob(client, name, deadline, done, absl::InfiniteDuration(),
+                    [](const v1::Job&) { return absl::OkStatus(); });
+}
+
+absl::StatusOr<v1::Job> WaitForJob(Client* client, const std::string& name, absl::Time deadline,
+                                   absl::FunctionRef<bool(const v1::Job&)> done,
+                                   absl::Duration every,
+                                   absl::FunctionRef<absl::Status(const v1::Job&)> tick) {
   Reconnect reconnect;
   v1::Job last;
   bool finished = false;
   v1::WatchJobRequest request;
   request.set_name(name);
   while (true) {
-    const absl::Status status = client->WatchJob(request, deadline, [&](const v1::Job& job) {
+    const absl::Time until = std::min(deadline, absl::Now() + every);
+    const absl::Status status = client->WatchJob(request, until, [&](const v1::Job& job) {
       reconnect.Answered();
       last = job;
       request.set_after_revision(job.revision());
@@ -92,7 +104,11 @@ absl::StatusOr<v1::Job> WaitForJob(Client* client, const std::string& name, absl
       return !finished;
     });
     if (finished || (status.ok() && IsTerminal(last.state()))) return last;
-    if (absl::IsDeadlineExceeded(status) || absl::Now() >= deadline) return TimedOut(name, last);
+    if (absl::Now() >= deadline) return TimedOut(name, last);
+    if (absl::IsDeadlineExceeded(status)) {
+      if (absl::Status ticked = tick(last); !ticked.ok()) return ticked;
+      continue;
+    }
     // A stream that ended well before the terminal state is opened again like a broken one.
     const absl::Status why = status.ok() ? absl::UnavailableError("stream ended") : status;
     if (!reconnect.Again(why, deadline)) return status.ok() ? TimedOut(name, last) : status;

@@ -27,14 +27,30 @@ absl::Status PackageError(const char* reason, absl::string_view message, absl::s
   return MakeError(absl::StatusCode::kInvalidArgument, reason, message, fix, "packages");
 }
 
+// What to do about a path that is not there: the nearest name in its folder, when there is one.
+std::string NearestPath(const std::string& path) {
+  const fs::path typed =
+      fs::path(path).has_filename() ? fs::path(path) : fs::path(path).parent_path();
+  const std::string folder = typed.has_parent_path() ? typed.parent_path().string() : ".";
+  const absl::StatusOr<std::vector<std::string>> names = ListFolder(folder);
+  const std::string nearest =
+      names.ok() ? NearestName(typed.filename().string(), *names) : std::string();
+  if (nearest.empty()) {
+    return "check the path, or run the command from the folder above the package";
+  }
+  return absl::StrCat("did you mean ",
+                      typed.has_parent_path() ? JoinPath(folder, nearest) : nearest, "?");
+}
+
 absl::StatusOr<fs::path> Canonical(const std::string& path) {
   std::error_code error;
   fs::path real = fs::canonical(path, error);
   if (error) {
+    const std::string why = error.message();
     return PackageError("PACKAGE_NOT_FOUND",
-                        absl::StrCat("there is no \"", path, "\" (", error.message(),
-                                     "; looked from ", fs::current_path(error).string(), ")"),
-                        "check the path, or run the command from the folder above the package");
+                        absl::StrCat("there is no \"", path, "\" (", why, "; looked from ",
+                                     fs::current_path(error).string(), ")"),
+                        NearestPath(path));
   }
   return real;
 }
@@ -125,6 +141,16 @@ blob::TreeOptions OptionsOf(const PackagePlan& plan) {
   return options;
 }
 
+// What this machine refuses to read, as a fault of the package; errors of the store stay.
+absl::Status Unreadable(const absl::Status& status) {
+  const bool ours = !FaultsOf(status).faults(0).fix().empty();
+  if (ours || !(absl::IsPermissionDenied(status) || absl::IsNotFound(status))) return status;
+  return PackageError("PACKAGE_INVALID",
+                      absl::StrCat("a file of the package cannot be read: ", status.message()),
+                      "make it readable (chmod u+r), or keep it in another folder: all that stands "
+                      "beside a script goes along");
+}
+
 absl::StatusOr<v1::PackageRef> UploadOne(blob::Client* store, const PackagePlan& plan,
                                          Uploaded* stats) {
   v1::PackageRef package;
@@ -132,14 +158,14 @@ absl::StatusOr<v1::PackageRef> UploadOne(blob::Client* store, const PackagePlan&
   package.set_uri(plan.uri);
   if (plan.kind != v1::PackageRef::TREE) {
     const absl::StatusOr<std::string> digest = store->UploadFile(plan.file);
-    if (!digest.ok()) return digest.status();
+    if (!digest.ok()) return Unreadable(digest.status());
     package.set_digest(*digest);
     package.set_file_name(fs::path(plan.file).filename().string());
     return package;
   }
   const absl::StatusOr<blob::Client::UploadStats> sent =
       store->UploadFolder(plan.folder, OptionsOf(plan));
-  if (!sent.ok()) return sent.status();
+  if (!sent.ok()) return Unreadable(sent.status());
   package.set_digest(sent->digest);
   stats->bytes_sent += sent->bytes_sent;
   stats->bytes_total += sent->bytes_total;

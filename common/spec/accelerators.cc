@@ -3,9 +3,14 @@
 
 #include <map>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "common/errors.h"
 
 namespace trainyard::spec {
 
@@ -33,6 +38,26 @@ const std::vector<Accelerator>& Accelerators() {
       {"TPU_V5_LITEPOD", ""},
   };
   return *table;
+}
+
+absl::StatusOr<std::string> ModelOfAccelerator(absl::string_view typed) {
+  const std::string wanted =
+      absl::AsciiStrToUpper(absl::StrReplaceAll(typed, {{"-", "_"}, {" ", "_"}}));
+  std::vector<std::string> names;
+  for (const Accelerator& accelerator : Accelerators()) {
+    if (accelerator.name == wanted && !accelerator.model.empty()) return accelerator.model;
+    if (accelerator.name == wanted) {
+      return MakeError(absl::StatusCode::kInvalidArgument, "NOT_SUPPORTED",
+                       absl::StrCat("the accelerator ", wanted, " is not supported"),
+                       "name a GPU, or leave the accelerator out");
+    }
+    if (!accelerator.model.empty()) names.push_back(accelerator.name);
+  }
+  const std::string nearest = NearestName(wanted, names);
+  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_ENUM",
+                   absl::StrCat("\"", typed, "\" is no accelerator"),
+                   nearest.empty() ? absl::StrCat("one of: ", absl::StrJoin(names, ", "))
+                                   : absl::StrCat("did you mean ", nearest, "?"));
 }
 
 int GpusOfMachine(absl::string_view machine_type) {

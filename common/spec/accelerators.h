@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
 namespace trainyard::spec {
@@ -14,6 +15,10 @@ struct Accelerator {
   std::string model;  // T4; empty: not supported
 };
 const std::vector<Accelerator>& Accelerators();
+
+// The model of an accelerator as people type it on a command line, "nvidia-tesla-t4" as well as
+// NVIDIA_TESLA_T4. BAD_ENUM with the nearest name, NOT_SUPPORTED for TPUs.
+absl::StatusOr<std::string> ModelOfAccelerator(absl::string_view typed);
 
 // GPUs that a machine type brings, 0 for one without and for types of nobody. -1: a TPU machine.
 int GpusOfMachine(absl::string_view machine_type);

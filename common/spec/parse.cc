@@ -179,7 +179,9 @@ bool Follows(const v1::Fault& fault, const std::string& canonical, bool exact,
              const v1::Fault& old) {
   if (old.is_note() || fault.is_note()) return false;
   if (old.field() == fault.field()) return true;
-  if (ParentOf(old.field()) != fault.field()) return false;
+  // What is missing at the top has its own name, not that of the map it is missing in.
+  const bool at_top = !exact && fault.field() == canonical && ParentOf(canonical).empty();
+  if (ParentOf(old.field()) != (at_top ? "" : fault.field())) return false;
   return exact || old.reason() == "UNKNOWN_FIELD" ||
          CamelOf(LeafOf(old.field())) == LeafOf(canonical);
 }
@@ -285,7 +287,8 @@ void PlaceFaults(const ParseResult& parsed, v1::Faults* faults) {
     }
     if (it == parsed.places.end()) continue;
     fault.set_file(parsed.file_name);
-    fault.set_field(it->second.field);
+    // What is missing at the top keeps its own name.
+    if (!path.empty()) fault.set_field(it->second.field);
     fault.set_line(it->second.line);
     fault.set_column(it->second.column);
   }

@@ -337,6 +337,7 @@ void Fields::Finish() {
   };
   for (const Node::Entry& entry : node_->entries) {
     const std::string camel = CamelOf(entry.key);
+    if (entry.key.empty()) continue;  // said by whoever read the text
     if (holds(known_, camel) || holds(quiet_, camel) || holds(known_, entry.key)) continue;
     if (context_->faults()->faults_size() > kFaultsMax) return;
     const std::string nearest = NearestName(camel, known_);

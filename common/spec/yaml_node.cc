@@ -187,11 +187,12 @@ class Builder : public YAML::EventHandler {
 
   void TakeKey(const Node& key, const YAML::Mark& mark, Open* parent) {
     parent->entry = Node::Entry{key.text, mark.line + 1, mark.column + 1, nullptr};
-    if (key.kind == Node::Kind::kScalar) return;
+    const bool empty = key.kind == Node::Kind::kScalar && key.text.empty();
+    if (key.kind == Node::Kind::kScalar && !empty) return;
     v1::Fault* fault = AddFault(file_, "SPEC_SYNTAX", mark.line + 1, mark.column + 1, faults_);
-    fault->set_message(absl::StrCat("a key is ", Describe(key)));
+    fault->set_message(absl::StrCat("a key is ", empty ? "empty" : Describe(key)));
     fault->set_expected("a name before the ':'");
-    fault->set_fix("write the key as plain text");
+    fault->set_fix("write the key as plain text, or remove the comma too many");
   }
 
   // Path of the entry that is being read.

@@ -75,6 +75,25 @@ absl::Status NotFound(absl::string_view what, absl::string_view name) {
                                                                      : "jobs list"));
 }
 
+namespace {
+
+constexpr int kNamesComparedMax = 2000;
+
+// NOT_FOUND with the nearest of the project's newest names.
+absl::Status NoSuchJob(const runtime::View& view, const JobName& name) {
+  std::vector<std::string> names;
+  for (const core::JobPtr& job : view.Jobs(name.project, 0, kNamesComparedMax)) {
+    names.push_back(job->job_id());
+  }
+  const std::string nearest = NearestName(name.job, names);
+  if (nearest.empty()) return NotFound("job", FormatJob(name.project, name.job));
+  return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND",
+                   absl::StrCat("there is no job \"", FormatJob(name.project, name.job), "\""),
+                   absl::StrCat("did you mean \"", nearest, "\"? All: trainyard jobs list"));
+}
+
+}  // namespace
+
 absl::StatusOr<core::JobPtr> FindJob(const Context& context, const core::Principal& principal,
                                      core::Action action, absl::string_view name) {
   absl::StatusOr<JobName> parsed = ParseJob(name);
@@ -86,7 +105,7 @@ absl::StatusOr<core::JobPtr> FindJob(const Context& context, const core::Princip
       !status.ok()) {
     return status;
   }
-  if (job == nullptr) return NotFound("job", name);
+  if (job == nullptr) return NoSuchJob(view, *parsed);
   return job;
 }
 

@@ -87,6 +87,7 @@ v1::Job JobOf(const runtime::View& view, const journal::v1::JobRow& row, v1::Job
       *job.mutable_spec() = *spec;
     } else {
       job.mutable_spec()->set_display_name(spec->display_name());
+      job.mutable_spec()->set_max_trial_count(spec->max_trial_count());
     }
     job.set_output_uri(spec->job_dir());
   }

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "common/errors.h"
 #include "common/names.h"
 #include "common/random.h"
 #include "common/sha256.h"
@@ -59,6 +60,19 @@ v1::Node NodeOf(const Context& context, const core::Principal& principal,
   return node;
 }
 
+// NOT_FOUND with the nearest name there is.
+absl::Status NoSuchNode(const Context& context, const std::string& node_id) {
+  std::vector<std::string> names;
+  for (const core::AgentPtr& agent : context.runtime->view().Agents()) {
+    names.push_back(agent->node_id());
+  }
+  const std::string nearest = NearestName(node_id, names);
+  if (nearest.empty()) return NotFound("node", node_id);
+  return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND",
+                   absl::StrCat("there is no node \"", node_id, "\""),
+                   absl::StrCat("did you mean \"", nearest, "\"? All: trainyard nodes"));
+}
+
 }  // namespace
 
 absl::StatusOr<v1::ListNodesResponse> ListNodes(const Context& context,
@@ -83,7 +97,7 @@ absl::StatusOr<v1::Node> GetNode(const Context& context, const core::Principal& 
   absl::StatusOr<std::string> node_id = ParseNode(request.name());
   if (!node_id.ok()) return node_id.status();
   const core::AgentPtr agent = context.runtime->view().Agent(*node_id);
-  if (agent == nullptr) return NotFound("node", *node_id);
+  if (agent == nullptr) return NoSuchNode(context, *node_id);
   return NodeOf(context, principal, *agent);
 }
 
@@ -94,7 +108,7 @@ void DrainNode(const Context& context, const core::Principal& principal,
   absl::Status status = core::CheckAccess(principal, core::Action::kAdminister, "", "");
   if (!status.ok()) return done(status);
   if (context.runtime->view().Agent(*node_id) == nullptr) {
-    return done(NotFound("node", *node_id));
+    return done(NoSuchNode(context, *node_id));
   }
   context.runtime->Post(
       MakeCommand(principal, request.request_id(), request,

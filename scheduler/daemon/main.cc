@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
 #include "common/logging.h"
+#include "common/version.h"
 #include "glog/logging.h"
 #include "scheduler/api/artifacts.h"
 #include "scheduler/daemon/bootstrap.h"
@@ -38,8 +39,6 @@ ABSL_FLAG(absl::Duration, lease, absl::Seconds(15), "how long an agent may be si
 
 namespace trainyard::daemon {
 namespace {
-
-constexpr char kVersion[] = "0.1.0";
 
 // What others are told: the name that the certificate is for instead of "everywhere".
 std::string Advertised(const std::string& address) {
@@ -105,7 +104,7 @@ absl::StatusOr<std::unique_ptr<runtime::Runtime>> StartRuntime(const StateFolder
                                                                journal::Journal* journal,
                                                                rpc::AgentRegistry* registry) {
   runtime::Options options;
-  options.version = kVersion;
+  options.version = BuildVersion();
   options.token_secret = context.secret;
   options.store_address = context.http_address;
   options.state_folder = folder.Path("");
@@ -115,7 +114,7 @@ absl::StatusOr<std::unique_ptr<runtime::Runtime>> StartRuntime(const StateFolder
 
 absl::Status Serve(const StateFolder& folder, const sigset_t& signals) {
   api::Context context;
-  context.version = kVersion;
+  context.version = BuildVersion();
   context.start_time = context.clock->Now();
   absl::StatusOr<std::string> secret = folder.Secret();
   if (!secret.ok()) return secret.status();

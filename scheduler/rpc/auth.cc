@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
 #include "common/grpc_status.h"
+#include "common/version.h"
 #include "scheduler/rpc/policy.h"
 
 namespace trainyard::rpc {
@@ -21,6 +22,18 @@ std::string TokenIn(const std::multimap<grpc::string_ref, grpc::string_ref>& met
   return std::string(value.substr(kBearer.size()));
 }
 
+// A client too far from this version is told so, before anything else goes wrong between them; it
+// may still ask what is here. Callers that tell no version are let through.
+absl::Status CheckClientVersion(const std::multimap<grpc::string_ref, grpc::string_ref>& metadata,
+                                const api::Context& context, absl::string_view method) {
+  const auto told = metadata.find(kClientVersionKey);
+  if (told == metadata.end() || method == "/trainyard.v1.AdminService/GetServerInfo") {
+    return absl::OkStatus();
+  }
+  return CheckNeighbours(absl::string_view(told->second.data(), told->second.size()),
+                         context.version);
+}
+
 }  // namespace
 
 grpc::Status TokenProcessor::Process(const InputMetadata& metadata, grpc::AuthContext*,
@@ -32,6 +45,9 @@ grpc::Status TokenProcessor::Process(const InputMetadata& metadata, grpc::AuthCo
   }
   const absl::string_view method(path->second.data(), path->second.size());
   if (IsOpen(method)) return grpc::Status::OK;
+  if (absl::Status status = CheckClientVersion(metadata, *context_, method); !status.ok()) {
+    return ToGrpcStatus(status);
+  }
   const absl::StatusOr<api::Identity> identity = api::Identify(*context_, TokenIn(metadata));
   if (!identity.ok()) return ToGrpcStatus(identity.status());
   return ToGrpcStatus(CheckPolicy(method, *identity));

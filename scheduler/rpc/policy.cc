@@ -104,6 +104,13 @@ std::string Names(unsigned who) {
   return "an agent's token";
 }
 
+// "ann, VIEWER"
+std::string WhoIs(const api::Identity& identity) {
+  if (identity.is_join) return "a machine that joins";
+  if (!identity.grant_kind.empty() && identity.grant_kind != "attempt") return "a grant";
+  return absl::StrCat(identity.principal.name, ", ", v1::Role_Name(identity.principal.role));
+}
+
 }  // namespace
 
 bool IsOpen(absl::string_view path) {
@@ -118,8 +125,10 @@ absl::Status CheckPolicy(absl::string_view path, const api::Identity& identity) 
   }
   if ((line->second & RoleOf(identity)) != 0) return absl::OkStatus();
   return MakeError(absl::StatusCode::kPermissionDenied, "PERMISSION_DENIED",
-                   absl::StrCat(path, " needs ", Names(line->second)),
-                   "ask an administrator for a token of that role: trainyard token create");
+                   absl::StrCat(path.substr(path.rfind('/') + 1), " needs ", Names(line->second),
+                                "; this token is of ", WhoIs(identity)),
+                   "ask an administrator for a token of that role: trainyard token create USER "
+                   "--role ROLE");
 }
 
 std::vector<std::string> MethodsWithoutPolicy() {

@@ -90,6 +90,15 @@ std::string HowToLeaveOut(const LaunchSpec& spec, const std::string& arguments) 
          "it.";
 }
 
+// Whether the end of a traceback shows a program that writes, so that a refusal is not of a read.
+bool WasWriting(const std::string& text) {
+  for (const char* sign : {"Read-only file system", "makedirs", "mkdir", "'w", "\"w", "'a'",
+                           "\"a\"", ".save", "write", ".dump", "O_WRONLY", "O_CREAT"}) {
+    if (Has(text, sign)) return true;
+  }
+  return false;
+}
+
 std::optional<Diagnosis> DiagnoseText(const LaunchSpec& spec, const std::string& text) {
   for (const char* sign : {"CUDA out of memory", "cudaErrorMemoryAllocation",
                            "CUDA error: out of memory", "OutOfMemoryError: CUDA"}) {
@@ -118,6 +127,14 @@ std::optional<Diagnosis> DiagnoseText(const LaunchSpec& spec, const std::string&
     return Diagnosis{"USER_ERROR", "ARGUMENT_REFUSED",
                      "The program does not know the argument " + *refused + ". " +
                          HowToLeaveOut(spec, *refused)};
+  }
+  for (const char* marker : {"Permission denied: '", "Read-only file system: '"}) {
+    const auto path = After(text, marker, "'");
+    if (!path || !WasWriting(text)) continue;
+    return Diagnosis{"USER_ERROR", "OUTPUT_NOT_WRITABLE",
+                     "The program may not write to " + *path +
+                         ". Write below AIP_MODEL_DIR, AIP_CHECKPOINT_DIR or the job dir; other "
+                         "folders belong to somebody else."};
   }
   for (const char* marker :
        {"ModuleNotFoundError: No module named '", "No module named '", "No module named "}) {

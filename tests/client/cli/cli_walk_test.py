@@ -18,16 +18,25 @@ PAGE = ROOT / "docs" / "cli.md"
 HEAD = """# Commands
 
 Every command of `trainyard`, as `trainyard COMMAND --help` prints it. Exit codes: 0 ok, 1 internal,
-2 usage, 3 not found, 4 invalid spec or name, 5 denied, 6 unreachable, 7 timed out, 8 job failed,
-9 no capacity; 130 after Ctrl-C.
+2 usage, 3 not found, 4 invalid spec or name, 5 denied, 6 unreachable (or too far apart in version),
+7 timed out, 8 job failed, 9 no capacity; 130 after Ctrl-C.
 
 Data goes to standard output, everything else to standard error. `-o json` prints the API's own
 message with lowerCamel names, `-o jsonl` one a line, `-o name` names alone; with json and jsonl
-errors are JSON too: `{"faults": [{"reason", "message", "field", "fix", ...}]}`. No colour and no
+errors are JSON too: `{"faults": [{"reason", "message", "field", "fix", ...}]}`, and one answer has
+every fault. Reasons are explained in [errors.md](errors.md). No colour and no
 progress bar unless the stream is a terminal; `NO_COLOR` and `TERM=dumb` turn them off. Words of
 `gcloud ml-engine`, `gcloud ai-platform` and `gcloud ai` are accepted as they are, those group names
 included.
 """
+# Commands that print no data of their own, and those that change nothing in the cluster.
+SILENT = {"up", "down", "local train", "completion", "config get", "config set", "config unset",
+          "token revoke", "study delete", "study stream", "store cp"}
+WRITES = {"run", "jobs submit training", "jobs pause", "jobs resume", "jobs cancel", "jobs update",
+          "hp-tuning-jobs create", "hp-tuning-jobs cancel", "custom-jobs create",
+          "custom-jobs cancel", "study create", "study ask", "study tell", "study complete",
+          "study delete", "drain", "tiers set", "projects create", "token create", "token revoke",
+          "join-token"}
 failures = []
 
 
@@ -74,6 +83,13 @@ def check_help(words, text):
     check(len(lines) > 2 and lines[2] == "Examples:", f"{name}: help does not begin with examples")
     check(all(line == line.rstrip() for line in lines), f"{name}: spaces at a line's end")
     check(f"trainyard {name}" in text, f"{name}: help does not name the command")
+
+
+def check_shared_flags(words, text):
+    """Every read has -o, every write --request-id."""
+    name = " ".join(words)
+    check(name in SILENT or "-o, --output FORMAT" in text, f"{name} has no -o")
+    check(name not in WRITES or "--request-id ID" in text, f"{name} has no --request-id")
 
 
 def check_mistakes(program, words):
@@ -125,9 +141,11 @@ def main():
     with tempfile.TemporaryDirectory() as home:
         program = Program(str(build / "bin" / "trainyard"), home)
         helps = list(walk(program))
-        check(len(helps) >= 45, f"only {len(helps)} commands found")
+        check({" ".join(words) for words, _ in helps} >= WRITES | SILENT, "a command is missing")
+        check(len(helps) >= 55, f"only {len(helps)} commands found")
         for words, text in helps:
             check_help(words, text)
+            check_shared_flags(words, text)
             check_mistakes(program, words)
         for words in (["jobs", "list"], ["nodes"], ["study", "list"], ["jobs", "describe", "a"],
                       ["trials", "a"], ["best", "a"], ["pull", "a", home], ["token", "list"],

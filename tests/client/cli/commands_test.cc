@@ -114,6 +114,20 @@ TEST_F(CommandsTest, ErrorsHaveExitCodesAndReasons) {
   EXPECT_EQ(json::parse(result.err)["faults"][0]["reason"], "NOT_FOUND");
 }
 
+TEST_F(CommandsTest, WrongCommandLinesAreToldWholeAndAsJsonWhereAsked) {
+  const Result text = Run({"jobs", "list", "--stat", "RUNNING", "--limitt", "3"});
+  EXPECT_EQ(text.code, 2);
+  EXPECT_THAT(text.err, HasSubstr("did you mean --state?"));
+  EXPECT_THAT(text.err, HasSubstr("did you mean --limit?"));
+  const Result result = Run({"jobs", "list", "--state", "RUNING", "-o", "json", "--limt", "3"});
+  EXPECT_EQ(result.code, 2);
+  const json faults = json::parse(result.err)["faults"];
+  ASSERT_EQ(faults.size(), 2U);
+  EXPECT_EQ(faults[0]["field"], "--state");
+  EXPECT_EQ(faults[1]["fix"], "did you mean --limit?");
+  EXPECT_THAT(Run({"jbos", "-o=jsonl"}).err, testing::StartsWith("{"));
+}
+
 TEST_F(CommandsTest, ConfigThatIsNotThereIsToldBeforeAnythingIsSent) {
   const Result result = Run({"jobs", "submit", "training", "iris_1", "--config", "/nowhere.yaml"});
   EXPECT_EQ(result.code, 4);
@@ -337,7 +351,12 @@ TEST_F(CommandsTest, TokensAreShownOnceOnStdoutAlone) {
 }
 
 TEST_F(CommandsTest, VersionAsTextAndJson) {
-  EXPECT_THAT(Run({"version"}).out, HasSubstr("server 9.9.9"));
+  // The fake is of another age: it is told so, on stderr, and by the exit code.
+  const Result text = Run({"version"});
+  EXPECT_THAT(text.out, HasSubstr("server 9.9.9"));
+  EXPECT_THAT(text.err, HasSubstr("more than one minor version apart"));
+  EXPECT_EQ(text.code, 6);
+  EXPECT_THAT(Run({"version", "-o", "csv"}).out, HasSubstr("SIDE,VERSION\r\nclient,"));
   const json version = json::parse(Run({"version", "--json"}).out);
   EXPECT_EQ(version["server"]["version"], "9.9.9");
   EXPECT_FALSE(version["client"]["version"].get<std::string>().empty());

@@ -64,6 +64,17 @@ TEST(TrialViewTest, TableHasAColumnAParameterAndMarksTheBest) {
             "    3  INFEASIBLE                  0.3  32           out of memory\n");
 }
 
+TEST(TrialViewTest, TrialsThatEndedWithTheirJobReadCancelled) {
+  v1::Trial trial = Trial(1, v1::INFEASIBLE, 0);
+  trial.set_infeasible_reason("out of memory");
+  EXPECT_EQ(StateText(trial), "INFEASIBLE");
+  trial.set_infeasible_reason("cancelled: the job was cancelled");
+  EXPECT_EQ(StateText(trial), "CANCELLED");
+  trial.set_infeasible_reason("stopped");
+  trial.add_attempts()->mutable_exit()->set_cause(v1::CANCELLED_CAUSE);
+  EXPECT_EQ(StateText(trial), "CANCELLED");
+}
+
 TEST(TrialViewTest, ServersBestIsTheOneMarked) {
   std::vector<v1::Trial> trials = {Trial(1, v1::TRIAL_SUCCEEDED, 0.5),
                                    Trial(2, v1::TRIAL_SUCCEEDED, 0.9)};

@@ -33,7 +33,7 @@ Harness::Harness(journal::Journal* journal) : folder_(MakeFolder()) {
   context_.store = store_.get();
   context_.secret = std::string(32, 's');
   context_.http_address = "127.0.0.1:1";
-  context_.version = "test";
+  context_.version = "1.5.0";
   runtime::Options options;
   options.token_secret = context_.secret;
   options.store_address = context_.http_address;

@@ -81,9 +81,26 @@ TEST(DiagnosisTest, MissingModulesAreNamed) {
   }
 }
 
+TEST(DiagnosisTest, FoldersThatCannotBeWrittenAreNamed) {
+  for (const char* text :
+       {"  os.makedirs('/srv/models')\nPermissionError: [Errno 13] Permission denied: "
+        "'/srv/models'\n",
+        "  f = open(path, 'wb')\nPermissionError: [Errno 13] Permission denied: '/srv/models'\n",
+        "OSError: [Errno 30] Read-only file system: '/srv/models'\n"}) {
+    const Diagnosis diagnosis = End(text);
+    EXPECT_EQ(diagnosis.reason, "OUTPUT_NOT_WRITABLE") << text;
+    EXPECT_THAT(diagnosis.message,
+                HasSubstr("may not write to /srv/models. Write below AIP_MODEL"));
+  }
+  const Diagnosis read =
+      End("  open('/etc/shadow')\nPermissionError: Permission denied: '/etc/shadow'\n");
+  EXPECT_EQ(read.reason, "PROGRAM_FAILED");
+}
+
 TEST(DiagnosisTest, AHangIsNamedAsTheRanksSaidIt) {
-  const auto diagnosis = End("error: hang: rank 1 (stopped by a signal) on node a has not come to "
-                             "barrier for 5.0 s, since 12:00:05 UTC\n");
+  const auto diagnosis =
+      End("error: hang: rank 1 (stopped by a signal) on node a has not come to "
+          "barrier for 5.0 s, since 12:00:05 UTC\n");
   EXPECT_EQ(diagnosis.cause, "HANG");
   EXPECT_THAT(diagnosis.message, HasSubstr("rank 1 (stopped by a signal) on node a"));
 }

@@ -1,0 +1,20 @@
+// How metrics look: a line a curve, and the points of curves. Pure; one thread.
+#ifndef TRAINYARD_CLIENT_CLI_METRIC_VIEW_H_
+#define TRAINYARD_CLIENT_CLI_METRIC_VIEW_H_
+
+#include <string>
+
+#include "client/cli/output.h"
+#include "trainyard/v1/job.pb.h"
+
+namespace trainyard::cli {
+
+// Columns: metric, trial and rank where there are several, points, last step, last, min, max,
+// curve.
+Table MetricTable(const v1::ListMetricsResponse& response);
+// A row a point: metric, trial, rank, step, value with all digits, time.
+Table CurveTable(const v1::ListMetricsResponse& response);
+
+}  // namespace trainyard::cli
+
+#endif  // TRAINYARD_CLIENT_CLI_METRIC_VIEW_H_

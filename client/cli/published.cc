@@ -1,0 +1,88 @@
+// See published.h.
+#include "client/cli/published.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/job_view.h"
+#include "client/sdk/client.h"
+#include "client/sdk/follow.h"
+#include "common/errors.h"
+#include "common/file.h"
+
+namespace trainyard::cli {
+namespace {
+
+constexpr int64_t kTreeBytesMax = int64_t{64} << 20;
+
+// The newest tree of each kind: of the highest epoch, then step.
+std::map<std::string, v1::OutputTree> Newest(const v1::ListOutputsResponse& response) {
+  std::map<std::string, v1::OutputTree> newest;
+  for (const v1::OutputTree& output : response.outputs()) {
+    v1::OutputTree& kept = newest[output.kind()];
+    const bool newer = kept.digest().empty() || std::make_pair(output.epoch(), output.step()) >
+                                                    std::make_pair(kept.epoch(), kept.step());
+    if (newer) kept = output;
+  }
+  return newest;
+}
+
+// The answer for a job without outputs depends on whether more may come.
+absl::Status NothingPublished(client::Client* client, const std::string& name, int64_t trial) {
+  v1::GetJobRequest request;
+  request.set_name(name);
+  const absl::StatusOr<v1::Job> job = client->GetJob(request);
+  const bool ended = job.ok() && client::IsTerminal(job->state());
+  const std::string of_trial = trial > 0 ? absl::StrCat(" in trial ", trial) : "";
+  return MakeError(
+      absl::StatusCode::kNotFound, "NOT_FOUND",
+      absl::StrCat(ShortName(name), " has published nothing", ended ? "" : " yet", of_trial),
+      ended
+          ? "a program publishes what it writes to AIP_MODEL_DIR, AIP_CHECKPOINT_DIR and its "
+            "--job-dir; what it printed: trainyard jobs logs " +
+                ShortName(name)
+          : "outputs are published when the program ends: trainyard jobs wait " + ShortName(name));
+}
+
+}  // namespace
+
+absl::StatusOr<Published> FindPublished(Context* context, const Arguments& arguments) {
+  const absl::StatusOr<int64_t> trial = arguments.Int("trial", 0, 1, INT32_MAX);
+  if (!trial.ok()) return trial.status();
+  const absl::StatusOr<std::string> name = context->JobNameOf(arguments.Word(0));
+  if (!name.ok()) return name.status();
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  if (!client.ok()) return client.status();
+  v1::ListOutputsRequest request;
+  request.set_name(*name);
+  request.set_trial(static_cast<int32_t>(*trial));
+  request.set_best(*trial == 0);
+  const absl::StatusOr<v1::ListOutputsResponse> outputs = (*client)->ListOutputs(request);
+  if (!outputs.ok()) return outputs.status();
+  if (outputs->outputs().empty()) return NothingPublished(*client, *name, *trial);
+  Published published;
+  published.job = *name;
+  published.trial = outputs->trial();
+  published.trees = Newest(*outputs);
+  for (const auto& [kind, output] : published.trees) {
+    if (absl::Status status = CheckRelativePath(kind); !status.ok()) return status;
+  }
+  v1::GetDownloadGrantRequest grant_request;
+  grant_request.set_parent(name->substr(0, name->find("/jobs/")));
+  const absl::StatusOr<v1::Grant> grant = (*client)->GetDownloadGrant(grant_request);
+  if (!grant.ok()) return grant.status();
+  published.store =
+      blob::Client::Make(grant->http_address(), grant->token(), (*client)->endpoint().ca_file);
+  return published;
+}
+
+absl::StatusOr<v1::Tree> ReadTree(blob::Client* store, absl::string_view digest) {
+  const absl::StatusOr<std::string> bytes = store->DownloadBytes(digest, kTreeBytesMax);
+  if (!bytes.ok()) return bytes.status();
+  v1::Tree tree;
+  if (tree.ParseFromString(*bytes)) return tree;
+  return MakeError(absl::StatusCode::kDataLoss, "STORE_CORRUPT",
+                   "the list of an output's files is damaged", "look at the store's disk");
+}
+
+}  // namespace trainyard::cli

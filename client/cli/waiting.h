@@ -1,0 +1,51 @@
+// Why a job does not run yet, told while somebody waits for it: one line on stderr whenever the
+// reason changes. One thread at a time.
+#ifndef TRAINYARD_CLIENT_CLI_WAITING_H_
+#define TRAINYARD_CLIENT_CLI_WAITING_H_
+
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "client/cli/context.h"
+#include "trainyard/v1/job.pb.h"
+
+namespace trainyard::client {
+class Client;
+}
+
+namespace trainyard::cli {
+
+// How often a waiting job is asked about.
+inline constexpr absl::Duration kWaitingPoll = absl::Milliseconds(500);
+
+class WaitingTeller {
+ public:
+  // `say` gets each new line, without its end. `patient`: a job that no node could ever run is
+  // waited for all the same.
+  WaitingTeller(client::Client* client, bool patient,
+                absl::FunctionRef<void(absl::string_view)> say);
+
+  // Looks at the job once. NO_CAPACITY (exit code 9) when it has been so for some seconds that no
+  // node could ever run the job; the job stays queued.
+  absl::Status Look(const v1::Job& job);
+
+ private:
+  client::Client* client_;
+  bool patient_;
+  absl::FunctionRef<void(absl::string_view)> say_;
+  std::string told_;
+  absl::Time hopeless_since_ = absl::InfiniteFuture();
+};
+
+// WaitForJob that tells on stderr why the job waits.
+absl::StatusOr<v1::Job> WaitTelling(Context* context, client::Client* client,
+                                    const std::string& name, absl::Time deadline, bool patient,
+                                    absl::FunctionRef<bool(const v1::Job&)> done);
+
+}  // namespace trainyard::cli
+
+#endif  // TRAINYARD_CLIENT_CLI_WAITING_H_
