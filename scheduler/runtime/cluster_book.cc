@@ -23,9 +23,18 @@ placement::NodeView ViewOf(const journal::v1::AgentRow& agent) {
   view.node_id = agent.node_id();
   view.cpu_milli_total = view.cpu_milli_free = int64_t{1000} * agent.inventory().cores();
   view.memory_total = view.memory_free = agent.inventory().memory_bytes();
+  view.labels.insert(agent.inventory().labels().begin(), agent.inventory().labels().end());
   for (const trainyard::v1::Device& device : agent.inventory().devices()) {
-    view.devices.push_back({device.uuid(), device.model(), device.index(), device.memory_bytes(),
-                            device.numa_node(), device.link_island(), kWhole, device.healthy()});
+    placement::DeviceView& added = view.devices.emplace_back();
+    added.uuid = device.uuid();
+    added.model = device.model();
+    added.index = device.index();
+    added.memory_bytes = device.memory_bytes();
+    added.numa_node = device.numa_node();
+    added.link_island = device.link_island();
+    added.milli_free = kWhole;
+    added.healthy = device.healthy();
+    added.parent_uuid = device.parent();
   }
   return view;
 }
@@ -35,8 +44,11 @@ placement::NodeView ViewOf(const journal::v1::AgentRow& agent) {
 std::vector<placement::RankNeeds> ClusterBook::NeedsOf(const trainyard::v1::JobSpec& spec) {
   std::vector<placement::RankNeeds> ranks;
   for (const core::RankNeed& need : core::RanksOf(spec)) {
-    placement::RankNeeds needs{
-        need.cpu_milli, need.memory_bytes, need.gpu_count, need.gpu_milli, {}};
+    placement::RankNeeds needs;
+    needs.cpu_milli = need.cpu_milli;
+    needs.memory_bytes = need.memory_bytes;
+    needs.gpu_count = need.gpu_count;
+    needs.gpu_milli = need.gpu_milli;
     if (need.resources != nullptr) {
       needs.gpu_models.assign(need.resources->gpu_models().begin(),
                               need.resources->gpu_models().end());

@@ -4,6 +4,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
@@ -16,6 +17,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "common/errors.h"
 #include "common/random.h"
@@ -198,6 +200,42 @@ absl::StatusOr<Dataset> LoadCsv(const std::string& path, const std::string& labe
   auto text = ReadMaybeGzip(path);
   if (!text.ok()) return text.status();
   return ParseCsv(*text, path, label_column);
+}
+
+absl::StatusOr<Dataset> ParseText(absl::string_view text, const std::string& name,
+                                  int64_t context) {
+  const size_t step = static_cast<size_t>(context);
+  std::array<int64_t, 256> number{};
+  for (const char c : text) number[static_cast<uint8_t>(c)] = 1;
+  Dataset data;
+  for (size_t byte = 0; byte < number.size(); ++byte) {
+    if (number[byte] == 0) continue;
+    number[byte] = static_cast<int64_t>(data.classes.size());
+    const char c = static_cast<char>(byte);
+    data.classes.push_back(absl::ascii_isgraph(byte) || c == ' ' ? std::string(1, c)
+                                                                 : absl::StrFormat("0x%02X", byte));
+  }
+  if (text.size() <= step || data.classes.size() < 2) {
+    return BadFile(
+        name, absl::StrCat(text.size(), " characters, ", data.classes.size(), " different ones"),
+        absl::StrCat("give a text of more than --context=", context, " characters"));
+  }
+  data.features = step + 1;
+  data.count = (text.size() - 1) / step;
+  data.labels.assign(data.count, 0);
+  data.values.reserve(data.count * data.features);
+  for (size_t row = 0; row < data.count; ++row) {
+    for (const char c : text.substr(row * step, data.features)) {
+      data.values.push_back(static_cast<float>(number[static_cast<uint8_t>(c)]));
+    }
+  }
+  return data;
+}
+
+absl::StatusOr<Dataset> LoadText(const std::string& path, int64_t context) {
+  auto text = ReadMaybeGzip(path);
+  if (!text.ok()) return text.status();
+  return ParseText(*text, path, context);
 }
 
 absl::StatusOr<Split> SplitRows(size_t count, uint64_t split_seed, double validation_fraction,

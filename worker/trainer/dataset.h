@@ -1,5 +1,6 @@
-// A table of numbers with a label a row, from CSV (plain or gzip), and its split into training,
-// validation and test rows. Pure but for reading the file; immutable once made.
+// A table of numbers with a label a row, from CSV (plain or gzip), or a text cut into rows of
+// characters; and the split into training, validation and test rows. Pure but for reading the file;
+// immutable once made.
 #ifndef TRAINYARD_WORKER_TRAINER_DATASET_H_
 #define TRAINYARD_WORKER_TRAINER_DATASET_H_
 
@@ -30,6 +31,13 @@ absl::StatusOr<Dataset> LoadCsv(const std::string& path, const std::string& labe
 // The same from text; `name` is what errors show.
 absl::StatusOr<Dataset> ParseCsv(absl::string_view text, const std::string& name,
                                  const std::string& label_column);
+
+// Any file as text: each row holds `context` + 1 characters (bytes) by their numbers, the last one
+// is the first of the next row; labels are 0. `classes` are the bytes that occur: printable ones as
+// they are, others as 0x0A. A rest that fills no row is left out. INVALID_ARGUMENT for less than
+// one row or a text of one character only.
+absl::StatusOr<Dataset> LoadText(const std::string& path, int64_t context);
+absl::StatusOr<Dataset> ParseText(absl::string_view text, const std::string& name, int64_t context);
 
 struct Split {
   std::vector<size_t> train;

@@ -1,5 +1,6 @@
-// trainyard-train: trains a classifier on a CSV file, alone or as one rank of a gang, or evaluates
-// a saved model. Exit codes: 0 done (also when told to stop), 1 failed, 2 wrong command line.
+// trainyard-train: trains a classifier on a CSV file or a language model on a text, alone or as one
+// rank of a gang, or evaluates or exports a saved model. Exit codes: 0 done (also when told to
+// stop), 1 failed, 2 wrong command line.
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "common/errors.h"
 #include "common/file.h"
 #include "worker/trainer/options.h"
+#include "worker/trainer/torchscript.h"
 #include "worker/trainer/trainer.h"
 #include "worker/training/rank_context.h"
 
@@ -59,10 +61,24 @@ absl::Status Test(const std::string& folder, const Dataset& data, int64_t step,
   return absl::OkStatus();
 }
 
+absl::Status Export(const Options& options, const SavedModel& model) {
+  if (options.export_file.empty()) return absl::OkStatus();
+  absl::Status status = ExportTorchScript(model, options.export_file);
+  if (status.ok()) absl::PrintF("exported %s\n", options.export_file);
+  return status;
+}
+
+absl::Status ExportFrom(const Options& options, const std::string& folder) {
+  if (options.export_file.empty()) return absl::OkStatus();
+  auto model = ReadModel(folder);
+  return model.ok() ? Export(options, *model) : model.status();
+}
+
 absl::Status Evaluate(const Options& options) {
   auto model = ReadModel(options.evaluate);
   if (!model.ok()) return model.status();
-  auto data = LoadCsv(options.data, model->label_column);
+  if (absl::Status status = Export(options, *model); !status.ok()) return status;
+  auto data = LoadData(options.data, model->architecture, model->label_column);
   if (!data.ok()) return data.status();
   return Test(options.evaluate, *data, 0, nullptr);
 }
@@ -79,13 +95,15 @@ absl::Status MakeWritableFolders(const Folders& folders) {
 }
 
 absl::Status Train(const Options& options, const RankContext& context) {
-  auto data = LoadCsv(options.data, options.label_column);
+  auto data = LoadData(options.data, {options.model, options.context + 1}, options.label_column);
   if (!data.ok()) return data.status();
   auto split = SplitRows(data->count, static_cast<uint64_t>(options.split_seed),
                          options.validation_fraction, options.test_fraction);
   if (!split.ok()) return split.status();
   std::string kind = options.normalize;
-  if (kind.empty()) kind = options.model == "cnn" ? "global" : "feature";
+  const bool image = options.model == "cnn" || options.model == "resnet";
+  if (kind.empty()) kind = image ? "global" : "feature";
+  if (options.model == "transformer") kind = "none";
   const Normalisation normalisation = MeasureNormalisation(*data, split->train, kind);
   Dataset normalised = *data;
   normalisation.Apply(&normalised);
@@ -104,6 +122,7 @@ absl::Status Train(const Options& options, const RankContext& context) {
   auto written = trainer.Run();
   if (!written.ok()) return written.status();
   if (!*written) return absl::OkStatus();
+  if (status = ExportFrom(options, folders.model); !status.ok()) return status;
   return Test(folders.model, *data, trainer.epoch(), &reporter);
 }
 

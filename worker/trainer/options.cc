@@ -85,18 +85,26 @@ std::string SetHidden(absl::string_view value, Options* options) {
 constexpr int64_t kSeedMax = std::numeric_limits<int64_t>::max();
 
 const Flag kFlags[] = {
-    {"data", "CSV file, also .csv.gz; a first line with names is passed over",
+    {"data", "CSV file (a first line with names is passed over) or text, also as .gz",
      SetText<&Options::data>},
     {"evaluate", "folder of a saved model: print its test accuracy and end",
      SetText<&Options::evaluate>},
-    {"model", "logistic, mlp or cnn (square images); default mlp",
+    {"export", "write the model there as TorchScript, for torch.jit.load",
+     SetText<&Options::export_file>},
+    {"model", "logistic, mlp (default), cnn, resnet (square images), transformer (text)",
      [](absl::string_view v, Options* o) {
-       return SetChoice(v, {"logistic", "mlp", "cnn"}, &o->model);
+       return SetChoice(v, {"logistic", "mlp", "cnn", "resnet", "transformer"}, &o->model);
      }},
     {"hidden", "widths of hidden layers, 64 or 128,64; default 64", SetHidden},
-    {"channels", "channels of the CNN's first layer; default 16",
+    {"channels", "of the first layer of cnn and resnet; default 16",
      SetInteger<&Options::channels, 1, 4096>},
-    {"normalize", "feature, global or none; default global for cnn, else feature",
+    {"blocks", "of each of the resnet's three stages, or of the transformer; default 2",
+     SetInteger<&Options::blocks, 1, 1000>},
+    {"width", "of the transformer; default 128", SetInteger<&Options::width, 1, 1 << 16>},
+    {"heads", "of the transformer's attention; default 4", SetInteger<&Options::heads, 1, 1024>},
+    {"context", "characters that the transformer reads at once; default 64",
+     SetInteger<&Options::context, 1, 1 << 16>},
+    {"normalize", "feature, global or none; default global for images, else feature",
      [](absl::string_view v, Options* o) {
        return SetChoice(v, {"feature", "global", "none"}, &o->normalize);
      }},
@@ -104,9 +112,15 @@ const Flag kFlags[] = {
      SetText<&Options::label_column>},
     {"learning_rate", "step size; default 0.05",
      [](absl::string_view v, Options* o) { return SetReal(v, 0, 1e6, false, &o->learning_rate); }},
-    {"schedule", "constant or cosine (down to 0 over all epochs); default constant",
+    {"schedule", "constant, cosine or linear (to 0), step (a tenth after 1/2 and 3/4)",
      [](absl::string_view v, Options* o) {
-       return SetChoice(v, {"constant", "cosine"}, &o->schedule);
+       return SetChoice(v, {"constant", "cosine", "linear", "step"}, &o->schedule);
+     }},
+    {"warmup_epochs", "epochs in which the step size rises to its full; default 0",
+     [](absl::string_view v, Options* o) { return SetReal(v, 0, 1e6, true, &o->warmup_epochs); }},
+    {"precision", "float32, bfloat16 (mixed) or auto (measured); default float32",
+     [](absl::string_view v, Options* o) {
+       return SetChoice(v, {"float32", "bfloat16", "auto"}, &o->precision);
      }},
     {"momentum", "momentum of sgd, beta 1 of adam; default 0.9",
      [](absl::string_view v, Options* o) { return SetReal(v, 0, 0.999999, true, &o->momentum); }},
@@ -200,7 +214,10 @@ void SetFlag(const Flag& flag, absl::string_view value, Options* options, v1::Fa
 
 void CheckTogether(const Options& options, v1::Faults* faults) {
   if (options.data.empty()) {
-    AddFault("MISSING_FIELD", "no --data given", "name a CSV file: --data=FILE", faults);
+    AddFault("MISSING_FIELD", "no --data given", "name a CSV or text file: --data=FILE", faults);
+  }
+  if (options.warmup_epochs > static_cast<double>(options.epochs)) {
+    AddFault("OUT_OF_RANGE", "--warmup_epochs is longer than --epochs", "warm up for less", faults);
   }
   if (options.validation_fraction + options.test_fraction >= 1) {
     AddFault("OUT_OF_RANGE", "--validation_fraction and --test_fraction leave nothing to train on",
@@ -251,9 +268,12 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
 
 std::string HelpText() {
   std::string text =
-      "trainyard-train trains a classifier on a table of numbers, data-parallel over its ranks.\n\n"
+      "trainyard-train trains a classifier on a table of numbers, or a language model on the\n"
+      "characters of a text, data-parallel over its ranks.\n\n"
       "  trainyard-train --data=digits.csv.gz --model=mlp --hidden=64 --epochs=20\n"
-      "  mpirun -np 2 trainyard-train --data=digits.csv.gz --model=cnn --job-dir=out\n"
+      "  mpirun -np 2 trainyard-train --data=digits.csv.gz --model=resnet --job-dir=out\n"
+      "  trainyard-train --data=book.txt --model=transformer --optimizer=adamw "
+      "--learning_rate=3e-3\n"
       "  trainyard-train --evaluate=out/model --data=digits.csv.gz\n\n"
       "Prints one line an epoch and at the end: test accuracy 0.97. Inside a job it reports\n"
       "the metrics accuracy and loss, commits checkpoints and stops when it is told to.\n\n";

@@ -16,10 +16,16 @@ struct Options {
   std::string model = "mlp";
   std::vector<int64_t> hidden = {64};
   int64_t channels = 16;
+  int64_t blocks = 2;
+  int64_t width = 128;
+  int64_t heads = 4;
+  int64_t context = 64;
   std::string normalize;  // empty: by the model
   std::string label_column = "last";
   double learning_rate = 0.05;
   std::string schedule = "constant";
+  double warmup_epochs = 0;
+  std::string precision = "float32";
   double momentum = 0.9;
   double weight_decay = 0.0;
   std::string optimizer = "sgd";
@@ -38,6 +44,7 @@ struct Options {
   std::string overlap = "auto";
   bool shard_optimizer = false;
   std::string job_dir;
+  std::string export_file;  // empty: none
   bool help = false;
   // Names given on the command line, for --evaluate: the rest comes from the saved model.
   std::vector<std::string> given;

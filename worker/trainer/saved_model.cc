@@ -52,6 +52,7 @@ class Fields {
     const Json* value = Find(name, &Json::is_object);
     return value == nullptr ? Json::object() : *value;
   }
+  bool Has(const char* name) const { return object_.contains(name); }
   const std::string& missing() const { return missing_; }
 
  private:
@@ -80,6 +81,9 @@ absl::Status ReadDescription(const std::string& file, const Json& json, SavedMod
   shape.Read("classes", &model->architecture.classes);
   shape.Read("hidden", &model->architecture.hidden);
   shape.Read("channels", &model->architecture.channels);
+  // Not in models of the kinds that have none.
+  if (shape.Has("blocks")) shape.Read("blocks", &model->architecture.blocks);
+  if (shape.Has("heads")) shape.Read("heads", &model->architecture.heads);
   top.Read("classes", &model->classes);
   data.Read("label_column", &model->label_column);
   data.Read("split_seed", &model->split_seed);
@@ -102,8 +106,13 @@ absl::Status CheckSizes(const std::string& file, const Architecture& architectur
               architecture.classes > 1 && architecture.classes <= kSizeMax &&
               architecture.channels >= 0 && architecture.channels <= kSizeMax;
   for (const int64_t width : architecture.hidden) good = good && width > 0 && width <= kSizeMax;
-  good = good && (architecture.kind == "logistic" || architecture.kind == "mlp" ||
-                  (architecture.kind == "cnn" && architecture.channels > 0));
+  const std::string& kind = architecture.kind;
+  const bool deep = architecture.channels > 0 && architecture.blocks > 0 &&
+                    architecture.blocks <= 1000 && architecture.channels <= 1 << 16;
+  good = good && (kind == "logistic" || kind == "mlp" ||
+                  (kind == "cnn" && architecture.channels > 0) || (kind == "resnet" && deep) ||
+                  (kind == "transformer" && deep && architecture.heads > 0 &&
+                   architecture.heads <= 1024 && architecture.features > 1));
   return good ? CheckArchitecture(architecture) : Wrong(file, "an impossible architecture");
 }
 
@@ -141,7 +150,9 @@ absl::Status WriteModel(const std::string& folder, const SavedModel& model) {
                        {"features", model.architecture.features},
                        {"classes", model.architecture.classes},
                        {"hidden", model.architecture.hidden},
-                       {"channels", model.architecture.channels}}},
+                       {"channels", model.architecture.channels},
+                       {"blocks", model.architecture.blocks},
+                       {"heads", model.architecture.heads}}},
                      {"classes", model.classes},
                      {"data",
                       {{"label_column", model.label_column},

@@ -38,6 +38,21 @@ training::OptimizerOptions OptimizerOptionsOf(const Options& options) {
   return result;
 }
 
+Architecture ArchitectureOf(const Options& options, const Dataset& data) {
+  Architecture result = {options.model,
+                         static_cast<int64_t>(data.features),
+                         static_cast<int64_t>(data.classes.size()),
+                         {}};
+  if (options.model == "mlp" || options.model == "cnn") result.hidden = options.hidden;
+  if (result.image()) result.channels = options.channels;
+  if (options.model == "resnet" || result.text()) result.blocks = options.blocks;
+  if (result.text()) {
+    result.channels = options.width;
+    result.heads = options.heads;
+  }
+  return result;
+}
+
 // Copies rows of the data behind each other.
 void GatherRows(const Dataset& data, const std::vector<size_t>& rows, Range range,
                 std::vector<float>* inputs, std::vector<int64_t>* labels) {
@@ -80,10 +95,7 @@ absl::Status Trainer::Prepare(const Dataset& data, const Split& split,
                               const Normalisation& normalisation) {
   data_ = &data;
   split_ = split;
-  best_.architecture = {options_.model, static_cast<int64_t>(data.features),
-                        static_cast<int64_t>(data.classes.size()),
-                        options_.model == "logistic" ? std::vector<int64_t>() : options_.hidden,
-                        options_.model == "cnn" ? options_.channels : 0};
+  best_.architecture = ArchitectureOf(options_, data);
   best_.normalisation = normalisation;
   best_.classes = data.classes;
   best_.label_column = options_.label_column;
@@ -124,7 +136,36 @@ absl::Status Trainer::PrepareGradients(int64_t cores) {
   return absl::OkStatus();
 }
 
+// Whether mixed precision pays depends on the processor: the first rank tries both on a batch.
+absl::Status Trainer::ChoosePrecision() {
+  if (precision_.empty()) precision_ = options_.precision;
+  if (precision_ == "auto") {
+    const Range range = {0, std::min(sampler_->BatchSize(0), split_.train.size())};
+    GatherRows(*data_, split_.train, range, &inputs_, &labels_);
+    double best[2] = {0, 0};
+    for (int i = 0; head() && i < 8; ++i) {
+      network_->SetMixedPrecision(i % 2 == 1);
+      const auto start = std::chrono::steady_clock::now();
+      network_->Train(inputs_.data(), labels_.data(), range.size(), 1.0);
+      const double took = SecondsSince(start);
+      // The first of each pays for caches.
+      if (i == 2 || i == 3 || (i > 3 && took < best[i % 2])) best[i % 2] = took;
+    }
+    int32_t mixed = best[1] < 0.95 * best[0] ? 1 : 0;
+    absl::Status status = communicator_->Broadcast(&mixed, 1, DataType::kInt32, 0);
+    if (!status.ok()) return status;
+    precision_ = mixed != 0 ? "bfloat16" : "float32";
+    if (head()) {
+      absl::PrintF("precision %s: a batch takes %.2f ms in float32, %.2f ms in bfloat16\n",
+                   precision_, 1e3 * best[0], 1e3 * best[1]);
+    }
+  }
+  network_->SetMixedPrecision(precision_ == "bfloat16");
+  return absl::OkStatus();
+}
+
 absl::StatusOr<bool> Trainer::Run() {
+  if (absl::Status status = ChoosePrecision(); !status.ok()) return status;
   while (epoch_ < options_.epochs && !stopping_) {
     const auto start = std::chrono::steady_clock::now();
     auto whole = TrainEpoch();
@@ -175,18 +216,13 @@ absl::Status Trainer::TrainStep(size_t step, const std::vector<size_t>& order) {
   absl::Status status = gradients_->Finish();
   if (!status.ok()) return status;
   stopping_ = *gradients_->extras() > 0;
-  status = optimizer_->Step(LearningRate(), gradients_->data(), parameters_.data());
+  const double steps = static_cast<double>(sampler_->steps_per_epoch());
+  const double done = static_cast<double>(epoch_) + static_cast<double>(step) / steps;
+  status = optimizer_->Step(LearningRateAt(options_, done, done + 1 / steps), gradients_->data(),
+                            parameters_.data());
   waited_ += gradients_->waited_seconds();
   trained_ += SecondsSince(start);
   return status;
-}
-
-double Trainer::LearningRate() const {
-  if (options_.schedule == "constant") return options_.learning_rate;
-  const double steps = static_cast<double>(sampler_->steps_per_epoch());
-  const double done = (static_cast<double>(epoch_) + static_cast<double>(step_) / steps) /
-                      static_cast<double>(options_.epochs);
-  return options_.learning_rate * 0.5 * (1 + std::cos(std::numbers::pi * done));
 }
 
 absl::Status Trainer::EndEpoch(double seconds) {
@@ -206,7 +242,8 @@ absl::Status Trainer::EndEpoch(double seconds) {
   step_ = 0;
   train_loss_ = 0;
   const double rows = static_cast<double>(split_.validation.size());
-  const double loss = sums[1] / rows, accuracy = sums[2] / rows;
+  const double guesses = rows * static_cast<double>(best_.architecture.guesses());
+  const double loss = sums[1] / rows, accuracy = sums[2] / guesses;
   KeepBest(accuracy, loss);
   if (head()) {
     Report(sums[0] / static_cast<double>(split_.train.size()), loss, accuracy, seconds);
@@ -227,12 +264,14 @@ void Trainer::KeepBest(double accuracy, double loss) {
 }
 
 void Trainer::Report(double train_loss, double loss, double accuracy, double seconds) {
-  const double samples = static_cast<double>(split_.train.size());
+  const Architecture& architecture = best_.architecture;
+  const double read =
+      static_cast<double>(split_.train.size()) * static_cast<double>(architecture.guesses());
   absl::PrintF(
-      "epoch %d/%d  train_loss %.4f  loss %.4f  accuracy %.4f  %.2f s  %.0f samples/s"
+      "epoch %d/%d  train_loss %.4f  loss %.4f  accuracy %.4f  %.2f s  %.0f %s/s"
       "  %.0f%% in communication\n",
-      epoch_, options_.epochs, train_loss, loss, accuracy, seconds,
-      samples / std::max(trained_, 1e-9), 100 * waited_ / std::max(trained_, 1e-9));
+      epoch_, options_.epochs, train_loss, loss, accuracy, seconds, read / std::max(trained_, 1e-9),
+      architecture.text() ? "characters" : "samples", 100 * waited_ / std::max(trained_, 1e-9));
   std::fflush(stdout);
   Warn(reporter_->Report(
       epoch_, {{options_.accuracy, accuracy}, {"loss", loss}, {"train_loss", train_loss}}));
@@ -268,6 +307,23 @@ absl::StatusOr<bool> Trainer::WriteBest() {
   return true;
 }
 
+double LearningRateAt(const Options& options, double done, double then) {
+  const double warmup = options.warmup_epochs, epochs = static_cast<double>(options.epochs);
+  if (done < warmup) return options.learning_rate * std::min(1.0, then / warmup);
+  const double share = epochs > warmup ? (done - warmup) / (epochs - warmup) : 1;
+  double factor = 1;
+  if (options.schedule == "cosine") factor = 0.5 * (1 + std::cos(std::numbers::pi * share));
+  if (options.schedule == "linear") factor = 1 - share;
+  if (options.schedule == "step") factor = share < 0.5 ? 1 : share < 0.75 ? 0.1 : 0.01;
+  return options.learning_rate * factor;
+}
+
+absl::StatusOr<Dataset> LoadData(const std::string& path, const Architecture& architecture,
+                                 const std::string& label_column) {
+  if (architecture.text()) return LoadText(path, architecture.guesses());
+  return LoadCsv(path, label_column);
+}
+
 absl::StatusOr<double> TestAccuracy(const SavedModel& model, const Dataset& data) {
   if (static_cast<int64_t>(data.features) != model.architecture.features ||
       data.classes != model.classes) {
@@ -287,8 +343,9 @@ absl::StatusOr<double> TestAccuracy(const SavedModel& model, const Dataset& data
   const auto network = MakeNetwork(model.architecture, parameters.data(), nullptr);
   const Outcome outcome =
       EvaluateRows(normalised, split->test, {0, split->test.size()}, network.get());
+  const double guesses = static_cast<double>(model.architecture.guesses());
   const double share =
-      static_cast<double>(outcome.correct) / static_cast<double>(split->test.size());
+      static_cast<double>(outcome.correct) / (static_cast<double>(split->test.size()) * guesses);
   return std::round(share * 1e4) / 1e4;
 }
 

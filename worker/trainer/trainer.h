@@ -55,7 +55,7 @@ class Trainer {
   absl::Status TrainStep(size_t step, const std::vector<size_t>& order);
   absl::Status PrepareGradients(int64_t cores);
   absl::Status EndEpoch(double seconds);
-  double LearningRate() const;
+  absl::Status ChoosePrecision();
   void KeepBest(double accuracy, double loss);
   void Report(double train_loss, double loss, double accuracy, double seconds);
   absl::StatusOr<bool> AgreeToStop();
@@ -93,11 +93,20 @@ class Trainer {
   int64_t optimizer_steps_ = 0;                           // likewise
   int64_t saved_step_ = -1;
   std::unique_ptr<training::CheckpointWriter> writer_;  // on the head
+  std::string precision_;                               // float32 or bfloat16, once chosen
   bool stopping_ = false;
   bool warned_ = false;
   std::vector<float> inputs_;  // of one batch
   std::vector<int64_t> labels_;
 };
+
+// The size of the step that takes training from `done` epochs to `then`, by the options' schedule
+// and warm-up. Pure.
+double LearningRateAt(const Options& options, double done, double then);
+
+// The data as the architecture's kind reads it; a text in samples of its `features`.
+absl::StatusOr<Dataset> LoadData(const std::string& path, const Architecture& architecture,
+                                 const std::string& label_column);
 
 // Accuracy of `model` on the test split of `data` (raw, as loaded): a share of 1, rounded to 4
 // decimals, so that all who print it print the same. INVALID_ARGUMENT when they do not fit.

@@ -65,6 +65,7 @@ absl::StatusOr<CheckpointState> Trainer::State() {
   return CheckpointState{
       {"architecture", best_.architecture.Text()},
       {"optimizer", options_.optimizer},
+      {"precision", precision_},
       {"optimizer_steps", absl::StrCat(optimizer_->steps())},
       {"epoch", absl::StrCat(epoch_)},
       {"samples", absl::StrCat(step_ * static_cast<size_t>(options_.batch_size))},
@@ -149,6 +150,11 @@ absl::Status Trainer::Restore(const Checkpoint& checkpoint) {
       checkpoint.shards.size() != 1) {
     return Unusable(checkpoint, "it is of another optimizer or layout");
   }
+  // What a measurement chose stays chosen: the run goes on with the same bits.
+  const auto precision = checkpoint.state.find("precision");
+  if (options_.precision == "auto" && precision != checkpoint.state.end()) {
+    precision_ = precision->second == "bfloat16" ? "bfloat16" : "float32";
+  }
   const std::pair<const char*, int64_t*> numbers[] = {
       {"optimizer_steps", &optimizer_steps_}, {"epoch", &epoch_}, {"best_epoch", &best_.epoch}};
   for (const auto& [key, out] : numbers) {
@@ -197,8 +203,9 @@ absl::Status Trainer::RestoreLosses(const Checkpoint& checkpoint) {
 }
 
 absl::Status Trainer::ShareState() {
-  int64_t integers[] = {optimizer_steps_, epoch_, static_cast<int64_t>(step_), best_.epoch,
-                        saved_step_};
+  int64_t integers[] = {
+      optimizer_steps_, epoch_,      static_cast<int64_t>(step_),
+      best_.epoch,      saved_step_, precision_.empty() ? 0 : precision_ == "bfloat16" ? 2 : 1};
   double reals[] = {best_.validation_accuracy, best_.validation_loss};
   rank_losses_.resize(static_cast<size_t>(communicator_->size()));
   const auto share = [this](void* data, size_t count, DataType type) {
@@ -213,6 +220,7 @@ absl::Status Trainer::ShareState() {
   step_ = static_cast<size_t>(integers[2]);
   best_.epoch = integers[3];
   saved_step_ = integers[4];
+  precision_ = integers[5] == 0 ? "" : integers[5] == 2 ? "bfloat16" : "float32";
   best_.validation_accuracy = reals[0];
   best_.validation_loss = reals[1];
   train_loss_ = rank_losses_[static_cast<size_t>(communicator_->rank())];

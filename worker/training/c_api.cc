@@ -12,11 +12,16 @@
 
 using trainyard::training::Communicator;
 using trainyard::training::DataType;
+using trainyard::training::Pending;
 using trainyard::training::ReduceOp;
 
 struct trainyard_communicator {
   std::unique_ptr<Communicator> communicator;
   std::string name;
+};
+
+struct trainyard_pending {
+  std::unique_ptr<Pending> pending;
 };
 
 namespace {
@@ -51,7 +56,7 @@ absl::Status Open(trainyard_communicator** out) {
 
 }  // namespace
 
-int trainyard_version(void) { return 1; }
+int trainyard_version(void) { return 2; }
 
 const char* trainyard_error(void) { return t_error.c_str(); }
 
@@ -101,6 +106,21 @@ int trainyard_broadcast(trainyard_communicator* communicator, void* data, size_t
   if (!status.ok()) return Answer(status);
   return Answer(
       communicator->communicator->Broadcast(data, count, static_cast<DataType>(type), root));
+}
+
+int trainyard_start_all_reduce(trainyard_communicator* communicator, void* data, size_t count,
+                               int type, int op, trainyard_pending** pending) {
+  if (absl::Status status = CheckNumbers(type, op); !status.ok()) return Answer(status);
+  auto begun = communicator->communicator->StartAllReduce(data, count, static_cast<DataType>(type),
+                                                          static_cast<ReduceOp>(op));
+  if (!begun.ok()) return Answer(begun.status());
+  *pending = new trainyard_pending{*std::move(begun)};
+  return 0;
+}
+
+int trainyard_wait(trainyard_pending* pending) {
+  const std::unique_ptr<trainyard_pending> owned(pending);
+  return Answer(owned->pending->Wait());
 }
 
 int trainyard_barrier(trainyard_communicator* communicator) {

@@ -17,6 +17,7 @@ extern "C" {
 #endif
 
 typedef struct trainyard_communicator trainyard_communicator;
+typedef struct trainyard_pending trainyard_pending;
 
 // Version of this interface: grows when functions are added.
 int trainyard_version(void);
@@ -27,7 +28,7 @@ int trainyard_open(trainyard_communicator** communicator);
 void trainyard_close(trainyard_communicator* communicator);
 int trainyard_rank(const trainyard_communicator* communicator);
 int trainyard_size(const trainyard_communicator* communicator);
-// "single", "shared" or "mpi"; lives as long as the communicator.
+// "single", "shared", "hierarchical" or "mpi"; lives as long as the communicator.
 const char* trainyard_name(const trainyard_communicator* communicator);
 
 // As in communicator.h.
@@ -39,6 +40,11 @@ int trainyard_all_gather(trainyard_communicator* communicator, const void* send,
                          size_t count, int type);
 int trainyard_broadcast(trainyard_communicator* communicator, void* data, size_t count, int type,
                         int root);
+// The all-reduce begun now and finished by trainyard_wait(), once each and in the order of starts;
+// `data` belongs to it meanwhile. Waiting frees it, also when it fails. Since version 2.
+int trainyard_start_all_reduce(trainyard_communicator* communicator, void* data, size_t count,
+                               int type, int op, trainyard_pending** pending);
+int trainyard_wait(trainyard_pending* pending);
 int trainyard_barrier(trainyard_communicator* communicator);
 int trainyard_allocate(trainyard_communicator* communicator, size_t bytes, void** memory);
 

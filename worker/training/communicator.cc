@@ -5,10 +5,12 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/errors.h"
 #include "worker/training/aligned_memory.h"
+#include "worker/training/hierarchical_communicator.h"
 #include "worker/training/mpi_communicator.h"
 #include "worker/training/shared_communicator.h"
 #include "worker/training/timeline.h"
@@ -104,24 +106,38 @@ std::unique_ptr<Communicator> CreateSingleCommunicator() {
 
 namespace {
 
+// TRAINYARD_PRETEND_NODES_OF: ranks of one machine as if so many of them shared each node.
+absl::StatusOr<int> PretendedNodeSize() {
+  const char* const text = std::getenv("TRAINYARD_PRETEND_NODES_OF");
+  int ranks = 0;
+  if (text == nullptr || (absl::SimpleAtoi(text, &ranks) && ranks > 0)) return ranks;
+  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
+                   absl::StrCat("TRAINYARD_PRETEND_NODES_OF=", text, " is no number from 1 up"),
+                   "set it to ranks per pretended node, or unset it");
+}
+
 absl::StatusOr<std::unique_ptr<Communicator>> Choose(const RankContext& context) {
   if (context.world_size == 1) return CreateSingleCommunicator();
   const char* const wanted = std::getenv("TRAINYARD_COMMUNICATOR");
   const absl::string_view name = wanted == nullptr ? "" : wanted;
   if (name == "mpi") return CreateMpiCommunicator(context);
-  if (!name.empty() && name != "shared") {
+  if (!name.empty() && name != "shared" && name != "hierarchical") {
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
                      absl::StrCat("TRAINYARD_COMMUNICATOR=", name, " is not known"),
-                     "set it to mpi or shared, or unset it");
+                     "set it to mpi, shared or hierarchical, or unset it");
   }
-  if (context.one_node()) return CreateSharedCommunicator(context);
+  auto pretend = PretendedNodeSize();
+  if (!pretend.ok()) return pretend.status();
+  if (context.one_node() && *pretend == 0 && name != "hierarchical") {
+    return CreateSharedCommunicator(context);
+  }
   if (name == "shared") {
     return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
                      absl::StrCat("only ", context.local_world_size, " of ", context.world_size,
                                   " ranks are on this node; shared memory does not reach the rest"),
                      "unset TRAINYARD_COMMUNICATOR");
   }
-  return CreateMpiCommunicator(context);
+  return CreateHierarchicalCommunicator(context, *pretend);
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ class Communicator {
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  // "single", "mpi", "shared": for people.
+  // "single", "shared", "hierarchical", "mpi": for people.
   virtual std::string name() const = 0;
 
   // In place over `count` elements.
@@ -64,8 +64,10 @@ class Communicator {
 };
 
 // The communicator that fits `context`: single for one rank, shared memory when all ranks are on
-// one node, else MPI. FAILED_PRECONDITION when the ranks cannot find each other.
-// TRAINYARD_COMMUNICATOR=mpi|shared in the environment overrides the choice;
+// one node, else hierarchical: shared memory inside each node, MPI's messages between them.
+// FAILED_PRECONDITION when the ranks cannot find each other.
+// TRAINYARD_COMMUNICATOR=mpi|shared|hierarchical in the environment overrides the choice (mpi:
+// MPI_Allreduce and its like); TRAINYARD_PRETEND_NODES_OF=N takes every N ranks for a node;
 // TRAINYARD_TIMELINE=FOLDER keeps a record of every call there (timeline.h).
 absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const RankContext& context);
 

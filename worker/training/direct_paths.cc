@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "worker/training/reduce.h"
-#include "worker/training/slices.h"
 
 namespace trainyard::training {
 namespace {
@@ -29,7 +28,6 @@ absl::Status DirectPaths::ReduceBlock(size_t offset, size_t bytes, const char* o
   if (size_ == 2) {
     absl::Status status = peers_.Read(1 - rank_, offset, theirs_, bytes);
     Combine(to, rank_ == 0 ? own : theirs_, rank_ == 0 ? theirs_ : own, count, call.type, call.op);
-    Finish(to, count, call.type, call.op, size_);
     return status;
   }
   for (int rank = 0; rank < size_; ++rank) {
@@ -42,7 +40,6 @@ absl::Status DirectPaths::ReduceBlock(size_t offset, size_t bytes, const char* o
     if (!status.ok()) return status;
     if (rank != 0) Accumulate(sums_, theirs_, count, call.type, call.op);
   }
-  Finish(sums_, count, call.type, call.op, size_);
   std::memcpy(to, sums_, bytes);
   return absl::OkStatus();
 }
@@ -51,56 +48,62 @@ absl::Status DirectPaths::AllReduce(char* data, const Call& call) {
   absl::Status status = PrepareScratch();
   if (!status.ok()) return status;
   peers_.Show(data);
-  status = meet_(call);
+  status = around_.meet(call);
   const size_t element = SizeOf(call.type);
-  const Range mine = SliceOf(call.count, element, rank_, size_);
+  const Range mine = around_.slice(rank_, call);
+  const bool alone = around_.alone();
   for (size_t at = mine.begin * element; status.ok() && at < mine.end * element;
        at += kBlockBytes) {
     const size_t bytes = std::min(kBlockBytes, mine.end * element - at);
     status = ReduceBlock(at, bytes, data + at, data + at, call);
+    if (alone) Finish(data + at, bytes / element, call.type, call.op, size_);
   }
-  if (status.ok()) status = meet_(call);
+  if (status.ok() && !alone) {
+    status = around_.complete(data + mine.begin * element, mine.size(), call);
+  }
+  if (status.ok()) status = around_.meet(call);
   for (int i = 1; status.ok() && i < size_; ++i) {
     const int rank = (rank_ + i) % size_;  // not all from the same rank at once
-    const Range theirs = SliceOf(call.count, element, rank, size_);
+    const Range theirs = around_.slice(rank, call);
     status = peers_.Read(rank, theirs.begin * element, data + theirs.begin * element,
                          theirs.size() * element);
   }
-  return status.ok() ? meet_(call) : status;
+  return status.ok() ? around_.meet(call) : status;
 }
 
 absl::Status DirectPaths::ReduceScatter(const char* send, char* receive, const Call& call) {
   absl::Status status = PrepareScratch();
   if (!status.ok()) return status;
   peers_.Show(send);
-  status = meet_(call);
+  status = around_.meet(call);
   const size_t bytes = call.count * SizeOf(call.type);
   const size_t first = static_cast<size_t>(rank_) * bytes;
   for (size_t at = 0; status.ok() && at < bytes; at += kBlockBytes) {
     const size_t part = std::min(kBlockBytes, bytes - at);
     status = ReduceBlock(first + at, part, send + first + at, receive + at, call);
+    Finish(receive + at, part / SizeOf(call.type), call.type, call.op, size_);
   }
-  return status.ok() ? meet_(call) : status;
+  return status.ok() ? around_.meet(call) : status;
 }
 
 absl::Status DirectPaths::AllGather(const char* send, char* receive, const Call& call) {
   peers_.Show(send);
-  absl::Status status = meet_(call);
+  absl::Status status = around_.meet(call);
   const size_t bytes = call.count * SizeOf(call.type);
   std::memmove(receive + static_cast<size_t>(rank_) * bytes, send, bytes);
   for (int i = 1; status.ok() && i < size_; ++i) {
     const int rank = (rank_ + i) % size_;
     status = peers_.Read(rank, 0, receive + static_cast<size_t>(rank) * bytes, bytes);
   }
-  return status.ok() ? meet_(call) : status;
+  return status.ok() ? around_.meet(call) : status;
 }
 
 absl::Status DirectPaths::Broadcast(char* data, const Call& call) {
   peers_.Show(data);
-  absl::Status status = meet_(call);
+  absl::Status status = around_.meet(call);
   const size_t bytes = call.count * SizeOf(call.type);
   if (status.ok() && rank_ != call.root) status = peers_.Read(call.root, 0, data, bytes);
-  return status.ok() ? meet_(call) : status;
+  return status.ok() ? around_.meet(call) : status;
 }
 
 }  // namespace trainyard::training

@@ -6,21 +6,31 @@
 
 #include <cstddef>
 #include <functional>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "worker/training/aligned_memory.h"
 #include "worker/training/gang_sync.h"
 #include "worker/training/peer_memory.h"
+#include "worker/training/sampler.h"
 
 namespace trainyard::training {
 
 class DirectPaths {
  public:
-  using Meet = std::function<absl::Status(const Call& call)>;
+  // What the communicator around it decides.
+  struct Around {
+    std::function<absl::Status(const Call& call)> meet;  // how the ranks meet
+    // Of an all-reduce: which elements a rank reduces, and what makes this node's reduction of them
+    // that of all nodes. Called when not `alone`, by each rank once.
+    std::function<Range(int rank, const Call& call)> slice;
+    std::function<absl::Status(char* slice, size_t count, const Call& call)> complete;
+    std::function<bool()> alone;
+  };
 
-  // `peers` are usable when a collective is called; `meet` is how the ranks meet.
-  DirectPaths(PeerMemory* peers, Meet meet, int rank, int size)
-      : peers_(*peers), meet_(std::move(meet)), rank_(rank), size_(size) {}
+  // `peers` are usable when a collective is called.
+  DirectPaths(PeerMemory* peers, Around around, int rank, int size)
+      : peers_(*peers), around_(std::move(around)), rank_(rank), size_(size) {}
 
   // As Communicator's. `call` says count, type, operator and root.
   absl::Status AllReduce(char* data, const Call& call);
@@ -29,14 +39,14 @@ class DirectPaths {
   absl::Status Broadcast(char* data, const Call& call);
 
  private:
-  // Reduces `bytes` at `offset` of what every rank shows into `to`, which may be this rank's own
-  // data there; `own` is this rank's data at `offset`.
+  // Reduces `bytes` at `offset` of what every rank shows, but for the division of a mean, into
+  // `to`, which may be this rank's own data there; `own` is this rank's data at `offset`.
   absl::Status ReduceBlock(size_t offset, size_t bytes, const char* own, char* to,
                            const Call& call);
   absl::Status PrepareScratch();
 
   PeerMemory& peers_;
-  const Meet meet_;
+  const Around around_;
   const int rank_;
   const int size_;
   AlignedMemory memory_;

@@ -92,11 +92,11 @@ size_t GangSync::BytesFor(int size) {
   return sizeof(Cores) + static_cast<size_t>(size) * sizeof(Seat);
 }
 
-GangSync::GangSync(SharedRegion* region, int rank, int size, int first)
+GangSync::GangSync(SharedRegion* region, int rank, int size, std::vector<int> numbers)
     : region_(region),
       rank_(rank),
       size_(size),
-      first_(first),
+      numbers_(std::move(numbers)),
       patience_ns_(absl::ToInt64Nanoseconds(HangTimeout())),
       cores_(reinterpret_cast<Cores*>(region->base())),
       seats_(reinterpret_cast<Seat*>(region->base() + sizeof(Cores))) {
@@ -152,11 +152,11 @@ absl::Status GangSync::Meet(const Call& call) {
     // next.
     const Call& other = seat.calls[meetings_ % 2];
     if (other == call) continue;
-    return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
-                     absl::StrCat("ranks are out of step: rank ", first_ + rank_, " is in ",
-                                  Describe(call), ", rank ", first_ + rank, " in ",
-                                  Describe(other)),
-                     "all ranks must make the same calls in the same order");
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
+        absl::StrCat("ranks are out of step: rank ", NumberOf(rank_), " is in ", Describe(call),
+                     ", rank ", NumberOf(rank), " in ", Describe(other)),
+        "all ranks must make the same calls in the same order");
   }
   return absl::OkStatus();
 }
@@ -204,7 +204,8 @@ absl::Status GangSync::Sleep(const Seat& seat, int rank, const Call& call) {
       status = Ended(dead == 0 || rank_ == 0 ? dead : rank, call);
       break;
     }
-    if (const int64_t waited = Nanoseconds() - start; waited > patience_ns_ && !HasCome(seat)) {
+    if (const int64_t waited = Nanoseconds() - start;
+        waited - extra_patience_ns_ > patience_ns_ && !HasCome(seat)) {
       status = Late(call, waited);
       break;
     }
@@ -219,7 +220,7 @@ absl::Status GangSync::Late(const Call& call, int64_t waited_ns) const {
     if (rank == rank_ || HasCome(seats_[rank])) continue;
     const std::string doing = DescribeProcess(seats_[rank].pid.load(std::memory_order_relaxed));
     const std::string note = doing.empty() ? "" : absl::StrCat(" (", doing, ")");
-    names.push_back(absl::StrCat(first_ + rank, note));
+    names.push_back(absl::StrCat(NumberOf(rank), note));
   }
   return Hang(absl::StrCat(names.size() == 1 ? "rank " : "ranks ", absl::StrJoin(names, ", "),
                            " on node ", NodeName(), names.size() == 1 ? " has" : " have"),
@@ -227,11 +228,10 @@ absl::Status GangSync::Late(const Call& call, int64_t waited_ns) const {
 }
 
 absl::Status GangSync::Ended(int rank, const Call& call) const {
-  return MakeError(
-      absl::StatusCode::kUnavailable, "UNAVAILABLE",
-      absl::StrCat("rank ", first_ + rank, " has ended while rank ", first_ + rank_, " waits in ",
-                   Describe(call)),
-      absl::StrCat("see the log of rank ", first_ + rank));
+  return MakeError(absl::StatusCode::kUnavailable, "UNAVAILABLE",
+                   absl::StrCat("rank ", NumberOf(rank), " has ended while rank ", NumberOf(rank_),
+                                " waits in ", Describe(call)),
+                   absl::StrCat("see the log of rank ", NumberOf(rank)));
 }
 
 }  // namespace trainyard::training

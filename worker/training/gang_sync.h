@@ -13,8 +13,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "worker/training/communicator.h"
 #include "worker/training/shared_region.h"
 
@@ -47,11 +50,15 @@ class GangSync {
   // Bytes that the meeting needs at the start of the region, zeroed before anybody uses it.
   static size_t BytesFor(int size);
 
-  // `first`: the number by which people know this node's rank 0.
-  GangSync(SharedRegion* region, int rank, int size, int first = 0);
+  // `numbers`: by which people know this node's ranks; empty: their own.
+  GangSync(SharedRegion* region, int rank, int size, std::vector<int> numbers = {});
 
   // A thread beside the one that computes waits without burning a core that others need.
   void set_background(bool background);
+  // Added to the hang timeout: who waits for a rank that itself waits lets that one speak first.
+  void set_extra_patience(absl::Duration extra) {
+    extra_patience_ns_ = absl::ToInt64Nanoseconds(extra);
+  }
 
   // UNAVAILABLE naming a rank that has ended; FAILED_PRECONDITION naming a rank in another call;
   // TIMED_OUT naming those that did not come.
@@ -63,7 +70,7 @@ class GangSync {
     std::atomic<uint32_t> meetings;  // that it has come to
     std::atomic<uint32_t> sleepers;  // ranks asleep until `meetings` changes
     std::atomic<int32_t> pid;
-    Call calls[2];                   // of the last two meetings
+    Call calls[2];  // of the last two meetings
   };
 
   // Of all ranks together.
@@ -78,16 +85,20 @@ class GangSync {
   bool Spin(const Seat& seat);
   absl::Status Sleep(const Seat& seat, int rank, const Call& call);
   bool HasCome(const Seat& seat) const;
+  int NumberOf(int rank) const {
+    return numbers_.empty() ? rank : numbers_[static_cast<size_t>(rank)];
+  }
   absl::Status Ended(int rank, const Call& call) const;
   absl::Status Late(const Call& call, int64_t waited_ns) const;
 
   SharedRegion* const region_;
   const int rank_;
   const int size_;
-  const int first_;
+  const std::vector<int> numbers_;
   const int64_t patience_ns_;
   Cores* const cores_;
   Seat* const seats_;
+  int64_t extra_patience_ns_ = 0;
   uint32_t meetings_ = 0;
   int core_count_ = 0;  // 0: not known yet
   bool background_ = false;

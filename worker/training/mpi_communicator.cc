@@ -4,28 +4,19 @@
 #include <mpi.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/errors.h"
 #include "worker/training/aligned_memory.h"
 #include "worker/training/async_queue.h"
+#include "worker/training/mpi_session.h"
 #include "worker/training/reduce.h"
 
 namespace trainyard::training {
 namespace {
 
 constexpr size_t kCountMax = size_t{1} << 30;  // MPI counts are int
-
-absl::Status StatusOf(int code, absl::string_view what) {
-  if (code == MPI_SUCCESS) return absl::OkStatus();
-  char text[MPI_MAX_ERROR_STRING];
-  int length = 0;
-  MPI_Error_string(code, text, &length);
-  return absl::UnavailableError(absl::StrCat(what, " failed: ", absl::string_view(text, length)));
-}
 
 template <DataType type, ReduceOp op>
 void Reduce16(void* from, void* to, int* count, MPI_Datatype*) {
@@ -57,11 +48,13 @@ struct Types16 {
 
 class MpiCommunicator : public Communicator {
  public:
-  MpiCommunicator(int rank, int size) : rank_(rank), size_(size) { types16_.Create(); }
+  MpiCommunicator(std::unique_ptr<MpiSession> session, int rank, int size)
+      : session_(std::move(session)), rank_(rank), size_(size) {
+    types16_.Create();
+  }
   ~MpiCommunicator() override {
     queue_.Drain();
     types16_.Free();
-    MPI_Finalize();
   }
   int rank() const override { return rank_; }
   int size() const override { return size_; }
@@ -79,7 +72,7 @@ class MpiCommunicator : public Communicator {
       const int code =
           MPI_Allreduce(MPI_IN_PLACE, bytes + done * SizeOf(type), static_cast<int>(part),
                         MpiType(type), MpiOp(type, op), MPI_COMM_WORLD);
-      if (code != MPI_SUCCESS) return StatusOf(code, "all-reduce");
+      if (code != MPI_SUCCESS) return MpiStatus(code, "all-reduce");
     }
     Finish(data, count, type, op, size_);
     return absl::OkStatus();
@@ -97,7 +90,7 @@ class MpiCommunicator : public Communicator {
     if (count > kCountMax) return TooLarge(count);
     const int code = MPI_Reduce_scatter_block(send, receive, static_cast<int>(count), MpiType(type),
                                               MpiOp(type, op), MPI_COMM_WORLD);
-    if (code != MPI_SUCCESS) return StatusOf(code, "reduce-scatter");
+    if (code != MPI_SUCCESS) return MpiStatus(code, "reduce-scatter");
     Finish(receive, count, type, op, size_);
     return absl::OkStatus();
   }
@@ -108,9 +101,9 @@ class MpiCommunicator : public Communicator {
     const char* const own =
         static_cast<const char*>(receive) + static_cast<size_t>(rank_) * count * SizeOf(type);
     if (send == own) send = MPI_IN_PLACE;
-    return StatusOf(MPI_Allgather(send, static_cast<int>(count), MpiType(type), receive,
-                                  static_cast<int>(count), MpiType(type), MPI_COMM_WORLD),
-                    "all-gather");
+    return MpiStatus(MPI_Allgather(send, static_cast<int>(count), MpiType(type), receive,
+                                   static_cast<int>(count), MpiType(type), MPI_COMM_WORLD),
+                     "all-gather");
   }
 
   absl::Status Broadcast(void* data, size_t count, DataType type, int root) override {
@@ -120,14 +113,14 @@ class MpiCommunicator : public Communicator {
       const int code = MPI_Bcast(bytes + done * SizeOf(type),
                                  static_cast<int>(std::min(kCountMax, count - done)), MpiType(type),
                                  root, MPI_COMM_WORLD);
-      if (code != MPI_SUCCESS) return StatusOf(code, "broadcast");
+      if (code != MPI_SUCCESS) return MpiStatus(code, "broadcast");
     }
     return absl::OkStatus();
   }
 
   absl::Status Barrier() override {
     queue_.Drain();
-    return StatusOf(MPI_Barrier(MPI_COMM_WORLD), "barrier");
+    return MpiStatus(MPI_Barrier(MPI_COMM_WORLD), "barrier");
   }
 
   absl::StatusOr<void*> Allocate(size_t bytes) override { return memory_.Allocate(bytes); }
@@ -163,6 +156,7 @@ class MpiCommunicator : public Communicator {
     return plain[which];
   }
 
+  const std::unique_ptr<MpiSession> session_;
   const int rank_;
   const int size_;
   Types16 types16_;
@@ -173,25 +167,9 @@ class MpiCommunicator : public Communicator {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Communicator>> CreateMpiCommunicator(const RankContext& context) {
-  // mpirun counts only its own ranks, so it does not see that several gangs share the cores.
-  setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
-  int provided = 0;
-  if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
-                     "MPI cannot start", "start the program with mpirun");
-  }
-  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-  int rank = 0, size = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
-  if (size != context.world_size || rank != context.rank) {
-    MPI_Finalize();
-    return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
-                     absl::StrCat("this process is rank ", context.rank, " of ", context.world_size,
-                                  " by its environment, but rank ", rank, " of ", size, " for MPI"),
-                     absl::StrCat("start the ranks with mpirun -np ", context.world_size));
-  }
-  return std::make_unique<MpiCommunicator>(rank, size);
+  auto session = MpiSession::Begin(context);
+  if (!session.ok()) return session.status();
+  return std::make_unique<MpiCommunicator>(*std::move(session), context.rank, context.world_size);
 }
 
 }  // namespace trainyard::training

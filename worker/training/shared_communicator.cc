@@ -8,144 +8,23 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "worker/training/async_queue.h"
-#include "worker/training/direct_paths.h"
-#include "worker/training/gang_sync.h"
-#include "worker/training/path_choice.h"
-#include "worker/training/peer_memory.h"
 #include "worker/training/reduce.h"
-#include "worker/training/shared_region.h"
+#include "worker/training/shared_ranks.h"
 #include "worker/training/slices.h"
 
 namespace trainyard::training {
 namespace {
 
-constexpr size_t kSmallBytes = 1 << 10;  // up to it one meeting beats two, also in the arena
-constexpr size_t kSlotBytes = 4 << 10;
-constexpr size_t kStageBytes = 512 << 10;
+constexpr size_t kSmallBytes = 1 << 10;   // up to it one meeting beats two, also in the arena
 constexpr size_t kBlockBytes = 16 << 10;  // two of them fit a first-level cache
-constexpr size_t kDirectBytes = 8 << 10;  // below it reading from a peer cannot pay
-constexpr size_t kSaidBytes = 128;
-constexpr size_t kPage = 4096;
 constexpr size_t kHugePage = 2 << 20;
 
-size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
-
-// What belongs to one rank beside its seat. [2]: used in turn, so that one meeting a piece is
-// enough: a buffer is written again only after the meeting that follows its last reading.
-struct Buffers {
-  char slot[2][kSlotBytes];
-  char in[2][kStageBytes];
-  char out[2][kStageBytes];
-};
-
-class SharedCommunicator : public Communicator {
- public:
-  SharedCommunicator(std::shared_ptr<SharedRegion> region, int rank, int size, int first = 0)
-      : region_(std::move(region)),
-        rank_(rank),
-        size_(size),
-        sync_(region_.get(), rank, size, first),
-        choice_(At<PathChoice::Said>(GangSync::BytesFor(size)), rank == 0),
-        peers_(At<PeerMemory::Card>(GangSync::BytesFor(size) + kSaidBytes), rank, size),
-        direct_(
-            &peers_, [this](const Call& call) { return Meet(call); }, rank, size) {
-    const size_t cards = static_cast<size_t>(size) * sizeof(PeerMemory::Card);
-    buffers_ = RoundUp(GangSync::BytesFor(size) + kSaidBytes + cards, kPage);
-    arena_ = buffers_ + RoundUp(sizeof(Buffers), kPage) * static_cast<size_t>(size);
-    arena_begin_ = arena_;
-  }
-
-  int rank() const override { return rank_; }
-  int size() const override { return size_; }
-  std::string name() const override { return "shared"; }
-
-  absl::Status AllReduce(void* data, size_t count, DataType type, ReduceOp op) override {
-    Drain();
-    return Reduce(data, count, type, op);
-  }
-
-  absl::StatusOr<std::unique_ptr<Pending>> StartAllReduce(void* data, size_t count, DataType type,
-                                                          ReduceOp op) override {
-    started_ = true;
-    return queue_.Start([=, this] {
-      sync_.set_background(true);
-      absl::Status status = Reduce(data, count, type, op);
-      sync_.set_background(false);
-      return status;
-    });
-  }
-
-  absl::Status ReduceScatter(const void* send, void* receive, size_t count, DataType type,
-                             ReduceOp op) override;
-  absl::Status AllGather(const void* send, void* receive, size_t count, DataType type) override;
-  absl::Status Broadcast(void* data, size_t count, DataType type, int root) override;
-
-  absl::Status Barrier() override {
-    Drain();
-    return sync_.Meet({});
-  }
-
-  absl::StatusOr<void*> Allocate(size_t bytes) override;
-
- private:
-  void Drain() {
-    if (started_) queue_.Drain();
-  }
-  Buffers& BuffersOf(int rank) const {
-    const size_t each = RoundUp(sizeof(Buffers), kPage);
-    return *reinterpret_cast<Buffers*>(region_->base() + buffers_ +
-                                       static_cast<size_t>(rank) * each);
-  }
-
-  template <typename T>
-  T* At(size_t offset) {
-    return reinterpret_cast<T*>(region_->base() + offset);
-  }
-  // Meetings of the calls that have two paths.
-  absl::Status Meet(const Call& call) { return choice_.Meet(&sync_, call); }
-  // Runs `direct` or `staged`, whichever is this call's way.
-  template <typename Direct, typename Staged>
-  absl::Status OnPath(const Call& call, size_t bytes, const Direct& direct, const Staged& staged);
-
-  absl::Status Reduce(void* data, size_t count, DataType type, ReduceOp op);
-  absl::Status ReduceSmall(void* data, const Call& call);
-  absl::Status ReduceInArena(char* data, size_t piece, const Call& call);
-  absl::Status ReduceStaged(char* data, const Call& call);
-  absl::Status ReduceScatterStaged(const char* send, char* receive, const Call& call);
-  absl::Status AllGatherStaged(const char* send, char* receive, const Call& call);
-  absl::Status BroadcastStaged(char* data, const Call& call);
-  void Stage(const char* data, Range chunk, size_t element);
-  void ReduceStage(char* data, Range chunk, uint64_t turn, const Call& call);
-  void CopyResults(char* data, Range chunk, uint64_t turn, size_t element);
-  // The start of the piece that `data` lies in and its size per rank; 0 when in no arena.
-  size_t PieceOf(const char* data, size_t bytes) const;
-
-  struct Piece {
-    size_t offset = 0;  // of rank 0's part in the region
-    size_t bytes = 0;   // of each rank's part
-  };
-
-  const std::shared_ptr<SharedRegion> region_;
-  const int rank_;
-  const int size_;
-  GangSync sync_;
-  PathChoice choice_;
-  PeerMemory peers_;
-  DirectPaths direct_;
-  size_t buffers_ = 0;
-  size_t arena_begin_ = 0;
-  size_t arena_ = 0;  // end of what was handed out
-  std::vector<Piece> pieces_;
-  uint64_t slot_turn_ = 0;
-  uint64_t stage_turn_ = 0;
-  bool started_ = false;
-  AsyncQueue queue_;  // last: its thread uses all of the above
-};
+}  // namespace
 
 absl::Status SharedCommunicator::Reduce(void* data, size_t count, DataType type, ReduceOp op) {
   Call call = {Collective::kAllReduce, type, op, 0, count, 0};
   const size_t bytes = count * SizeOf(type);
+  sync_.set_extra_patience(absl::ZeroDuration());
   if (bytes <= kSmallBytes) return ReduceSmall(data, call);
   char* const start = static_cast<char*>(data);
   const size_t piece = PieceOf(start, bytes);
@@ -160,6 +39,23 @@ absl::Status SharedCommunicator::Reduce(void* data, size_t count, DataType type,
   return ReduceInArena(start, piece, call);
 }
 
+absl::Status SharedCommunicator::Complete(void* slice, size_t count, const Call& call) {
+  Call part = call;
+  part.count = count;
+  // Who waits for a carrier lets it say first for whom it waits.
+  sync_.set_extra_patience(absl::Seconds(1));
+  absl::Status status = count == 0 ? absl::OkStatus() : across_.reduce(slice, count, part);
+  Finish(slice, count, call.type, call.op, across_.world_size);
+  return status;
+}
+
+Range SharedCommunicator::Slice(size_t count, int rank, const Call& call) const {
+  const size_t element = SizeOf(call.type);
+  if (alone()) return SliceOf(count, element, rank, size_);
+  const int carriers = across_.carriers(call.count * element);
+  return rank < carriers ? SliceOf(count, element, rank, carriers) : Range{count, count};
+}
+
 absl::Status SharedCommunicator::ReduceSmall(void* data, const Call& call) {
   const uint64_t turn = slot_turn_++ % 2;
   const size_t bytes = call.count * SizeOf(call.type);
@@ -169,8 +65,19 @@ absl::Status SharedCommunicator::ReduceSmall(void* data, const Call& call) {
   for (int rank = 2; rank < size_; ++rank) {
     Accumulate(data, BuffersOf(rank).slot[turn], call.count, call.type, call.op);
   }
+  if (!alone()) return CompleteSmall(data, turn, call);
   Finish(data, call.count, call.type, call.op, size_);
   return absl::OkStatus();
+}
+
+// The first rank carries and shows the result in another slot: its own may still be read.
+absl::Status SharedCommunicator::CompleteSmall(void* data, uint64_t turn, const Call& call) {
+  const size_t bytes = call.count * SizeOf(call.type);
+  absl::Status status = Complete(data, rank_ == 0 ? call.count : 0, call);
+  if (rank_ == 0) std::memcpy(BuffersOf(0).out[turn], data, bytes);
+  if (status.ok()) status = sync_.Meet(call);
+  if (status.ok() && rank_ != 0) std::memcpy(data, BuffersOf(0).out[turn], bytes);
+  return status;
 }
 
 absl::Status SharedCommunicator::ReduceInArena(char* data, size_t piece, const Call& call) {
@@ -180,6 +87,7 @@ absl::Status SharedCommunicator::ReduceInArena(char* data, size_t piece, const C
   const auto of = [=](int rank, size_t i) {
     return first + static_cast<size_t>(rank) * piece + i * element;
   };
+  if (!alone()) return ReduceInArenaAcross(first, piece, call);
   alignas(64) char sums[kBlockBytes];
   const Range mine = SliceOf(call.count, element, rank_, size_);
   for (size_t i = mine.begin; i < mine.end; i += block) {
@@ -200,20 +108,50 @@ absl::Status SharedCommunicator::ReduceInArena(char* data, size_t piece, const C
   return sync_.Meet(call);
 }
 
+// `first`: rank 0's data. Behind the first meeting.
+absl::Status SharedCommunicator::ReduceInArenaAcross(char* first, size_t piece, const Call& call) {
+  const size_t element = SizeOf(call.type), block = kBlockBytes / element;
+  const Range mine = Slice(call.count, rank_, call);
+  const auto of = [=](int rank, size_t i) {
+    return first + static_cast<size_t>(rank) * piece + i * element;
+  };
+  alignas(64) char sums[kBlockBytes];
+  for (size_t i = mine.begin; i < mine.end; i += block) {
+    const size_t count = std::min(block, mine.end - i);
+    Combine(sums, of(0, i), of(1, i), count, call.type, call.op);
+    for (int rank = 2; rank < size_; ++rank) {
+      Accumulate(sums, of(rank, i), count, call.type, call.op);
+    }
+    std::memcpy(of(rank_, i), sums, count * element);
+  }
+  char* const own = of(rank_, mine.begin);
+  const size_t each = across_.direct ? std::max<size_t>(mine.size(), 1) : kStageBytes / element;
+  absl::Status status = Complete(own, std::min(each, mine.size()), call);
+  for (size_t i = each; status.ok() && i < mine.size(); i += each) {
+    status = Complete(own + i * element, std::min(each, mine.size() - i), call);
+  }
+  for (int rank = 0; status.ok() && rank < size_; ++rank) {
+    if (rank != rank_) std::memcpy(of(rank, mine.begin), own, mine.size() * element);
+  }
+  return status.ok() ? sync_.Meet(call) : status;
+}
+
 // Copies what the other ranks will reduce into this rank's next buffer.
-void SharedCommunicator::Stage(const char* data, Range chunk, size_t element) {
+void SharedCommunicator::Stage(const char* data, Range chunk, const Call& call) {
+  const size_t element = SizeOf(call.type);
   char* const in = BuffersOf(rank_).in[stage_turn_++ % 2];
   for (int rank = 0; rank < size_; ++rank) {
     if (rank == rank_) continue;
-    const Range slice = SliceOf(chunk.size(), element, rank, size_);
+    const Range slice = Slice(chunk.size(), rank, call);
     std::memcpy(in + slice.begin * element, data + (chunk.begin + slice.begin) * element,
                 slice.size() * element);
   }
 }
 
-void SharedCommunicator::ReduceStage(char* data, Range chunk, uint64_t turn, const Call& call) {
+absl::Status SharedCommunicator::ReduceStage(char* data, Range chunk, uint64_t turn,
+                                             const Call& call) {
   const size_t element = SizeOf(call.type), block = kBlockBytes / element;
-  const Range slice = SliceOf(chunk.size(), element, rank_, size_);
+  const Range slice = Slice(chunk.size(), rank_, call);
   char* const out = BuffersOf(rank_).out[turn];
   for (size_t i = slice.begin; i < slice.end; i += block) {
     const size_t count = std::min(block, slice.end - i);
@@ -226,15 +164,22 @@ void SharedCommunicator::ReduceStage(char* data, Range chunk, uint64_t turn, con
     for (int rank = 2; rank < size_; ++rank) {
       Accumulate(sums, of(rank), count, call.type, call.op);
     }
+    if (!alone()) continue;
     Finish(sums, count, call.type, call.op, size_);
     std::memcpy(own, sums, count * element);
   }
+  if (alone()) return absl::OkStatus();
+  char* const sums = out + slice.begin * element;
+  absl::Status status = Complete(sums, slice.size(), call);
+  std::memcpy(data + (chunk.begin + slice.begin) * element, sums, slice.size() * element);
+  return status;
 }
 
-void SharedCommunicator::CopyResults(char* data, Range chunk, uint64_t turn, size_t element) {
+void SharedCommunicator::CopyResults(char* data, Range chunk, uint64_t turn, const Call& call) {
+  const size_t element = SizeOf(call.type);
   for (int i = 1; i < size_; ++i) {
     const int rank = (rank_ + i) % size_;  // not all from the same rank at once
-    const Range slice = SliceOf(chunk.size(), element, rank, size_);
+    const Range slice = Slice(chunk.size(), rank, call);
     std::memcpy(data + (chunk.begin + slice.begin) * element,
                 BuffersOf(rank).out[turn] + slice.begin * element, slice.size() * element);
   }
@@ -246,114 +191,19 @@ absl::Status SharedCommunicator::ReduceStaged(char* data, const Call& call) {
     return Range{begin, std::min(begin + each, static_cast<size_t>(call.count))};
   };
   uint64_t turn = stage_turn_ % 2;
-  Stage(data, chunk(0), element);
+  Stage(data, chunk(0), call);
   if (absl::Status status = Meet(call); !status.ok()) return status;
   for (size_t begin = 0; begin < call.count; begin += each) {
-    ReduceStage(data, chunk(begin), turn, call);
+    if (absl::Status status = ReduceStage(data, chunk(begin), turn, call); !status.ok()) {
+      return status;
+    }
     // The next chunk is staged before the meeting that shows this one's results.
-    if (begin + each < call.count) Stage(data, chunk(begin + each), element);
+    if (begin + each < call.count) Stage(data, chunk(begin + each), call);
     if (absl::Status status = Meet(call); !status.ok()) return status;
-    CopyResults(data, chunk(begin), turn, element);
+    CopyResults(data, chunk(begin), turn, call);
     turn = 1 - turn;
   }
   return absl::OkStatus();
-}
-
-absl::Status SharedCommunicator::ReduceScatter(const void* send, void* receive, size_t count,
-                                               DataType type, ReduceOp op) {
-  Drain();
-  const Call call = {Collective::kReduceScatter, type, op, 0, count, 0};
-  const char* const from = static_cast<const char*>(send);
-  char* const to = static_cast<char*>(receive);
-  return OnPath(
-      call, count * SizeOf(type), [&] { return direct_.ReduceScatter(from, to, call); },
-      [&] { return ReduceScatterStaged(from, to, call); });
-}
-
-absl::Status SharedCommunicator::ReduceScatterStaged(const char* send, char* receive,
-                                                     const Call& call) {
-  const size_t element = SizeOf(call.type), ranks = static_cast<size_t>(size_);
-  const size_t each = std::max<size_t>(1, kStageBytes / element / ranks);
-  for (size_t begin = 0; begin < call.count; begin += each) {
-    const size_t part = std::min(each, call.count - begin);
-    const uint64_t turn = stage_turn_++ % 2;
-    for (size_t rank = 0; rank < ranks; ++rank) {
-      std::memcpy(BuffersOf(rank_).in[turn] + rank * part * element,
-                  send + (rank * call.count + begin) * element, part * element);
-    }
-    if (absl::Status status = Meet(call); !status.ok()) return status;
-    char* const to = receive + begin * element;
-    const size_t mine = static_cast<size_t>(rank_) * part * element;
-    std::memcpy(to, BuffersOf(0).in[turn] + mine, part * element);
-    for (int rank = 1; rank < size_; ++rank) {
-      Accumulate(to, BuffersOf(rank).in[turn] + mine, part, call.type, call.op);
-    }
-    Finish(to, part, call.type, call.op, size_);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status SharedCommunicator::AllGather(const void* send, void* receive, size_t count,
-                                           DataType type) {
-  Drain();
-  const Call call = {Collective::kAllGather, type, ReduceOp::kSum, 0, count, 0};
-  const char* const from = static_cast<const char*>(send);
-  char* const to = static_cast<char*>(receive);
-  return OnPath(
-      call, count * SizeOf(type), [&] { return direct_.AllGather(from, to, call); },
-      [&] { return AllGatherStaged(from, to, call); });
-}
-
-absl::Status SharedCommunicator::AllGatherStaged(const char* send, char* receive,
-                                                 const Call& call) {
-  const size_t bytes = call.count * SizeOf(call.type);
-  for (size_t begin = 0; begin < bytes; begin += kStageBytes) {
-    const size_t part = std::min(kStageBytes, bytes - begin);
-    const uint64_t turn = stage_turn_++ % 2;
-    std::memcpy(BuffersOf(rank_).in[turn], send + begin, part);
-    if (absl::Status status = Meet(call); !status.ok()) return status;
-    for (int rank = 0; rank < size_; ++rank) {
-      std::memcpy(receive + static_cast<size_t>(rank) * bytes + begin, BuffersOf(rank).in[turn],
-                  part);
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status SharedCommunicator::Broadcast(void* data, size_t count, DataType type, int root) {
-  Drain();
-  const Call call = {Collective::kBroadcast, type, ReduceOp::kSum, root, count, 0};
-  char* const at = static_cast<char*>(data);
-  return OnPath(
-      call, count * SizeOf(type), [&] { return direct_.Broadcast(at, call); },
-      [&] { return BroadcastStaged(at, call); });
-}
-
-absl::Status SharedCommunicator::BroadcastStaged(char* data, const Call& call) {
-  const size_t bytes = call.count * SizeOf(call.type);
-  for (size_t begin = 0; begin < bytes; begin += kStageBytes) {
-    const size_t part = std::min(kStageBytes, bytes - begin);
-    const uint64_t turn = stage_turn_++ % 2;
-    char* const at = data + begin;
-    if (rank_ == call.root) std::memcpy(BuffersOf(rank_).in[turn], at, part);
-    if (absl::Status status = Meet(call); !status.ok()) return status;
-    if (rank_ != call.root) std::memcpy(at, BuffersOf(call.root).in[turn], part);
-  }
-  return absl::OkStatus();
-}
-
-template <typename Direct, typename Staged>
-absl::Status SharedCommunicator::OnPath(const Call& call, size_t bytes, const Direct& direct,
-                                        const Staged& staged) {
-  if (bytes < kDirectBytes) return staged();
-  if (!peers_.opened()) {
-    if (absl::Status status = peers_.Open(&sync_, call); !status.ok()) return status;
-  }
-  if (!peers_.usable()) return staged();
-  const Path path = choice_.Take(call.collective, bytes);
-  const absl::Status status = path == Path::kDirect ? direct() : staged();
-  choice_.Done();
-  return status;
 }
 
 size_t SharedCommunicator::PieceOf(const char* data, size_t bytes) const {
@@ -390,15 +240,24 @@ absl::StatusOr<void*> SharedCommunicator::Allocate(size_t bytes) {
   return region_->base() + mine;
 }
 
-}  // namespace
+absl::StatusOr<std::unique_ptr<NodeCommunicator>> CreateNodeCommunicator(const std::string& name,
+                                                                         int local_rank,
+                                                                         std::vector<int> numbers) {
+  const int size = static_cast<int>(numbers.size());
+  auto region = SharedRegion::Join(name, local_rank, size, absl::Minutes(5));
+  if (!region.ok()) return region.status();
+  return std::make_unique<SharedCommunicator>(*std::move(region), local_rank, size,
+                                              std::move(numbers));
+}
 
 absl::StatusOr<std::unique_ptr<Communicator>> CreateSharedCommunicator(const RankContext& context) {
-  auto region = SharedRegion::Join(context.gang, context.local_rank, context.local_world_size,
-                                   absl::Minutes(5));
-  if (!region.ok()) return region.status();
-  return std::make_unique<SharedCommunicator>(*std::move(region), context.local_rank,
-                                              context.local_world_size,
-                                              context.rank - context.local_rank);
+  std::vector<int> numbers;
+  for (int i = 0; i < context.local_world_size; ++i) {
+    numbers.push_back(context.rank - context.local_rank + i);
+  }
+  auto ranks = CreateNodeCommunicator(context.gang, context.local_rank, std::move(numbers));
+  if (!ranks.ok()) return ranks.status();
+  return *std::move(ranks);
 }
 
 absl::StatusOr<std::vector<std::unique_ptr<Communicator>>> CreateSharedCommunicators(int size) {

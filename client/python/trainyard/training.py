@@ -7,6 +7,7 @@
     ...
     gang.all_reduce(gradients, op="mean")        # in place: numpy arrays, torch CPU tensors
     gang.average_gradients(module.parameters())  # of a torch module, as one all-reduce
+    gang.attach(module)                          # or: each backward() does that, overlapped
 
 `gang.empty(count, dtype)` gives a numpy array in the memory that is reduced fastest. All ranks must
 make the same calls in the same order. One thread at a time uses a gang. Nothing is compiled: this
@@ -63,6 +64,8 @@ def _declare(library):
             "reduce_scatter": [pointer, pointer, pointer, size, number, number],
             "all_gather": [pointer, pointer, pointer, size, number],
             "broadcast": [pointer, pointer, size, number, number],
+            "start_all_reduce": [pointer, pointer, size, number, number, ctypes.POINTER(pointer)],
+            "wait": [pointer],
             "allocate": [pointer, size, ctypes.POINTER(pointer)]}.items():
         function = getattr(library, f"trainyard_{name}")
         function.argtypes, function.restype = arguments, number
@@ -108,6 +111,20 @@ def _operator(op):
     return _OPERATORS[op]
 
 
+class Pending:
+    """A reduction under way; wait() for it."""
+
+    def __init__(self, gang, handle, data):
+        self._gang, self._handle, self._data = gang, handle, data  # keeps the memory alive
+
+    def wait(self):
+        """Returns the reduced data."""
+        if self._handle:
+            handle, self._handle = self._handle, None
+            self._gang._must(self._gang._library.trainyard_wait(handle))
+        return self._data
+
+
 class Gang:
     """The ranks of this launch. Made by init()."""
 
@@ -132,6 +149,17 @@ class Gang:
         address, count, name = _memory(data, writable=True)
         self._call("all_reduce", address, count, _TYPES[name], _operator(op))
         return data
+
+    def start_all_reduce(self, data, op="mean"):
+        """Begins to reduce `data` in place; the result is there once the answer's wait() returned.
+
+        `data` must not be touched meanwhile. Wait in the order of the starts, once each.
+        """
+        address, count, name = _memory(data, writable=True)
+        handle = ctypes.c_void_p()
+        self._call("start_all_reduce", address, count, _TYPES[name], _operator(op),
+                   ctypes.byref(handle))
+        return Pending(self, handle, data)
 
     def reduce_scatter(self, send, receive, op="mean"):
         """`send` is size times as long as `receive`: rank r gets the reduction of block r."""
@@ -205,6 +233,18 @@ class Gang:
                 parameter.grad = place
             offset += parameter.numel()
         self.all_reduce(self._gradients, op="mean")
+
+    def attach(self, module, bucket_bytes=4 << 20, wire="float32"):
+        """From now on each backward() through a torch module leaves averaged gradients.
+
+        Parameters and buffers become rank 0's first. Gradients are reduced in buckets while the
+        backward pass goes on, as float32 or, with wire="float16" or "bfloat16", in half the bytes.
+        All ranks call it for equal modules; parameters are float32 on the CPU. Returns the hook:
+        inside `with hook.no_sync():` gradients add up unreduced.
+        """
+        from trainyard import _torch_hook
+
+        return _torch_hook.GradientHook(self, module, bucket_bytes, wire)
 
     def close(self):
         """Leaves the gang; its arrays must not be used any more."""

@@ -106,5 +106,23 @@ TEST(DatasetTest, NormalisationMeasuresTheTrainingRowsOnly) {
   EXPECT_EQ(data->values, (std::vector<float>{-1, 0, 1, 0, 999, 4}));
 }
 
+TEST(DatasetTest, TextBecomesRowsOfCharacters) {
+  const auto data = ParseText("abcab\ncab", "t", 3);
+  ASSERT_TRUE(data.ok()) << data.status();
+  EXPECT_EQ(data->classes, (std::vector<std::string>{"0x0A", "a", "b", "c"}));
+  EXPECT_EQ(data->count, 2u) << "eight steps, three a row: the rest is left out";
+  EXPECT_EQ(data->features, 4u);
+  // Each row begins with the last character of the one before.
+  EXPECT_EQ(data->values, (std::vector<float>{1, 2, 3, 1, 1, 2, 0, 3}));
+  EXPECT_EQ(data->labels, (std::vector<int64_t>{0, 0}));
+}
+
+TEST(DatasetTest, TextThatTeachesNothingIsRefused) {
+  EXPECT_THAT(ParseText("", "t", 3).status().message(), testing::HasSubstr("t: 0 characters"));
+  EXPECT_FALSE(ParseText("aaaaaaa", "t", 3).ok());
+  EXPECT_FALSE(ParseText("abc", "t", 3).ok());
+  EXPECT_TRUE(ParseText("abca", "t", 3).ok());
+}
+
 }  // namespace
 }  // namespace trainyard::trainer

@@ -66,13 +66,64 @@ class Gangs(unittest.TestCase):
                 out.write(",".join(f"{c:.4f}" for c in cells) + f",{label}\n")
         return path
 
+    def write_text(self):
+        """Sentences of few words: a model that learns guesses far better than by frequency."""
+        source = random.Random(5)
+        words = ["the ", "quick ", "brown ", "fox ", "jumps ", "over ", "lazy ", "dog.\n"]
+        path = self.folder / "text.txt"
+        path.write_text("".join(source.choice(words) for _ in range(1200)), encoding="utf-8")
+        return f"--data={path}"
+
+    def test_transformer_has_the_same_curve_and_exports(self):
+        arguments = [self.write_text(), "--model=transformer", "--width=16", "--blocks=1",
+                     "--heads=2", "--context=16", "--batch_size=30", "--epochs=4",
+                     "--optimizer=adamw", "--learning_rate=0.01", "--schedule=cosine",
+                     "--warmup_epochs=0.5", "--checkpoint_every=2"]
+        curves, said = {}, {}
+        for ranks in (1, 2, 4):
+            out = self.folder / f"transformer-{ranks}"
+            done = train(ranks, *arguments, f"--job-dir={out}", f"--export={out}/model.pt")
+            curves[ranks], said[ranks] = history(out), done.stdout
+            self.assertRegex(done.stdout, r"\d+ characters/s  +\d+% in communication")
+        for ranks in (2, 4):
+            for one, many in zip(curves[1], curves[ranks]):
+                self.assertAlmostEqual(one["loss"], many["loss"], delta=1e-3 * one["loss"])
+        self.assertLess(curves[1][-1]["loss"], 0.8 * curves[1][0]["loss"], "it learns nothing")
+        out = self.folder / "transformer-2"
+        self.assertIn("exported", said[2])
+        accuracy = said[2].strip().splitlines()[-1]
+        again = train(1, f"--evaluate={out / 'model'}", arguments[0],
+                      f"--export={out}/again.pt").stdout
+        self.assertEqual(again.strip().splitlines()[-1], accuracy)
+        self.assertTrue((out / "again.pt").stat().st_size > 1000)
+        # Resumed, it goes on bit for bit.
+        subprocess.run(["rm", "-r", max((out / "checkpoints").iterdir(),
+                                        key=lambda p: int(p.name[5:]))], check=True)
+        self.assertIn("resumed from step_", train(2, *arguments, f"--job-dir={out}").stdout)
+        self.assertEqual(history(out)[-2:], curves[2][-2:])
+
+    def test_precision_is_measured_once(self):
+        arguments = [self.data, "--hidden=16", "--epochs=4", "--checkpoint_every=2",
+                     "--precision=auto", f"--job-dir={self.folder / 'out'}"]
+        done = train(2, *arguments)
+        self.assertRegex(done.stdout, r"precision (float32|bfloat16): a batch takes [0-9.]+ ms")
+        newest = max((self.folder / "out" / "checkpoints").iterdir(), key=lambda p: int(p.name[5:]))
+        subprocess.run(["rm", "-r", newest], check=True)
+        done = train(2, *arguments)
+        self.assertIn("resumed from step_", done.stdout)
+        self.assertNotIn("a batch takes", done.stdout)
+        exact = train(2, self.data, "--hidden=16", "--epochs=2", "--precision=bfloat16")
+        self.assertIn("epoch 2/2", exact.stdout)
+
     def test_one_two_and_four_ranks_have_the_same_curve(self):
-        for model in ("logistic", "mlp", "cnn"):
+        for model in ("logistic", "mlp", "cnn", "resnet"):
             curves = {}
             for ranks in (1, 2, 4):
                 # 199 training rows in batches of 30: the last batch is ragged for every gang.
                 out = self.folder / f"{model}-{ranks}"
                 train(ranks, self.data, f"--model={model}", "--hidden=16", "--batch_size=30",
+                      "--channels=8", "--blocks=1",
+                      "--learning_rate=" + ("0.1" if model == "resnet" else "0.05"),
                         "--epochs=6",
                       "--momentum=0.5", f"--job-dir={out}")
                 curves[ranks] = history(out)

@@ -20,7 +20,9 @@ Batch RandomBatch(const Architecture& architecture, size_t count) {
   Random random(17);
   Batch batch;
   for (size_t i = 0; i < count * static_cast<size_t>(architecture.features); ++i) {
-    batch.inputs.push_back(static_cast<float>(random.Normal()));
+    const uint64_t classes = static_cast<uint64_t>(architecture.classes);
+    batch.inputs.push_back(static_cast<float>(
+        architecture.text() ? static_cast<double>(random.Below(classes)) : random.Normal()));
   }
   for (size_t i = 0; i < count; ++i) {
     batch.labels.push_back(
@@ -30,12 +32,16 @@ Batch RandomBatch(const Architecture& architecture, size_t count) {
 }
 
 const Architecture kArchitectures[] = {
-    {"logistic", 6, 3, {}, 0}, {"mlp", 6, 3, {5, 4}, 0}, {"cnn", 64, 3, {7}, 2}};
+    {"logistic", 6, 3, {}, 0}, {"mlp", 6, 3, {5, 4}, 0},    {"cnn", 64, 3, {7}, 2},
+    {"cnn", 48, 3, {7}, 2},    {"resnet", 64, 3, {}, 4, 2}, {"transformer", 9, 5, {}, 8, 2, 2}};
 
 TEST(NetworkTest, GradientsAreTheDerivativesOfTheLoss) {
   for (const Architecture& architecture : kArchitectures) {
     const size_t size = ParameterCount(architecture);
     std::vector<float> parameters = FirstParameters(architecture, 5), gradients(size, 0.0F);
+    // Away from the first values: blocks that begin as the identity pass no gradient on.
+    Random random(8);
+    for (float& value : parameters) value += static_cast<float>(0.2 * random.Normal());
     const auto network = MakeNetwork(architecture, parameters.data(), gradients.data());
     const Batch batch = RandomBatch(architecture, 6);
     network->Train(batch.inputs.data(), batch.labels.data(), 6, 1.0);
@@ -73,6 +79,40 @@ TEST(NetworkTest, GradientsAddUpOverShardsAndScale) {
     EXPECT_EQ(b->Train(nullptr, nullptr, 0, 0.5).loss_sum, 0) << "an empty shard is no mistake";
     EXPECT_NEAR(sum, loss, 1e-5 * std::abs(loss));
     for (size_t i = 0; i < size; ++i) EXPECT_NEAR(parts[i], whole[i], 1e-4) << i;
+  }
+}
+
+TEST(NetworkTest, TransformerSeesNothingBehindAToken) {
+  const Architecture architecture = {"transformer", 9, 5, {}, 8, 2, 2};
+  std::vector<float> parameters = FirstParameters(architecture, 5);
+  const auto network = MakeNetwork(architecture, parameters.data(), nullptr);
+  // Only the last target differs: it is no input, so each earlier guess is the same.
+  const std::vector<float> one = {0, 1, 2, 3, 4, 0, 1, 2, 3}, other = {0, 1, 2, 3, 4, 0, 1, 2, 4};
+  const Outcome a = network->Evaluate(one.data(), nullptr, 1);
+  const Outcome b = network->Evaluate(other.data(), nullptr, 1);
+  EXPECT_NEAR(a.loss_sum, b.loss_sum, 2.0 / 8) << "one of eight guesses differs, both near ln 5";
+  EXPECT_LE(std::abs(a.correct - b.correct), 1);
+}
+
+TEST(NetworkTest, MixedPrecisionIsNear) {
+  for (const Architecture& architecture : kArchitectures) {
+    const size_t size = ParameterCount(architecture);
+    std::vector<float> parameters = FirstParameters(architecture, 5), exact(size, 0.0F);
+    std::vector<float> mixed(size, 0.0F);
+    const Batch batch = RandomBatch(architecture, 6);
+    const auto a = MakeNetwork(architecture, parameters.data(), exact.data());
+    const auto b = MakeNetwork(architecture, parameters.data(), mixed.data());
+    b->SetMixedPrecision(true);
+    const double loss = a->Train(batch.inputs.data(), batch.labels.data(), 6, 1.0).loss_sum;
+    const double near = b->Train(batch.inputs.data(), batch.labels.data(), 6, 1.0).loss_sum;
+    EXPECT_NEAR(near, loss, 0.03 * loss) << architecture.Text();
+    double difference = 0, norm = 0;
+    for (size_t i = 0; i < size; ++i) {
+      difference += std::pow(static_cast<double>(exact[i]) - static_cast<double>(mixed[i]), 2);
+      norm += std::pow(static_cast<double>(exact[i]), 2);
+    }
+    EXPECT_LT(difference, 0.01 * norm) << architecture.Text();
+    EXPECT_NE(exact, mixed) << architecture.Text();
   }
 }
 

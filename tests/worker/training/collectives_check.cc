@@ -11,10 +11,9 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
-#include "common/random.h"
+#include "tests/worker/training/reference.h"
 #include "worker/training/communicator.h"
 #include "worker/training/rank_context.h"
-#include "worker/training/reduce.h"
 
 namespace trainyard::training {
 namespace {
@@ -33,104 +32,6 @@ int g_failures = 0;
       std::fputc('\n', stderr);                                             \
     }                                                                       \
   } while (false)
-
-bool IsFloat(DataType type) { return type != DataType::kInt32 && type != DataType::kInt64; }
-
-// Relative size of one rounding.
-double Epsilon(DataType type) {
-  switch (type) {
-    case DataType::kFloat32:
-      return 0x1p-24;
-    case DataType::kFloat64:
-      return 0x1p-53;
-    case DataType::kFloat16:
-      return 0x1p-11;
-    case DataType::kBFloat16:
-      return 0x1p-8;
-    case DataType::kInt32:
-    case DataType::kInt64:
-      return 0;
-  }
-  return 0;
-}
-
-double Get(const void* data, size_t i, DataType type) {
-  switch (type) {
-    case DataType::kFloat32:
-      return static_cast<double>(static_cast<const float*>(data)[i]);
-    case DataType::kFloat64:
-      return static_cast<const double*>(data)[i];
-    case DataType::kFloat16:
-      return static_cast<double>(FloatOfHalf(static_cast<const uint16_t*>(data)[i]));
-    case DataType::kBFloat16:
-      return static_cast<double>(FloatOfBrain(static_cast<const uint16_t*>(data)[i]));
-    case DataType::kInt32:
-      return static_cast<const int32_t*>(data)[i];
-    case DataType::kInt64:
-      return static_cast<double>(static_cast<const int64_t*>(data)[i]);
-  }
-  return 0;
-}
-
-void Set(void* data, size_t i, DataType type, double value) {
-  switch (type) {
-    case DataType::kFloat32:
-      static_cast<float*>(data)[i] = static_cast<float>(value);
-      return;
-    case DataType::kFloat64:
-      static_cast<double*>(data)[i] = value;
-      return;
-    case DataType::kFloat16:
-      static_cast<uint16_t*>(data)[i] = HalfOfFloat(static_cast<float>(value));
-      return;
-    case DataType::kBFloat16:
-      static_cast<uint16_t*>(data)[i] = BrainOfFloat(static_cast<float>(value));
-      return;
-    case DataType::kInt32:
-      static_cast<int32_t*>(data)[i] = static_cast<int32_t>(value);
-      return;
-    case DataType::kInt64:
-      static_cast<int64_t*>(data)[i] = static_cast<int64_t>(value);
-      return;
-  }
-}
-
-// The data of `rank` in test number `seed`.
-std::vector<char> Data(uint64_t seed, int rank, size_t count, DataType type) {
-  Random random(MixSeed(seed, static_cast<uint64_t>(rank)));
-  std::vector<char> bytes(count * SizeOf(type) + 8);
-  for (size_t i = 0; i < count; ++i) {
-    const double uniform = random.Uniform() * 4 - 2;
-    const double value = IsFloat(type) ? uniform : std::floor(uniform * 1000);
-    Set(bytes.data(), i, type, value);
-  }
-  return bytes;
-}
-
-struct Expected {
-  double value = 0;
-  double error = 0;  // how far a rounded result may be
-};
-
-Expected Reduced(const std::vector<std::vector<char>>& all, size_t i, DataType type, ReduceOp op) {
-  double value = Get(all[0].data(), i, type), size = std::abs(value);
-  for (size_t rank = 1; rank < all.size(); ++rank) {
-    const double other = Get(all[rank].data(), i, type);
-    size += std::abs(other);
-    if (op == ReduceOp::kMin) value = std::min(value, other);
-    if (op == ReduceOp::kMax) value = std::max(value, other);
-    if (op == ReduceOp::kSum || op == ReduceOp::kMean) value += other;
-  }
-  if (op == ReduceOp::kMin || op == ReduceOp::kMax) return {value, 0};
-  const double ranks = static_cast<double>(all.size());
-  double error = size * Epsilon(type) * (ranks + 1);
-  if (op == ReduceOp::kMean) {
-    value = IsFloat(type) ? value / ranks : std::trunc(value / ranks);
-    error /= ranks;
-  }
-  if (type == DataType::kFloat16) error += 0x1p-24;  // below, halves are subnormal
-  return {value, error};
-}
 
 class Checker {
  public:
@@ -151,11 +52,14 @@ class Checker {
     std::vector<char> mine = all[Rank()];
     Must(c_.AllReduce(mine.data(), count, type, op));
     check(mine.data(), "private");
+    Digest(mine.data(), count * SizeOf(type));
     CheckSame(mine, count * SizeOf(type));
     void* arena = Arena(count * SizeOf(type));
     std::memcpy(arena, all[Rank()].data(), count * SizeOf(type));
     Must(c_.AllReduce(arena, count, type, op));
     check(arena, "arena");
+    EXPECT_THAT_IT(std::memcmp(arena, mine.data(), count * SizeOf(type)) == 0,
+                   "arena and private differ: %s %s count %d", NameOf(type), NameOf(op), count);
   }
 
   void CheckPending(size_t count, DataType type) {
@@ -207,6 +111,9 @@ class Checker {
     }
   }
 
+  // Of all results so far: runs that must give the same bits print the same.
+  uint64_t digest() const { return digest_; }
+
   static void Must(const absl::Status& status) {
     if (status.ok()) return;
     absl::FPrintF(stderr, "%s\n", status.ToString());
@@ -214,6 +121,11 @@ class Checker {
   }
 
  private:
+  void Digest(const char* bytes, size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      digest_ = (digest_ ^ static_cast<uint8_t>(bytes[i])) * 0x100000001b3U;
+    }
+  }
   size_t Rank() const { return static_cast<size_t>(c_.rank()); }
 
   std::vector<std::vector<char>> Everyone(size_t count, DataType type) {
@@ -242,6 +154,7 @@ class Checker {
   }
 
   Communicator& c_;
+  uint64_t digest_ = 0xcbf29ce484222325U;
   uint64_t seed_ = 100;
   void* arena_ = nullptr;
   size_t arena_bytes_ = 0;
@@ -277,7 +190,9 @@ int Main(const std::string& expected_name) {
   for (int i = 0; i < 20; ++i) Checker::Must((*communicator)->Barrier());
   communicator->reset();
   if (g_failures > 0) return 1;
-  if (context->rank == 0) absl::PrintF("ok %s %d\n", expected_name, context->world_size);
+  if (context->rank == 0) {
+    absl::PrintF("ok %s %d %x\n", expected_name, context->world_size, checker.digest());
+  }
   return 0;
 }
 

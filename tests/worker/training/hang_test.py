@@ -78,6 +78,51 @@ class Hangs(unittest.TestCase):
         self.assertIn("rank 0 is in all-reduce (max) of 10 float32, rank 1 in all-reduce (max) "
                       "of 20 float32", said[0])
 
+    def across(self, *commands, **more):
+        """Four ranks on two pretended nodes, under mpirun."""
+        env = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+                   TRAINYARD_PRETEND_NODES_OF="2", TRAINYARD_ROUTES="", **more)
+        command = ["mpirun", "--oversubscribe", "--mca", "btl", "self,vader"]
+        for number, one in enumerate(commands):
+            command += [":"] * (number > 0) + ["-np", str(4 // len(commands)), RANK, *one]
+        run = subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+
+        def clean():
+            run.kill()
+            run.communicate()
+
+        self.addCleanup(clean)
+        return run
+
+    def pid_of(self, run, rank):
+        for pid in subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True,
+                                  check=True).stdout.split():
+            variables = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            if f"OMPI_COMM_WORLD_RANK={rank}".encode() in variables:
+                return int(pid)
+        raise AssertionError(f"no rank {rank}")
+
+    def test_a_stopped_rank_of_another_node_is_named(self):
+        # Rank 3 is missed by its node's carrier, rank 2 by those of the other node.
+        for rank, said in ((3, "hang: rank 3 (stopped by a signal) on node "),
+                           (2, "hang: rank 2 on node ")):
+            run = self.across([], TRAINYARD_HANG_TIMEOUT="1")
+            for _ in range(4):
+                self.assertEqual(run.stdout.readline(), "ready\n")
+            os.kill(self.pid_of(run, rank), signal.SIGSTOP)
+            begin = time.monotonic()
+            errors = run.communicate(timeout=60)[1]
+            self.assertGreater(time.monotonic() - begin, 0.9)
+            self.assertIn(said, errors)
+            self.assertIn("not come to all-reduce (max) of ", errors)
+
+    def test_nodes_out_of_step_are_named(self):
+        run = self.across(["1000"], ["1001"])
+        errors = run.communicate(timeout=60)[1]
+        self.assertRegex(errors, r"rank [01] is in all-reduce \(max\) of \d+ float32, "
+                                 r"rank [23] on node \S+ in all-reduce \(max\) of \d+ float32")
+
     def test_timelines_of_all_ranks_merge(self):
         with tempfile.TemporaryDirectory() as folder:
             env = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",

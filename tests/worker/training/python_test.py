@@ -91,6 +91,74 @@ def check_torch(gang):
     assert tensor.tolist() == [gang.size - 1] * 5
 
 
+def make_model(torch):
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = torch.nn.Linear(4, 8)
+            self.norm = torch.nn.BatchNorm1d(8, track_running_stats=True)
+            self.unused = torch.nn.Linear(3, 3)
+            self.last = torch.nn.Linear(8, 1)
+
+        def forward(self, x):
+            return self.last(torch.tanh(self.first(x)))
+
+    return Model()
+
+
+def check_attached(gang):
+    """Overlapped gradients against those of one process that sees the whole batch."""
+    try:
+        import torch
+    except ImportError as error:
+        print(f"skipped: torch modules ({error})")
+        return
+    generator = torch.Generator().manual_seed(7)
+    inputs = torch.randn(4 * gang.size, 4, generator=generator)
+    targets = torch.randn(4 * gang.size, 1, generator=generator)
+    mine = slice(4 * gang.rank, 4 * gang.rank + 4)
+
+    def loss(model, rows):
+        return torch.nn.functional.mse_loss(model(inputs[rows]), targets[rows])
+
+    for bucket_bytes, wire, close in ((64, "float32", 1e-6), (4 << 20, "float32", 1e-6),
+                                      (100, "bfloat16", 2e-2)):
+        torch.manual_seed(gang.rank)
+        model = make_model(torch)
+        model.norm.running_mean.fill_(gang.rank)
+        hook = gang.attach(model, bucket_bytes=bucket_bytes, wire=wire)
+        assert model.norm.running_mean.tolist() == [0.0] * 8
+        torch.manual_seed(0)
+        twin = make_model(torch)
+        for a, b in zip(model.parameters(), twin.parameters()):
+            assert torch.equal(a, b), "not rank 0's parameters"
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        other = torch.optim.SGD(twin.parameters(), lr=0.1)
+        for step in range(4):
+            optimizer.zero_grad(set_to_none=step % 2 == 0)
+            other.zero_grad()
+            if step == 2:  # two passes, the first unreduced
+                with hook.no_sync():
+                    loss(model, mine).backward()
+                loss(twin, slice(None)).backward()
+            loss(model, mine).backward()
+            loss(twin, slice(None)).backward()
+            for (name, a), b in zip(model.named_parameters(), twin.parameters()):
+                expected = torch.zeros_like(a) if b.grad is None else b.grad
+                assert torch.allclose(a.grad, expected, atol=close), (name, step, a.grad, expected)
+            optimizer.step()
+            other.step()
+            twin.load_state_dict(model.state_dict())
+    pending = gang.start_all_reduce(torch.full((9,), 2.0 + gang.rank), op="max")
+    assert pending.wait().tolist() == [1.0 + gang.size] * 9
+    try:
+        gang.attach(torch.nn.Linear(2, 2).double())
+    except ValueError as error:
+        assert "float64" in str(error)
+    else:
+        raise AssertionError("float64 parameters were taken")
+
+
 def rank():
     from trainyard import training
 
@@ -101,6 +169,7 @@ def rank():
     check_numpy(gang)
     check_buffers(gang)
     check_torch(gang)
+    check_attached(gang)
     gang.barrier()
     gang.close()
     print(f"rank {gang.rank} ok")

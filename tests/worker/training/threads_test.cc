@@ -1,5 +1,8 @@
 // The shared-memory communicator with threads as ranks: under ThreadSanitizer its protocol is
 // checked, here its answers to ranks that are out of step.
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -7,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "worker/training/path_choice.h"
@@ -78,6 +82,52 @@ TEST(SharedThreadsTest, EveryCollectiveOnBothPaths) {
       ASSERT_EQ(mine[kCount], -round);
     }
   });
+}
+
+// What goes to other nodes is each element once, whoever carries it and wherever it lies.
+TEST(SharedThreadsTest, CarriersTakeEveryElementAcrossOnce) {
+  constexpr int kSize = 3;
+  struct Case {
+    int carriers;
+    bool direct;
+  };
+  for (const auto& [carriers, direct] :
+       {Case{1, true}, Case{3, true}, Case{1, false}, Case{2, false}}) {
+    auto region_name = absl::StrCat("across-", getpid(), "-", carriers, "-", direct);
+    std::vector<std::unique_ptr<NodeCommunicator>> ranks(kSize);
+    std::vector<std::thread> threads;
+    for (int rank = 0; rank < kSize; ++rank) {
+      threads.emplace_back([&, rank, carriers = carriers, direct = direct] {
+        auto made = CreateNodeCommunicator(region_name, rank, {10, 11, 12});
+        ASSERT_TRUE(made.ok()) << made.status();
+        NodeCommunicator& c = **made;
+        Across across;
+        across.world_size = 2;
+        across.direct = direct && *c.CanRead();
+        across.carriers = [carriers](size_t) { return carriers; };
+        across.reduce = [](void* slice, size_t count, const Call& call) {
+          EXPECT_EQ(count, call.count);
+          for (size_t i = 0; i < count; ++i) static_cast<int32_t*>(slice)[i] += 1000;
+          return absl::OkStatus();
+        };
+        c.SetAcross(std::move(across));
+        auto arena = c.Allocate(300000 * sizeof(int32_t));
+        ASSERT_TRUE(arena.ok());
+        for (const size_t count : {3, 200, 900, 40000, 300000, 0}) {
+          std::vector<int32_t> data(count, rank + 1);
+          ASSERT_TRUE(c.AllReduce(data.data(), count, DataType::kInt32, ReduceOp::kMean).ok());
+          EXPECT_EQ(data, std::vector<int32_t>(count, 1006 / 2));
+          int32_t* const shared = static_cast<int32_t*>(*arena);
+          std::fill(shared, shared + count, rank + 1);
+          ASSERT_TRUE(c.AllReduce(shared, count, DataType::kInt32, ReduceOp::kSum).ok());
+          EXPECT_EQ(std::vector<int32_t>(shared, shared + count),
+                    std::vector<int32_t>(count, 1006));
+          ASSERT_TRUE(c.Barrier().ok());  // the arena is written again
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
 }
 
 TEST(SharedThreadsTest, RanksOutOfStepAreNamed) {

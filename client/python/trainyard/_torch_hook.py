@@ -1,0 +1,120 @@
+"""Gradients of a torch module, averaged over a gang while its backward pass goes on.
+
+Gradients lie one after the other in shared memory, last parameters first, cut into buckets. A
+parameter's gradient is complete when its accumulation ran; buckets are started in the order of
+their numbers on every rank, whatever order gradients come in; what no rank's loss touched is
+reduced at the end of the pass with the rest.
+"""
+import contextlib
+
+import torch
+
+
+class _Bucket:
+    """Gradients that travel together."""
+
+    def __init__(self, begin):
+        self.begin, self.end, self.size, self.missing, self.pending = begin, begin, 0, 0, None
+
+
+class GradientHook:
+    """Made by Gang.attach()."""
+
+    def __init__(self, gang, module, bucket_bytes, wire):
+        self._gang = gang
+        self._parameters = [p for p in module.parameters() if p.requires_grad][::-1]
+        for parameter in self._parameters:
+            if parameter.dtype != torch.float32 or parameter.device.type != "cpu":
+                raise ValueError(f"a parameter is {parameter.dtype} on {parameter.device}; "
+                                 "gradients are averaged as float32 on the cpu")
+        if wire not in ("float32", "float16", "bfloat16"):
+            raise ValueError(f"gradients do not travel as {wire!r}; "
+                             "use float32, float16 or bfloat16")
+        gang.broadcast_parameters(module.parameters())
+        for buffer in module.buffers():
+            if buffer.numel() > 0 and str(buffer.dtype) in ("torch.float32", "torch.int64"):
+                gang.broadcast(buffer)
+        count = sum(p.numel() for p in self._parameters)
+        self._whole = torch.from_numpy(gang.empty(count))
+        self._wire = None
+        if wire != "float32":
+            self._wire = torch.from_numpy(gang.empty(count, "float16")).view(getattr(torch, wire))
+        self._buckets, self._bucket_of, self._places = [], [], []
+        self._cut(max(1, bucket_bytes // 4))
+        self._started, self._running, self._off = 0, False, False
+        self._accumulators = []  # torch holds them weakly
+        for number, parameter in enumerate(self._parameters):
+            accumulator = parameter.expand_as(parameter).grad_fn.next_functions[0][0]
+            accumulator.register_hook(lambda *_, n=number: self._ready(n))
+            self._accumulators.append(accumulator)
+
+    def _cut(self, most):
+        offset, bucket = 0, _Bucket(0)
+        for parameter in self._parameters:
+            size = parameter.numel()
+            if bucket.size > 0 and offset + size - bucket.begin > most:
+                self._buckets.append(bucket)
+                bucket = _Bucket(offset)
+            self._places.append(self._whole[offset:offset + size].view(parameter.shape))
+            self._bucket_of.append(len(self._buckets))
+            offset += size
+            bucket.size += 1
+            bucket.end = offset
+        if bucket.size > 0:
+            self._buckets.append(bucket)
+
+    @contextlib.contextmanager
+    def no_sync(self):
+        """Backward passes inside only add to the gradients of this rank."""
+        before, self._off = self._off, True
+        try:
+            yield
+        finally:
+            self._off = before
+
+    def _begin(self):
+        self._running, self._started = True, 0
+        for bucket in self._buckets:
+            bucket.missing = bucket.size
+        # Runs when the pass is through, before backward() returns.
+        torch.autograd.Variable._execution_engine.queue_callback(self._finish)
+
+    def _ready(self, number):
+        if self._off:
+            return
+        if not self._running:
+            self._begin()
+        self._collect(number)
+        self._buckets[self._bucket_of[number]].missing -= 1
+        while self._started < len(self._buckets) and self._buckets[self._started].missing == 0:
+            self._start_next()
+
+    def _collect(self, number):
+        """Moves a gradient to its place, unless it was computed there."""
+        parameter, place = self._parameters[number], self._places[number]
+        if parameter.grad is None:
+            place.zero_()
+        elif parameter.grad.data_ptr() != place.data_ptr():
+            place.copy_(parameter.grad)
+        parameter.grad = place
+
+    def _start_next(self):
+        bucket = self._buckets[self._started]
+        data = self._whole[bucket.begin:bucket.end]
+        if self._wire is not None:
+            data = self._wire[bucket.begin:bucket.end].copy_(data)
+        bucket.pending = self._gang.start_all_reduce(data, op="mean")
+        self._started += 1
+
+    def _finish(self):
+        self._running = False
+        for number, bucket in enumerate(self._bucket_of):
+            if self._buckets[bucket].missing > 0:
+                self._collect(number)
+        while self._started < len(self._buckets):
+            self._start_next()
+        for bucket in self._buckets:
+            data = bucket.pending.wait()
+            bucket.pending = None
+            if self._wire is not None:
+                self._whole[bucket.begin:bucket.end].copy_(data)

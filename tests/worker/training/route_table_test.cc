@@ -1,0 +1,70 @@
+// Routes by size, and their memory: written, read, refused when they do not fit.
+#include "worker/training/route_table.h"
+
+#include <cstdlib>
+#include <string>
+
+#include "common/file.h"
+#include "gtest/gtest.h"
+
+namespace trainyard::training {
+namespace {
+
+class RouteTableTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = testing::TempDir() + "/routes-XXXXXX";
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    folder_ = name;
+    setenv("TRAINYARD_ROUTES", folder_.c_str(), 1);
+  }
+  void TearDown() override { EXPECT_TRUE(RemoveTree(folder_).ok()); }
+
+  std::string folder_;
+};
+
+TEST_F(RouteTableTest, SizesGoAsTheNearestMeasuredBelow) {
+  RouteTable table;
+  table.carriers = {1, 2, 4};
+  EXPECT_EQ(table.CarriersFor(0), 1);
+  EXPECT_EQ(table.CarriersFor((64 << 10) - 1), 1);
+  EXPECT_EQ(table.CarriersFor(64 << 10), 2);
+  EXPECT_EQ(table.CarriersFor(size_t{1} << 40), 4);
+}
+
+TEST_F(RouteTableTest, RemembersByHostsAndShape) {
+  const std::string file = RoutesFile({"a", "b"}, {2, 2});
+  EXPECT_EQ(file, RoutesFile({"a", "b"}, {2, 2}));
+  EXPECT_NE(file, RoutesFile({"a", "b"}, {2, 3}));
+  EXPECT_NE(file, RoutesFile({"b", "a"}, {2, 2}));
+  RouteTable written, read;
+  written.carriers = {1, 2, 2};
+  EXPECT_FALSE(ReadRoutes(file, 2, &read));
+  RememberRoutes(file, written);
+  ASSERT_TRUE(ReadRoutes(file, 2, &read));
+  EXPECT_EQ(read.carriers, written.carriers);
+  EXPECT_FALSE(ReadRoutes(file, 1, &read)) << "more carriers than there are ranks";
+}
+
+TEST_F(RouteTableTest, DamagedMemoryIsNoMemory) {
+  const std::string file = RoutesFile({"a"}, {2});
+  for (const char* const text :
+       {"", "{", "[]", "{\"carriers\":[1,2]}", "{\"carriers\":[1,2,0]}", "{\"carriers\":3}",
+        "{\"carriers\":[1,2,\"x\"]}", "{\"carriers\":[1,2,99999999999999]}"}) {
+    ASSERT_TRUE(WriteFileAtomically(file, text).ok());
+    RouteTable table;
+    EXPECT_FALSE(ReadRoutes(file, 8, &table)) << text;
+    EXPECT_EQ(table.carriers, RouteTable().carriers);
+  }
+}
+
+TEST_F(RouteTableTest, EmptyNameRemembersNothing) {
+  setenv("TRAINYARD_ROUTES", "", 1);
+  EXPECT_EQ(RoutesFile({"a"}, {2}), "");
+  RememberRoutes("", {});
+  RouteTable table;
+  EXPECT_FALSE(ReadRoutes("", 2, &table));
+}
+
+}  // namespace
+}  // namespace trainyard::training

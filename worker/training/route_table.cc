@@ -1,0 +1,74 @@
+// See route_table.h.
+#include "worker/training/route_table.h"
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "common/file.h"
+#include "common/sha256.h"
+
+namespace trainyard::training {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string CacheFolder() {
+  const auto text = [](const char* name) {
+    const char* const value = std::getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  if (std::getenv("TRAINYARD_ROUTES") != nullptr) return text("TRAINYARD_ROUTES");
+  if (!text("XDG_CACHE_HOME").empty()) return JoinPath(text("XDG_CACHE_HOME"), "trainyard");
+  return text("HOME").empty() ? "" : JoinPath(text("HOME"), ".cache/trainyard");
+}
+
+}  // namespace
+
+int RouteTable::CarriersFor(size_t bytes) const {
+  size_t found = 0;
+  for (size_t i = 1; i < kBytes.size(); ++i) {
+    if (bytes >= kBytes[i]) found = i;
+  }
+  return carriers[found];
+}
+
+std::string RoutesFile(const std::vector<std::string>& hosts, const std::vector<int>& ranks) {
+  const std::string folder = CacheFolder();
+  if (folder.empty()) return "";
+  std::string shape;
+  for (size_t i = 0; i < hosts.size(); ++i) absl::StrAppend(&shape, hosts[i], ":", ranks[i], "\n");
+  return JoinPath(folder, absl::StrCat("routes-", HexOf(Sha256Of(shape)).substr(0, 16), ".json"));
+}
+
+bool ReadRoutes(const std::string& path, int carriers_max, RouteTable* table) {
+  auto text = path.empty() ? absl::NotFoundError("") : ReadFile(path);
+  if (!text.ok()) return false;
+  const Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("carriers") || !json["carriers"].is_array() ||
+      json["carriers"].size() != table->carriers.size()) {
+    return false;
+  }
+  RouteTable read;
+  for (size_t i = 0; i < read.carriers.size(); ++i) {
+    const Json& entry = json["carriers"][i];
+    if (!entry.is_number_integer()) return false;
+    const int64_t carriers = entry.get<int64_t>();
+    if (carriers < 1 || carriers > carriers_max) return false;
+    read.carriers[i] = static_cast<int32_t>(carriers);
+  }
+  *table = read;
+  return true;
+}
+
+void RememberRoutes(const std::string& path, const RouteTable& table) {
+  if (path.empty()) return;
+  const std::string folder = path.substr(0, path.rfind('/'));
+  // Who cannot remember measures again next time.
+  if (!MakeFolders(folder).ok()) return;
+  const Json json = {{"bytes", RouteTable::kBytes}, {"carriers", table.carriers}};
+  WriteFileAtomically(path, json.dump() + "\n").IgnoreError();
+}
+
+}  // namespace trainyard::training

@@ -1,0 +1,37 @@
+// How many ranks of each node talk to the other nodes at once, by the size of the data: one, or as
+// many as every node has. Measured when a gang starts and remembered for the same hosts in the same
+// shape. Both ways give the same bits, so a choice can change nothing but time.
+//  - The memory is a small file in TRAINYARD_ROUTES, else XDG_CACHE_HOME/trainyard, else
+//    HOME/.cache/trainyard; TRAINYARD_ROUTES= (empty) remembers nothing. A file that cannot be read
+//    or written costs a measurement, never more.
+// Pure but for the file. Thread-compatible.
+#ifndef TRAINYARD_WORKER_TRAINING_ROUTE_TABLE_H_
+#define TRAINYARD_WORKER_TRAINING_ROUTE_TABLE_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace trainyard::training {
+
+struct RouteTable {
+  // Sizes that are measured; others go as the nearest below, the smallest as the first.
+  static constexpr std::array<size_t, 3> kBytes = {4 << 10, 64 << 10, 1 << 20};
+
+  std::array<int32_t, kBytes.size()> carriers = {1, 1, 1};
+
+  int CarriersFor(size_t bytes) const;
+};
+
+// Where the table of these hosts is remembered: hosts in the order of nodes, ranks of each. ""
+// where nothing is.
+std::string RoutesFile(const std::vector<std::string>& hosts, const std::vector<int>& ranks);
+// False when there is none, or none that fits `carriers_max`.
+bool ReadRoutes(const std::string& path, int carriers_max, RouteTable* table);
+void RememberRoutes(const std::string& path, const RouteTable& table);
+
+}  // namespace trainyard::training
+
+#endif  // TRAINYARD_WORKER_TRAINING_ROUTE_TABLE_H_
