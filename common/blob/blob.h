@@ -73,6 +73,9 @@ class Client {
   virtual absl::Status DownloadFolder(absl::string_view tree_digest, const std::string& folder) = 0;
   virtual absl::StatusOr<int64_t> PutObject(absl::string_view bucket, absl::string_view name,
                                             absl::string_view digest, int64_t if_generation) = 0;
+  // Names every file of a stored tree `bucket`/`prefix`/path (`prefix` may be ""), all at once.
+  virtual absl::Status PublishTree(absl::string_view bucket, absl::string_view prefix,
+                                   absl::string_view tree_digest) = 0;
 };
 
 }  // namespace trainyard::blob

@@ -150,6 +150,14 @@ class HttpClient : public Client {
     return parsed["generation"].get<int64_t>();
   }
 
+  absl::Status PublishTree(absl::string_view bucket, absl::string_view prefix,
+                           absl::string_view tree_digest) override {
+    const std::string target = absl::StrCat("/v1/publish/", EscapedPath(bucket),
+                                            prefix.empty() ? "" : "/", EscapedPath(prefix));
+    const std::string body = nlohmann::json{{"digest", HexOf(tree_digest)}}.dump();
+    return Call("POST", target, body).status();
+  }
+
  private:
   using ChunkSet = absl::flat_hash_set<std::string>;
 

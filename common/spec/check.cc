@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <regex>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -12,9 +11,11 @@
 #include "absl/strings/str_split.h"
 #include "common/errors.h"
 #include "common/spec/limits.h"
+#include "common/spec/metric_pattern.h"
 #include "common/spec/search_space.h"
 #include "common/spec/spec.h"
 #include "common/spec/text.h"
+#include "common/variables.h"
 
 namespace trainyard::spec {
 namespace {
@@ -86,11 +87,21 @@ void CheckProgram(const v1::Program& program, Checker* checker) {
                  absl::StrCat("at most ", kEnvMax), "pass values as arguments or in a file");
   }
   for (const auto& [name, value] : program.env()) {
-    const bool good = !name.empty() && name.find_first_of("=\0", 0, 2) == std::string::npos;
-    if (good && value.find('\0') == std::string::npos) continue;
-    checker->Say("program.env", "BAD_NAME",
-                 absl::StrCat("\"", Shorten(name), "\" cannot be an environment variable"),
-                 "a name without '='", "rename it");
+    if (!IsVariableName(name)) {
+      checker->Say("program.env", "BAD_NAME",
+                   absl::StrCat("\"", Shorten(name), "\" cannot be an environment variable"),
+                   "letters, digits and '_', not beginning with a digit", "rename it");
+    } else if (UseOfVariable(name) == VariableUse::kOurs) {
+      checker->Say("program.env", "BAD_VALUE",
+                   absl::StrCat("a job cannot set ", name,
+                                ": it is set by Trainyard or changes what is loaded into it"),
+                   "a variable of the program's own", absl::StrCat("remove ", name, " from env"));
+    } else if (value.find('\0') != std::string::npos || value.size() > kEnvValueBytesMax) {
+      checker->Say("program.env", "BAD_VALUE",
+                   absl::StrCat("the value of ", name, " holds a zero byte or is too long"),
+                   absl::StrCat("at most ", kEnvValueBytesMax, " bytes"),
+                   "put long values into a file of the package");
+    }
   }
 }
 
@@ -177,24 +188,19 @@ void CheckPlace(absl::string_view name, const std::string& value, Checker* check
 void CheckRegex(const v1::JobSpec& spec, Checker* checker) {
   const std::string& text = spec.metrics().regex();
   if (text.empty()) return;
-  const auto say = [&](absl::string_view message, absl::string_view fix) {
-    checker->Say(
-        "metrics.regex", "BAD_VALUE", message,
-        "a regular expression with one group for the value, or with two for name and value", fix);
-  };
   if (text.size() > kRegexBytesMax) {
-    say(absl::StrCat("the expression has ", text.size(), " bytes"), "shorten it");
+    checker->Say("metrics.regex", "BAD_VALUE",
+                 absl::StrCat("the expression has ", text.size(), " bytes"),
+                 absl::StrCat("at most ", kRegexBytesMax), "shorten it");
     return;
   }
-  try {
-    const std::regex regex(text, std::regex::ECMAScript);
-    if (regex.mark_count() == 1 || regex.mark_count() == 2) return;
-    say(absl::StrCat("the expression has ", regex.mark_count(), " groups"),
-        "for example (\\w+)=([0-9.eE+-]+)");
-  } catch (const std::regex_error& error) {
-    say(absl::StrCat("\"", Shorten(text), "\" is no regular expression"),
-        "for example (\\w+)=([0-9.eE+-]+); write a literal bracket as \\(");
-  }
+  const absl::Status compiled =
+      CompileMetricPattern(text, spec.study_spec().metrics_size() > 0).status();
+  if (compiled.ok()) return;
+  const v1::Fault fault = FaultsOf(compiled).faults(0);
+  checker->Say("metrics.regex", fault.reason(), fault.message(),
+               "a regular expression with one group for the value, or with two for name and value",
+               fault.fix());
 }
 
 }  // namespace

@@ -9,6 +9,7 @@ namespace trainyard::spec {
 
 inline constexpr int kPackagesMax = 100;
 inline constexpr int kEnvMax = 100;
+inline constexpr size_t kEnvValueBytesMax = 64 << 10;
 inline constexpr int64_t kRanksMax = 10'000;
 inline constexpr int64_t kProcessesMax = 256;
 inline constexpr int64_t kCpuMilliMax = 10'000'000;

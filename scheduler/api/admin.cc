@@ -2,6 +2,7 @@
 #include "scheduler/api/admin.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/certificate.h"
 #include "common/errors.h"
 #include "common/names.h"
 #include "common/random.h"
@@ -143,11 +144,10 @@ void CreateJoinToken(const Context& context, const core::Principal& principal,
       [context, secret, expire = *expire_us, done](const absl::StatusOr<core::Reply>& reply) {
         if (!reply.ok()) return done(reply.status());
         v1::JoinToken token;
-        token.set_secret(secret);
+        token.set_secret(JoinTokenText(secret, PinOfPem(context.ca_certificate)));
         SetTime(expire, token.mutable_expire_time());
         token.set_command(absl::StrCat("trainyard-agent --scheduler=", context.join_address,
-                                       " --join_token_file=FILE --work_dir=FOLDER",
-                                       context.ca_certificate.empty() ? "" : " --ca_file=CERT"));
+                                       " --join_token_file=FILE --work_dir=FOLDER"));
         done(std::move(token));
       });
 }

@@ -108,8 +108,11 @@ absl::StatusOr<v1::ListOutputsResponse> ListOutputs(const Context& context,
 absl::StatusOr<v1::ListObjectsResponse> ListObjects(const Context& context,
                                                     const core::Principal& principal,
                                                     const v1::ListObjectsRequest& request) {
-  // Buckets belong to no project yet: whoever may read all projects may list them.
-  absl::Status status = core::CheckAccess(principal, core::Action::kRead, "", "");
+  // A bucket is its project's; what an administrator wrote into first is everybody's.
+  absl::Status status = core::CheckAccess(principal, core::Action::kRead, principal.project, "");
+  if (status.ok()) {
+    status = context.store->objects().CheckBucket(request.bucket(), principal.project, false);
+  }
   if (!status.ok()) return status;
   return context.store->objects().List(request);
 }

@@ -12,9 +12,11 @@
 #include "common/mutex.h"
 #include "common/names.h"
 #include "common/spec/spec.h"
+#include "common/variables.h"
 #include "scheduler/api/convert.h"
 #include "scheduler/api/explain.h"
 #include "scheduler/api/filter.h"
+#include "scheduler/api/places.h"
 #include "scheduler/tuning/tuning.h"
 
 namespace trainyard::api {
@@ -33,12 +35,30 @@ void Merge(const absl::Status& status, absl::string_view prefix, v1::Faults* fau
   }
 }
 
+// What changes which programs a name means is for administrators.
+absl::Status CheckVariables(const core::Principal& principal, const v1::JobSpec& spec) {
+  if (principal.role == v1::ADMIN) return absl::OkStatus();
+  for (const auto& [name, value] : spec.program().env()) {
+    if (UseOfVariable(name) != VariableUse::kAdministrators) continue;
+    return MakeError(absl::StatusCode::kInvalidArgument, "PERMISSION_DENIED",
+                     absl::StrCat("only an administrator's job may set ", name,
+                                  ": it changes which programs its nodes start"),
+                     absl::StrCat("remove ", name, " from env and name programs by absolute paths"),
+                     absl::StrCat("program.env.", name));
+  }
+  return absl::OkStatus();
+}
+
 // Resolves and checks a spec; every fault at once, none twice.
-absl::Status ResolveSpec(const Context& context, absl::string_view field, v1::JobSpec* spec) {
+absl::Status ResolveSpec(const Context& context, const core::Principal& principal,
+                         absl::string_view project, absl::string_view field, v1::JobSpec* spec) {
   v1::Faults faults;
   const v1::Faults resolved = spec::ResolveJobSpec(context.runtime->view().Tiers(), spec);
   Merge(MakeError(absl::StatusCode::kInvalidArgument, resolved), field, &faults);
   Merge(spec::CheckJobSpec(*spec), field, &faults);
+  Merge(CheckVariables(principal, *spec), field, &faults);
+  Merge(MakeError(absl::StatusCode::kInvalidArgument, ResolvePlaces(context, project, spec)), field,
+        &faults);
   if (spec->has_study_spec()) {
     Merge(tuning::CheckStudySpec(spec->study_spec()), absl::StrCat(field, ".study_spec"), &faults);
   }
@@ -72,7 +92,9 @@ absl::StatusOr<core::Command> SubmitCommand(const Context& context,
   body.job_id = request.job_id();
   body.spec = request.spec();
   body.validate_only = request.validate_only();
-  if (absl::Status status = ResolveSpec(context, field, &body.spec); !status.ok()) return status;
+  if (absl::Status status = ResolveSpec(context, principal, *project, field, &body.spec);
+      !status.ok())
+    return status;
   return MakeCommand(principal, request.request_id(), request, std::move(body));
 }
 

@@ -95,7 +95,8 @@ void FillAssignment(const State& state, const records::RunRow& run, const record
   FillPeers(state, run.attempt(), out);
   FillPerRank(spec, out);
   *out->mutable_parameters() = run.parameters();
-  out->set_job_dir(spec.job_dir());
+  // Where outputs get their names; only a job dir that was asked for is told to the program.
+  out->set_job_dir(spec.job_dir().empty() ? spec.base_output_directory() : spec.job_dir());
   out->set_pass_job_dir(!spec.job_dir().empty());
   FillCheckpoint(run, member.member(), out);
   FillLimits(spec.scheduling(), out);

@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
 #include "common/logging.h"
+#include "common/steady_clock.h"
 #include "common/version.h"
 #include "glog/logging.h"
 #include "scheduler/api/artifacts.h"
@@ -101,9 +102,11 @@ absl::Status Seed(const StateFolder& folder, runtime::Runtime* runtime) {
 
 absl::StatusOr<std::unique_ptr<runtime::Runtime>> StartRuntime(const StateFolder& folder,
                                                                const api::Context& context,
+                                                               const Clock* clock,
                                                                journal::Journal* journal,
                                                                rpc::AgentRegistry* registry) {
   runtime::Options options;
+  options.clock = clock;
   options.version = BuildVersion();
   options.token_secret = context.secret;
   options.store_address = context.http_address;
@@ -130,7 +133,8 @@ absl::Status Serve(const StateFolder& folder, const sigset_t& signals) {
   auto http = StartStoreServer(store->get(), &context, &ready);
   if (!http.ok()) return http.status();
   context.http_address = AdvertisedStore((*http)->address());
-  auto runtime = StartRuntime(folder, context, journal->get(), &registry);
+  const SteadyClock clock(&RealClock());
+  auto runtime = StartRuntime(folder, context, &clock, journal->get(), &registry);
   if (!runtime.ok()) return runtime.status();
   context.runtime = runtime->get();
   ready.store(true, std::memory_order_release);

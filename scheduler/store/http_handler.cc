@@ -14,6 +14,7 @@
 #include "common/blob/blob.h"
 #include "common/errors.h"
 #include "common/sha256.h"
+#include "scheduler/store/http_answer.h"
 #include "scheduler/store/http_route.h"
 #include "scheduler/store/http_target.h"
 
@@ -52,18 +53,6 @@ int HttpStatusOf(const absl::Status& status) {
 // Text from anywhere as JSON; bytes that are no UTF-8 become replacement characters.
 std::string Dump(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-HttpAnswer JsonAnswer(int status, const json& value) {
-  HttpAnswer answer;
-  answer.status = status;
-  answer.content_type = "application/json";
-  answer.body = Dump(value);
-  return answer;
-}
-
-absl::Status BadRequest(absl::string_view message, absl::string_view fix) {
-  return MakeError(absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT", message, fix);
 }
 
 struct Range {
@@ -137,6 +126,24 @@ HttpAnswer AnswerOfRefusal(int http_status, const HttpCall& call) {
 }
 
 }  // namespace
+
+HttpAnswer JsonAnswer(int status, const json& value) {
+  HttpAnswer answer;
+  answer.status = status;
+  answer.content_type = "application/json";
+  answer.body = Dump(value);
+  return answer;
+}
+
+absl::Status BadRequest(absl::string_view message, absl::string_view fix) {
+  return MakeError(absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT", message, fix);
+}
+
+std::string DigestInBody(const std::string& body) {
+  const json parsed = json::parse(body, nullptr, false);
+  if (!parsed.is_object() || !parsed.contains("digest") || !parsed["digest"].is_string()) return "";
+  return DigestOfHex(parsed["digest"].get_ref<const std::string&>());
+}
 
 HttpAnswer AnswerOf(const absl::Status& status) {
   json faults = json::array();
@@ -242,6 +249,8 @@ HttpAnswer HttpHandler::Perform(const HttpCall& call, const Route& route) const 
       return PutObject(call, route);
     case Verb::kDeleteObject:
       return DeleteObject(call, route);
+    case Verb::kPublish:
+      return Publish(call, route);
   }
   return Fault(404, "NOT_FOUND", "there is nothing at this address", "");
 }
@@ -362,80 +371,6 @@ HttpAnswer HttpHandler::GetBlob(const HttpCall& call, const std::string& digest)
     return std::move(piece);
   };
   return answer;
-}
-
-HttpAnswer HttpHandler::GetObject(const HttpCall& call, const Route& route) const {
-  auto status = store_->objects().CheckBucket(route.bucket, route.project, false);
-  if (!status.ok()) return AnswerOf(status);
-  auto object = store_->objects().Get(route.bucket, route.name);
-  if (!object.ok()) return AnswerOf(object.status());
-  HttpAnswer answer = GetBlob(call, object->digest());
-  answer.headers.emplace_back("x-trainyard-generation", absl::StrCat(object->generation()));
-  return answer;
-}
-
-namespace {
-// -1 when the header is absent; false when it is no number.
-bool ParseGeneration(const std::string& text, int64_t* generation) {
-  *generation = -1;
-  return text.empty() || (absl::SimpleAtoi(text, generation) && *generation >= 0);
-}
-}  // namespace
-
-HttpAnswer HttpHandler::PutObject(const HttpCall& call, const Route& route) const {
-  const json body = json::parse(call.body, nullptr, false);
-  const std::string digest =
-      body.is_object() && body.contains("digest") && body["digest"].is_string()
-          ? DigestOfHex(body["digest"].get_ref<const std::string&>())
-          : "";
-  int64_t if_generation = -1;
-  if (digest.empty() || !ParseGeneration(call.if_generation, &if_generation)) {
-    return AnswerOf(BadRequest(
-        "the body is not {\"digest\": \"hex\"} or x-trainyard-if-generation is no number",
-        "send the digest of a stored blob"));
-  }
-  auto info = store_->blobs().Stat(digest);
-  if (!info.ok()) {
-    return AnswerOf(absl::IsNotFound(info.status())
-                        ? MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
-                                    "the store holds no blob of that digest", "upload it first")
-                        : info.status());
-  }
-  auto status = store_->objects().CheckBucket(route.bucket, route.project, true);
-  if (!status.ok()) return AnswerOf(status);
-  auto generation =
-      store_->objects().Put(route.bucket, route.name, digest, info->size, if_generation);
-  if (!generation.ok()) return AnswerOf(generation.status());
-  return JsonAnswer(200, {{"generation", *generation}});
-}
-
-HttpAnswer HttpHandler::DeleteObject(const HttpCall& call, const Route& route) const {
-  int64_t if_generation = -1;
-  if (!ParseGeneration(call.if_generation, &if_generation)) {
-    return AnswerOf(BadRequest("x-trainyard-if-generation is no number", "send the generation"));
-  }
-  auto status = store_->objects().CheckBucket(route.bucket, route.project, false);
-  if (status.ok()) status = store_->objects().Delete(route.bucket, route.name, if_generation);
-  return status.ok() ? JsonAnswer(200, json::object()) : AnswerOf(status);
-}
-
-HttpAnswer HttpHandler::ListObjects(const Route& route) const {
-  auto status = store_->objects().CheckBucket(route.bucket, route.project, false);
-  if (!status.ok()) return AnswerOf(status);
-  v1::ListObjectsRequest request;
-  request.set_bucket(route.bucket);
-  request.set_prefix(route.prefix);
-  request.set_page_token(route.page_token);
-  auto response = store_->objects().List(request);
-  if (!response.ok()) return AnswerOf(response.status());
-  json objects = json::array();
-  for (const v1::ObjectInfo& object : response->objects()) {
-    objects.push_back({{"name", object.name()},
-                       {"generation", object.generation()},
-                       {"size", object.size()},
-                       {"digest", HexOf(object.digest())}});
-  }
-  return JsonAnswer(200, {{"objects", objects}, {"next_token", response->next_page_token()}});
 }
 
 }  // namespace trainyard::store

@@ -65,6 +65,7 @@ class HttpHandler {
   HttpAnswer PutObject(const HttpCall& call, const Route& route) const;
   HttpAnswer DeleteObject(const HttpCall& call, const Route& route) const;
   HttpAnswer ListObjects(const Route& route) const;
+  HttpAnswer Publish(const HttpCall& call, const Route& route) const;
 
   Store* const store_;
   const HttpServer::Authorizer authorize_;

@@ -34,6 +34,7 @@ bool NeedsWrite(HttpVerb verb) {
     case HttpVerb::kPutSmall:
     case HttpVerb::kPutObject:
     case HttpVerb::kDeleteObject:
+    case HttpVerb::kPublish:
       return true;
   }
   return true;
@@ -70,6 +71,11 @@ int FindRoute(const std::string& method, const HttpTarget& target, HttpRoute* ro
     const int refusal = chunk ? take(method == "PUT", Verb::kPutChunk, kHttpBodyBytesMax)
                               : take(get, Verb::kGetBlob, 0);
     return refusal == 0 && route->digest.empty() ? 400 : refusal;
+  }
+  if (parts[1] == "publish" && parts.size() >= 3) {
+    route->bucket = parts[2];
+    route->prefix = absl::StrJoin(parts.begin() + 3, parts.end(), "/");
+    return take(method == "POST", Verb::kPublish, kSmallBodyBytesMax);
   }
   if (parts[1] != "objects" || parts.size() < 3) return 404;
   route->bucket = parts[2];

@@ -24,14 +24,15 @@ enum class HttpVerb {
   kListObjects,
   kGetObject,
   kPutObject,
-  kDeleteObject
+  kDeleteObject,
+  kPublish
 };
 struct HttpRoute {
   HttpVerb verb = HttpVerb::kHealth;
   std::string digest;  // of chunks and blobs
   std::string bucket, name;
-  std::string prefix, page_token;
-  std::string project;  // of the caller; empty: all
+  std::string prefix, page_token;  // prefix: also of kPublish, "" or without a slash at its end
+  std::string project;             // of the caller; empty: all
   int64_t body_bytes_max = 0;
 };
 

@@ -144,18 +144,31 @@ class SqlObjectStore : public ObjectStore {
     int64_t generation = 0;
     const absl::Status status = InTransaction([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       if (auto met = Met(bucket, name, if_generation); !met.ok()) return met;
-      {
-        Use take(take_);
-        if (take.Step() != SQLITE_ROW) return Failed("cannot count");
-        generation = take.Integer(0);
-        if (take.Step() != SQLITE_DONE) return Failed("cannot count");
-      }
-      Use put(put_);
-      put.Bind(bucket).Bind(name).Bind(generation).Bind(size).Bind(blob_digest);
-      return put.Step() == SQLITE_DONE ? absl::OkStatus() : Failed("cannot put");
+      return PutRow(bucket, name, blob_digest, size, &generation);
     });
     if (!status.ok()) return status;
     return generation;
+  }
+
+  absl::Status PutAll(absl::string_view bucket,
+                      const std::vector<v1::ObjectInfo>& objects) override {
+    for (const v1::ObjectInfo& object : objects) {
+      if (auto status = CheckNames(bucket, object.name()); !status.ok()) return status;
+      if (object.digest().size() != kDigestBytes || object.size() < 0) {
+        return absl::InvalidArgumentError("an object needs a digest of 32 bytes and a size");
+      }
+    }
+    MutexLock lock(&mutex_);
+    return InTransaction([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      for (const v1::ObjectInfo& object : objects) {
+        if (HasContent(bucket, object)) continue;
+        int64_t generation = 0;
+        const absl::Status put =
+            PutRow(bucket, object.name(), object.digest(), object.size(), &generation);
+        if (!put.ok()) return put;
+      }
+      return absl::OkStatus();
+    });
   }
 
   absl::StatusOr<v1::ObjectInfo> Get(absl::string_view bucket, absl::string_view name) override {
@@ -255,6 +268,26 @@ class SqlObjectStore : public ObjectStore {
     return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND",
                      absl::StrCat("there is no object ", bucket, "/", name),
                      "list the bucket to see its names");
+  }
+
+  absl::Status PutRow(absl::string_view bucket, absl::string_view name, absl::string_view digest,
+                      int64_t size, int64_t* generation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    {
+      Use take(take_);
+      if (take.Step() != SQLITE_ROW) return Failed("cannot count");
+      *generation = take.Integer(0);
+      if (take.Step() != SQLITE_DONE) return Failed("cannot count");
+    }
+    Use put(put_);
+    put.Bind(bucket).Bind(name).Bind(*generation).Bind(size).Bind(digest);
+    return put.Step() == SQLITE_DONE ? absl::OkStatus() : Failed("cannot put");
+  }
+
+  bool HasContent(absl::string_view bucket, const v1::ObjectInfo& object)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    Use get(get_);
+    return get.Bind(bucket).Bind(object.name()).Step() == SQLITE_ROW &&
+           get.Bytes(2) == object.digest();
   }
 
   // OK when the object's generation is what the caller expects.

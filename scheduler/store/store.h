@@ -56,6 +56,10 @@ class ObjectStore {
   virtual absl::StatusOr<int64_t> Put(absl::string_view bucket, absl::string_view name,
                                       absl::string_view blob_digest, int64_t size,
                                       int64_t if_generation) = 0;
+  // Many names at once: all of them or, on an error, none. A name that has the same content already
+  // keeps its generation. Durable.
+  virtual absl::Status PutAll(absl::string_view bucket,
+                              const std::vector<v1::ObjectInfo>& objects) = 0;
   virtual absl::StatusOr<v1::ObjectInfo> Get(absl::string_view bucket, absl::string_view name) = 0;
   virtual absl::Status Delete(absl::string_view bucket, absl::string_view name,
                               int64_t if_generation) = 0;

@@ -150,7 +150,8 @@ absl::Status CheckAddress(const SchedulerAddress& address) {
   return MakeError(absl::StatusCode::kInvalidArgument, "INSECURE_ADDRESS",
                    absl::StrCat("the scheduler at ", address.target,
                                 " is on another machine and there is no certificate to know it by"),
-                   "give --ca_file=FILE with the certificate of the scheduler's authority");
+                   "give --ca_file=FILE with the certificate of the scheduler's authority, or a "
+                   "join token that the scheduler made with TLS on, which knows it");
 }
 
 absl::StatusOr<std::unique_ptr<GrpcChannels>> GrpcChannels::Make(EventLoop* loop,

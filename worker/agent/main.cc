@@ -16,12 +16,14 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/certificate.h"
 #include "common/errors.h"
 #include "common/file.h"
 #include "common/logging.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/grpc_channels.h"
 #include "worker/agent/machine.h"
+#include "worker/agent/pinned_authority.h"
 
 ABSL_FLAG(std::string, scheduler, "", "Address of the scheduler: unix:///path, host:port");
 ABSL_FLAG(std::string, token_file, "", "File with the agent's token");
@@ -76,9 +78,13 @@ absl::StatusOr<std::string> ReadToken(const std::string& path) {
   return std::string(absl::StripAsciiWhitespace(*text));
 }
 
-// The agent's token: from its file, from an earlier join, or from a join now.
-absl::StatusOr<std::string> FindToken(SchedulerAddress address, const std::string& work_dir,
-                                      v1::NodeInventory* inventory) {
+// Where the certificate is kept that a join token's pin was the first to know.
+std::string AuthorityFile(const std::string& work_dir) { return JoinPath(work_dir, "ca.pem"); }
+
+// The agent's token: from its file, from an earlier join, or from a join now, which may also give
+// `address` its certificate.
+absl::StatusOr<std::string> FindToken(const std::string& work_dir, v1::NodeInventory* inventory,
+                                      SchedulerAddress* address) {
   if (const std::string file = absl::GetFlag(FLAGS_token_file); !file.empty()) {
     return ReadToken(file);
   }
@@ -90,10 +96,17 @@ absl::StatusOr<std::string> FindToken(SchedulerAddress address, const std::strin
                       "give --token_file=FILE, or --join_token_file=FILE with the output of "
                       "trainyard join-token");
   }
-  absl::StatusOr<std::string> token = ReadToken(join);
-  if (!token.ok()) return token.status();
-  address.token = *token;
-  absl::StatusOr<agent::v1::JoinResponse> joined = Join(address, *inventory);
+  absl::StatusOr<std::string> text = ReadToken(join);
+  if (!text.ok()) return text.status();
+  const auto [token, pin] = SplitJoinToken(*text);
+  if (address->ca_file.empty() && !pin.empty()) {
+    absl::StatusOr<std::string> authority = FetchAuthority(address->target, pin);
+    if (!authority.ok()) return authority.status();
+    address->ca_file = AuthorityFile(work_dir);
+    if (absl::Status kept = WriteFileDurably(address->ca_file, *authority); !kept.ok()) return kept;
+  }
+  address->token = token;
+  absl::StatusOr<agent::v1::JoinResponse> joined = Join(*address, *inventory);
   if (!joined.ok()) return joined.status();
   if (!joined->node_id().empty()) inventory->set_node_id(joined->node_id());
   if (absl::Status kept = WriteFileDurably(own, joined->agent_token(), 0600); !kept.ok()) {
@@ -147,7 +160,10 @@ absl::Status Run() {
   if (!machine.ok()) return machine.status();
   if (absl::Status made = MakeFolders(options.work_dir, 0711); !made.ok()) return made;
   options.inventory = ReadInventory(*machine);
-  absl::StatusOr<std::string> token = FindToken(address, options.work_dir, &options.inventory);
+  if (address.ca_file.empty() && Exists(AuthorityFile(options.work_dir))) {
+    address.ca_file = AuthorityFile(options.work_dir);
+  }
+  absl::StatusOr<std::string> token = FindToken(options.work_dir, &options.inventory, &address);
   if (!token.ok()) return token.status();
   address.token = *std::move(token);
   options.bin_folder = ExecutableFolder();

@@ -8,19 +8,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
+#include "common/variables.h"
 #include "worker/core/launch_build.h"
 
 namespace trainyard::worker {
 namespace {
 
-constexpr absl::string_view kReservedPrefixes[] = {
-    "LD_", "OMPI_", "OPAL_", "ORTE_", "PMIX_", "PMI_", "PRTE_", "TRAINYARD_", "CLOUD_ML_", "AIP_"};
-// Settings of worker/training that a spec may make.
-constexpr absl::string_view kOurSettings[] = {"TRAINYARD_COMMUNICATOR", "TRAINYARD_DIRECT",
-                                              "TRAINYARD_HANG_TIMEOUT", "TRAINYARD_TIMELINE"};
-constexpr absl::string_view kReserved[] = {
-    "RANK",        "WORLD_SIZE", "LOCAL_RANK",           "LOCAL_WORLD_SIZE",  "MASTER_ADDR",
-    "MASTER_PORT", "TF_CONFIG",  "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CLUSTER_SPEC"};
 constexpr absl::string_view kInheritedPrefixes[] = {"LC_",  "CUDA_",  "NVIDIA_",   "NCCL_",
                                                     "MKL_", "CONDA_", "OPENBLAS_", "PYENV_"};
 constexpr absl::string_view kInherited[] = {"PATH",
@@ -58,18 +51,7 @@ bool HasPrefix(const absl::string_view (&prefixes)[N], absl::string_view name) {
                      [name](absl::string_view prefix) { return absl::StartsWith(name, prefix); });
 }
 
-bool IsVariableName(absl::string_view name) {
-  if (name.empty() || name.size() > 256 || absl::ascii_isdigit(name[0])) return false;
-  return std::all_of(name.begin(), name.end(),
-                     [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
-}
-
 }  // namespace
-
-bool IsReservedVariable(absl::string_view name) {
-  if (Contains(kOurSettings, name)) return false;
-  return HasPrefix(kReservedPrefixes, name) || Contains(kReserved, name);
-}
 
 bool IsInheritedVariable(absl::string_view name) {
   if (name == "CUDA_VISIBLE_DEVICES" || name == "CUDA_DEVICE_ORDER") return false;
@@ -94,7 +76,7 @@ absl::Status CheckUserVariable(const std::string& name, const std::string& value
                      absl::StrCat("\"", name, "\" is no name of an environment variable"),
                      "use letters, digits and '_', not beginning with a digit", "program.env");
   }
-  if (IsReservedVariable(name)) {
+  if (UseOfVariable(name) == VariableUse::kOurs) {
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
                      absl::StrCat("a job may not set ", name,
                                   ": it is set by Trainyard or changes what is loaded into it"),

@@ -7,8 +7,6 @@
 
 namespace trainyard::worker {
 
-// Names that Trainyard sets itself or that change what is loaded into a process.
-bool IsReservedVariable(absl::string_view name);
 // Names of the daemon's own environment that programs inherit.
 bool IsInheritedVariable(absl::string_view name);
 

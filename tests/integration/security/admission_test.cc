@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "tests/integration/cluster/cluster.h"
@@ -89,6 +90,62 @@ TEST_F(AdmissionTest, WholeJobOverTls) {
   const std::string pulled = cluster_.Path("pulled");
   EXPECT_EQ(Client("own", cluster_.Token(), {"pull", "test-1", pulled}, &text), 0) << text;
   EXPECT_EQ(RunToEnd({{"grep", "-rq", cluster_.Beats("b"), pulled}, {}, "", "", ""}), 0) << text;
+}
+
+// All that the new machine gets is the token; it knows the scheduler by the pin in it.
+TEST_F(AdmissionTest, TokenAloneJoinsOverTlsAndAJobWithAPackageRuns) {
+  StartWithTls();
+  ASSERT_FALSE(HasFatalFailure());
+  const absl::Status ready = cluster_.StartAgent("n1", OverTls(""));
+  ASSERT_TRUE(ready.ok()) << ready;
+  std::string text;
+  ASSERT_EQ(Client("own", cluster_.Token(), {"token", "create", "ann", "--role", "submitter", "-q"},
+                   &text),
+            0)
+      << text;
+  const std::string ann(absl::StripAsciiWhitespace(text));
+  const std::string package = cluster_.Path("trainer");
+  ASSERT_TRUE(MakeFolders(package).ok());
+  ASSERT_TRUE(WriteFileAtomically(package + "/__init__.py", "").ok());
+  ASSERT_TRUE(
+      WriteFileAtomically(package + "/task.py",
+                          "import os\nprint('over', 'tls')\n"
+                          "open(os.environ['AIP_MODEL_DIR'] + 'model.bin', 'w').write('weights')\n")
+          .ok());
+  EXPECT_EQ(Client("own", ann,
+                   {"jobs", "submit", "training", "first", "--module-name", "trainer.task",
+                    "--package-path", package, "--job-dir", "gs://team/first", "--stream-logs"},
+                   &text),
+            0)
+      << text << cluster_.Describe();
+  EXPECT_EQ(Client("own", ann, {"jobs", "logs", "first"}, &text), 0) << text;
+  EXPECT_THAT(text, HasSubstr("over tls"));
+  const std::string pulled = cluster_.Path("pulled");
+  EXPECT_EQ(Client("own", ann, {"pull", "first", pulled}, &text), 0) << text;
+  EXPECT_EQ(ReadFile(pulled + "/model/model.bin").value_or("absent"), "weights");
+  // The certificate is remembered: the next start needs no token.
+  EXPECT_EQ(cluster_.agent("n1").Stop(), 0);
+  ASSERT_TRUE(WriteFileDurably(cluster_.Path("join-n1"), "ty_used_up").ok());
+  cluster_.LaunchAgent("n1", OverTls(""));
+  EXPECT_TRUE(cluster_.AwaitReady("n1").ok()) << cluster_.AgentLog("n1");
+}
+
+TEST_F(AdmissionTest, AServerWithAnotherCertificateIsNotJoined) {
+  StartWithTls();
+  ASSERT_FALSE(HasFatalFailure());
+  const auto token = cluster_.Connect()->CreateJoinToken("n1");
+  ASSERT_TRUE(token.ok());
+  std::string wrong = token->secret();
+  ASSERT_THAT(wrong, HasSubstr(":"));
+  wrong.back() = wrong.back() == '0' ? '1' : '0';
+  ASSERT_TRUE(WriteFileDurably(cluster_.Path("join-n1"), wrong).ok());
+  cluster_.LaunchAgent("n1", OverTls(""));
+  EXPECT_EQ(cluster_.agent("n1").Await(), 1);
+  EXPECT_THAT(cluster_.AgentLog("n1"), HasSubstr("its certificate is another"));
+  // The token was not spent on that server.
+  ASSERT_TRUE(WriteFileDurably(cluster_.Path("join-n1"), token->secret()).ok());
+  cluster_.LaunchAgent("n1", OverTls(""));
+  EXPECT_TRUE(cluster_.AwaitReady("n1").ok()) << cluster_.AgentLog("n1");
 }
 
 TEST_F(AdmissionTest, WrongAuthorityIsNeverSpokenTo) {

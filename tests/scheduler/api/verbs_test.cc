@@ -98,6 +98,18 @@ TEST_F(VerbsTest, StaleEtagIsRefused) {
   EXPECT_EQ(ReasonOf(Call<v1::Job>(UpdateJob, ann_, update).status()), "BAD_VALUE");
 }
 
+TEST_F(VerbsTest, VariablesThatChangeWhatIsStartedAreRefused) {
+  v1::JobSpec spec = runtime::MakeSpec();
+  (*spec.mutable_program()->mutable_env())["PATH"] = "/tmp";
+  EXPECT_EQ(ReasonOf(Submit("mine", ann_, spec).status()), "PERMISSION_DENIED");
+  EXPECT_TRUE(Submit("theirs", admin_, spec).ok());
+  for (const char* name : {"RANK", "LD_PRELOAD", "OMPI_MCA_btl"}) {
+    spec = runtime::MakeSpec();
+    (*spec.mutable_program()->mutable_env())[name] = "3";
+    EXPECT_EQ(ReasonOf(Submit(name, admin_, spec).status()), "BAD_VALUE") << name;
+  }
+}
+
 TEST_F(VerbsTest, ValidateOnlyMakesNothing) {
   v1::SubmitJobRequest request;
   request.set_parent("projects/default");

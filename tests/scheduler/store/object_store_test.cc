@@ -134,6 +134,29 @@ TEST_F(ObjectStoreTest, BucketOfAnAdministratorIsEverybodys) {
   EXPECT_TRUE(store_->CheckBucket("team", "red", true).ok());
 }
 
+TEST_F(ObjectStoreTest, ManyNamesAppearTogetherOrNotAtAll) {
+  const auto object = [](const std::string& name, const std::string& digest) {
+    v1::ObjectInfo info;
+    info.set_name(name);
+    info.set_digest(digest);
+    info.set_size(5);
+    return info;
+  };
+  const int64_t first = Put("iris/a");
+  const absl::Status refused =
+      store_->PutAll("team", {object("iris/b", kDigest), object("iris/../c", kDigest)});
+  EXPECT_EQ(ReasonOf(refused), "BAD_NAME");
+  EXPECT_THAT(List(""), testing::ElementsAre("iris/a"));
+  ASSERT_TRUE(store_->PutAll("team", {object("iris/a", kDigest), object("iris/b", kOther)}).ok());
+  EXPECT_EQ(store_->Get("team", "iris/a")->generation(), first) << "the content is the same";
+  const int64_t second = store_->Get("team", "iris/b")->generation();
+  EXPECT_GT(second, first);
+  ASSERT_TRUE(store_->PutAll("team", {object("iris/a", kOther), object("iris/b", kOther)}).ok());
+  EXPECT_GT(store_->Get("team", "iris/a")->generation(), second);
+  EXPECT_EQ(store_->Get("team", "iris/b")->generation(), second);
+  EXPECT_TRUE(store_->PutAll("team", {}).ok());
+}
+
 TEST_F(ObjectStoreTest, OneOfManyRacersWins) {
   std::atomic<int> won{0};
   std::vector<std::thread> threads;
