@@ -12,7 +12,7 @@ build=(
   libgtest-dev libgmock-dev libbenchmark-dev
   zsh fish  # whose completion the tests try
 )
-run=(openmpi-bin python3 python3-sklearn python3-numpy procps)
+run=(openmpi-bin python3 python3-pip python3-setuptools python3-wheel python3-sklearn python3-numpy procps)
 
 wanted=("${run[@]}")
 if [[ "${1:-}" != "--runtime" ]]; then wanted+=("${build[@]}"); fi

@@ -66,9 +66,24 @@ bool IsFile(const fs::path& path) {
 
 // What belongs to a Python project beside its packages.
 bool IsProjectFile(const std::string& name) {
-  return absl::EndsWith(name, ".py") || name == "setup.cfg" || name == "pyproject.toml" ||
-         name == "MANIFEST.in" || name == "requirements.txt" || absl::StartsWith(name, "README") ||
-         absl::StartsWith(name, "LICENSE");
+  for (const char* end : {".py", ".cfg", ".toml", ".in", ".txt", ".md", ".rst", ".c", ".cc", ".cpp",
+                          ".h", ".hpp", ".pyx", ".pxd"}) {
+    if (absl::EndsWith(name, end)) return true;
+  }
+  for (const char* begin : {"README", "LICENSE", "NOTICE", "VERSION", "CHANGE"}) {
+    if (absl::StartsWith(name, begin)) return true;
+  }
+  return false;
+}
+
+// What a project is installed by; "" when it is none. Many a pyproject.toml holds only settings of
+// tools.
+std::string BuildFile(const fs::path& root) {
+  if (IsFile(root / "setup.py")) return "setup.py";
+  const absl::StatusOr<std::string> text = ReadFile((root / "pyproject.toml").string());
+  const bool builds = text.ok() && (absl::StrContains("\n" + *text, "\n[build-system]") ||
+                                    absl::StrContains("\n" + *text, "\n[project]"));
+  return builds ? "pyproject.toml" : "";
 }
 
 absl::StatusOr<std::vector<std::string>> ProjectNames(const fs::path& root,
@@ -131,6 +146,13 @@ bool HasModule(const PackagePlan& plan, const std::string& module) {
   return IsFile(base.string() + ".py") || IsFile(base / "__main__.py");
 }
 
+// Whether the first part of the module's name is the tree's.
+bool HasTop(const PackagePlan& plan, const std::string& module) {
+  const std::string top = module.substr(0, module.find('.'));
+  return std::any_of(plan.only.begin(), plan.only.end(),
+                     [&](const std::string& name) { return name == top || name == top + ".py"; });
+}
+
 blob::TreeOptions OptionsOf(const PackagePlan& plan) {
   blob::TreeOptions options;
   options.exclude = {".git",        ".hg",           ".svn",  "__pycache__",
@@ -156,7 +178,7 @@ absl::StatusOr<v1::PackageRef> UploadOne(blob::Client* store, const PackagePlan&
   v1::PackageRef package;
   package.set_kind(plan.kind);
   package.set_uri(plan.uri);
-  if (plan.kind != v1::PackageRef::TREE) {
+  if (!plan.file.empty()) {
     const absl::StatusOr<std::string> digest = store->UploadFile(plan.file);
     if (!digest.ok()) return Unreadable(digest.status());
     package.set_digest(*digest);
@@ -167,6 +189,7 @@ absl::StatusOr<v1::PackageRef> UploadOne(blob::Client* store, const PackagePlan&
       store->UploadFolder(plan.folder, OptionsOf(plan));
   if (!sent.ok()) return Unreadable(sent.status());
   package.set_digest(sent->digest);
+  package.set_file_name(plan.build_file);
   stats->bytes_sent += sent->bytes_sent;
   stats->bytes_total += sent->bytes_total;
   return package;
@@ -186,7 +209,8 @@ absl::StatusOr<PackagePlan> PlanPackagePath(const std::string& path) {
   plan.folder = real->parent_path().string();
   const std::string name = real->filename().string();
   plan.only = {name};
-  if (IsFile(real->parent_path() / "setup.py")) {
+  plan.build_file = BuildFile(real->parent_path());
+  if (!plan.build_file.empty()) {
     absl::StatusOr<std::vector<std::string>> names = ProjectNames(real->parent_path(), name);
     if (!names.ok()) return names.status();
     plan.only = *std::move(names);
@@ -232,7 +256,9 @@ absl::Status CheckModule(const std::string& module, const std::vector<PackagePla
   if (module.empty() || plans.empty()) return absl::OkStatus();
   std::set<std::string> modules;
   for (const PackagePlan& plan : plans) {
-    if (plan.kind != v1::PackageRef::TREE || HasModule(plan, module)) return absl::OkStatus();
+    if (!plan.file.empty() || HasModule(plan, module)) return absl::OkStatus();
+    // A setup.py may call its packages otherwise than their folders.
+    if (!plan.build_file.empty() && !HasTop(plan, module)) return absl::OkStatus();
     modules.merge(ModulesOf(plan));
   }
   std::vector<std::string> names(modules.begin(), modules.end());

@@ -20,6 +20,7 @@ namespace trainyard::client {
 
 struct PackagePlan {
   v1::PackageRef::Kind kind = v1::PackageRef::TREE;
+  std::string build_file;         // TREE: setup.py or pyproject.toml when nodes have to install it
   std::string uri;                // as the user wrote it
   std::string folder;             // TREE: absolute path of its root
   std::vector<std::string> only;  // TREE: what of the root is taken; empty: everything
@@ -27,7 +28,8 @@ struct PackagePlan {
 };
 
 // --package-path: the root is the parent folder, of which the package alone is taken, or, beside a
-// setup.py, all that belongs to that project. PACKAGE_NOT_FOUND, PACKAGE_INVALID.
+// setup.py or pyproject.toml, all that belongs to that project, which the nodes install.
+// PACKAGE_NOT_FOUND, PACKAGE_INVALID.
 absl::StatusOr<PackagePlan> PlanPackagePath(const std::string& path);
 // One of --packages: *.tar.gz, *.zip or *.whl. PACKAGE_NOT_FOUND, PACKAGE_INVALID.
 absl::StatusOr<PackagePlan> PlanPackageFile(const std::string& path);
@@ -35,7 +37,8 @@ absl::StatusOr<PackagePlan> PlanPackageFile(const std::string& path);
 absl::StatusOr<PackagePlan> PlanFolder(const std::string& folder, const std::string& state_folder);
 
 // Whether "python3 -m module" finds the module in the trees. MODULE_NOT_FOUND lists what is there.
-// OK without a look when a plan is no tree (only an installation can tell).
+// OK when only an installation can tell: for archives, and for projects without a folder of the
+// module's name.
 absl::Status CheckModule(const std::string& module, const std::vector<PackagePlan>& plans);
 
 struct Uploaded {

@@ -89,6 +89,8 @@ void Charge(const records::RunRow& run, const v1::Scheduling& scheduling, bool r
   Blame blame = BlameOf(ended->exit().cause());
   // What could not even be prepared is ours; a program that cannot be started is the user's.
   if (ended->exit().cause() == v1::LAUNCH) blame = refused ? Blame::kInfrastructure : Blame::kUser;
+  // A package that was refused, or whose installer failed, is no better elsewhere.
+  if (ended->exit().cause() == v1::STAGING && ended->exit().exit_code() != 0) blame = Blame::kUser;
   if (blame == Blame::kInfrastructure) {
     const std::string node = NodeToBlame(ended->exit());
     ended->set_failed_node(node);

@@ -38,7 +38,7 @@ struct AgentOptions {
   std::string mpirun = "mpirun";
   v1::NodeInventory inventory;
   Environment base_env;  // what programs inherit
-  int pool_threads = 4;
+  int pool_threads = 8;
 };
 
 // Where the agent's messages go; the daemon's is gRPC, a test's may be anything. Loop thread.

@@ -35,6 +35,12 @@ int32_t FreePort() {
   return ntohs(address.sin_port);
 }
 
+// The interpreter that the job's modules run with, as BuildLaunchSpec chooses it.
+std::string PythonOf(const v1::Program& program) {
+  const std::string& asked = program.interpreter();
+  return asked.empty() || asked == "python3" ? PreferredPython() : asked;
+}
+
 // What is wrong and how to mend it, for an exit record.
 std::string OneSentence(const absl::Status& status) {
   const v1::Faults faults = FaultsOf(status);
@@ -80,14 +86,22 @@ void Agent::Do(const StageMember& effect) {
   if (!made.ok() || !Stager::NeedsStaging(*assignment)) return FinishStaging(id, made);
   member.staging = true;
   auto status = std::make_shared<absl::Status>();
-  const absl::Duration limit = std::min(
-      kStoreWait, absl::Milliseconds(std::max<int64_t>(0, assignment->staging_timeout_ms())));
+  const absl::Duration limit =
+      absl::Milliseconds(std::max<int64_t>(0, assignment->staging_timeout_ms()));
+  PipOptions pip;
+  pip.python = PythonOf(assignment->program());
+  pip.env = options_.base_env;
+  pip.user_id = run_as->user_id;
+  pip.group_id = run_as->group_id;
+  pip.give_up = [this, cancelled = member.cancelled, late = absl::Now() + limit] {
+    return *cancelled || closing_ || absl::Now() > late;
+  };
   InBackground(
-      [this, status, assignment = *assignment, folder = member.folder.path(),
-       cancelled = member.cancelled, give_up = absl::Now() + limit] {
+      [this, status, pip, assignment = *assignment, folder = member.folder.path(),
+       cancelled = member.cancelled, give_up = absl::Now() + std::min(kStoreWait, limit)] {
         *status = WithStore(
             assignment.attempt_token(),
-            [&](blob::Client* client) { return stager_.Stage(assignment, client, folder); },
+            [&](blob::Client* client) { return stager_.Stage(assignment, client, folder, pip); },
             [&] { return *cancelled || absl::Now() > give_up; });
       },
       [this, id, status] {
@@ -101,7 +115,12 @@ void Agent::Do(const StageMember& effect) {
 
 void Agent::FinishStaging(const MemberId& id, const absl::Status& status) {
   LOG_IF(WARNING, !status.ok()) << "member=" << FolderName(id) << " staging failed: " << status;
-  const absl::Status told = status.ok() ? status : absl::Status(status.code(), OneSentence(status));
+  // Only what is wrong with a package itself is final: a node may lack what another one has.
+  const bool final = absl::IsInvalidArgument(status) && ReasonOf(status) == "PACKAGE_INVALID";
+  const absl::StatusCode code = absl::IsInvalidArgument(status) && !final
+                                    ? absl::StatusCode::kFailedPrecondition
+                                    : status.code();
+  const absl::Status told = status.ok() ? status : absl::Status(code, OneSentence(status));
   core_->Staged(id, told, FreePort(), Time());
   Perform();
 }

@@ -1,6 +1,5 @@
-// Metrics out of a program's standard output, when a spec has a regular expression for them: groups
-// "name" and "value", or one group that is the value of the study's first metric. RE2: linear time,
-// so that no expression and no output can stall the agent. Pure; thread-compatible.
+// Metrics out of a program's standard output, when a spec has a regular expression for them
+// (common/spec/metric_pattern.h says what its groups mean). Pure; thread-compatible.
 #ifndef TRAINYARD_WORKER_AGENT_METRIC_REGEX_H_
 #define TRAINYARD_WORKER_AGENT_METRIC_REGEX_H_
 
@@ -11,10 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-
-namespace re2 {
-class RE2;
-}
+#include "common/spec/metric_pattern.h"
 
 namespace trainyard::worker {
 
@@ -26,21 +22,18 @@ class MetricRegex {
     double value = 0;
   };
 
-  // INVALID_ARGUMENT (BAD_VALUE) when `pattern` is no expression or has no group for the value.
+  // `default_name`: of the study's first metric; "" without a study. INVALID_ARGUMENT (BAD_VALUE)
+  // for a pattern that a submit refuses too.
   static absl::StatusOr<std::unique_ptr<MetricRegex>> Make(const std::string& pattern,
                                                            const std::string& default_name);
-  ~MetricRegex();
   // All matches of one line, at most 100 in its first 8 KiB.
   std::vector<Match> Matches(const std::string& line);
 
  private:
-  MetricRegex(std::unique_ptr<re2::RE2> expression, std::string default_name);
+  MetricRegex(spec::MetricPattern pattern, std::string default_name);
 
-  std::unique_ptr<re2::RE2> expression_;
-  std::string default_name_;
-  int name_group_ = 0;  // 0: none
-  int value_group_ = 1;
-  int step_group_ = 0;
+  const spec::MetricPattern pattern_;
+  const std::string default_name_;
   std::map<std::string, int64_t> counts_;
 };
 

@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/file.h"
+#include "common/place.h"
 #include "worker/core/launch_spec.h"
 
 namespace trainyard::worker {
@@ -19,12 +20,13 @@ struct OutputFolder {
   const char* folder;
   const char* kind;
   bool head_only;
+  const char* below;  // the place that the spec names
 };
 constexpr OutputFolder kOutputs[] = {
-    {layout::kModel, "model", true},
-    {layout::kCheckpoints, "checkpoint", false},
-    {layout::kJobDir, "job_dir", true},
-    {layout::kTensorboard, "logs", true},
+    {layout::kModel, "model", true, "model"},
+    {layout::kCheckpoints, "checkpoint", false, "checkpoints"},
+    {layout::kJobDir, "job_dir", true, ""},
+    {layout::kTensorboard, "logs", true, "logs"},
 };
 
 bool IsEmpty(const std::string& folder) {
@@ -54,6 +56,16 @@ absl::StatusOr<v1::Tree> TreeOfFile(const std::string& file) {
   entry->set_mode(info.st_mode & 0777);
   entry->set_size(info.st_size);
   return tree;
+}
+
+// Gives an uploaded tree its names in the store.
+absl::Status PublishTree(blob::Client* client, const Place& place, const OutputFolder& out,
+                         const std::string& digest) {
+  std::string prefix = place.name;
+  if (*out.below != '\0') {
+    absl::StrAppend(&prefix, prefix.empty() ? "" : "/", out.below);
+  }
+  return client->PublishTree(place.bucket, prefix, digest);
 }
 
 }  // namespace
@@ -90,6 +102,11 @@ absl::StatusOr<std::vector<v1::OutputTree>> UploadOutputs(blob::Client* client,
                                                           const agent::v1::Assignment& assignment,
                                                           int64_t step) {
   std::vector<v1::OutputTree> outputs;
+  Place place;
+  const bool named = ParsePlace(assignment.job_dir(), &place);
+  if (named && assignment.trial() > 0) {
+    absl::StrAppend(&place.name, place.name.empty() ? "" : "/", assignment.trial());
+  }
   for (const OutputFolder& out : kOutputs) {
     const std::string source = JoinPath(folder, out.folder);
     if ((out.head_only && assignment.key().member() != 0) || IsEmpty(source)) continue;
@@ -106,6 +123,12 @@ absl::StatusOr<std::vector<v1::OutputTree>> UploadOutputs(blob::Client* client,
     tree.set_member(assignment.key().member());
     tree.set_trial(assignment.trial());
     if (tree.kind() == "checkpoint") tree.set_step(std::max(step, assignment.checkpoint_step()));
+    if (!named) continue;
+    if (absl::Status published = PublishTree(client, place, out, stats->digest); !published.ok()) {
+      return absl::Status(published.code(),
+                          absl::StrCat(out.folder, " cannot go to ", assignment.job_dir(), ": ",
+                                       std::string(published.message())));
+    }
   }
   return outputs;
 }

@@ -2,6 +2,7 @@
 #include "worker/agent/stager.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,11 +12,14 @@
 #include "common/errors.h"
 #include "common/file.h"
 #include "common/sha256.h"
+#include "worker/agent/copy_folder.h"
 #include "worker/agent/installer.h"
 #include "worker/core/launch_spec.h"
 
 namespace trainyard::worker {
 namespace {
+
+constexpr size_t kPackagesKept = 200;
 
 std::string NameOf(const v1::PackageRef& package) {
   if (!package.uri().empty()) return package.uri();
@@ -34,7 +38,7 @@ absl::Status Explain(const v1::PackageRef& package, const absl::Status& why) {
 }
 
 // Top-level names of a package appear in the work folder too, so that a program finds its own files
-// where its author ran it. What a program writes there stays apart from the cache.
+// where its author ran it.
 absl::Status LinkInto(const std::string& from, const std::string& to) {
   const absl::StatusOr<std::vector<std::string>> names = ListFolder(from);
   if (!names.ok()) return names.status();
@@ -47,6 +51,15 @@ absl::Status LinkInto(const std::string& from, const std::string& to) {
     }
   }
   return absl::OkStatus();
+}
+
+// One name for what is the same on this node.
+std::string CacheName(const v1::PackageRef& package, const PipOptions& options) {
+  std::string name =
+      absl::StrCat(HexOf(package.digest()), "-", v1::PackageRef::Kind_Name(package.kind()));
+  if (!MayRunCode(package)) return name;  // a folder that is only unpacked among them
+  const std::string whose = absl::StrCat(options.user_id, " ", options.python);
+  return absl::StrCat(name, "-", HexOf(Sha256Of(whose)).substr(0, 16));
 }
 
 }  // namespace
@@ -65,7 +78,7 @@ std::vector<std::string> Stager::PackagePaths(const agent::v1::Assignment& assig
 }
 
 absl::Status Stager::Stage(const agent::v1::Assignment& assignment, blob::Client* client,
-                           const std::string& folder) {
+                           const std::string& folder, const PipOptions& options) {
   const std::vector<std::string> paths = PackagePaths(assignment, folder);
   if (!paths.empty()) {
     if (absl::Status made = MakeFolders(JoinPath(folder, layout::kPackages), 0755); !made.ok()) {
@@ -74,14 +87,14 @@ absl::Status Stager::Stage(const agent::v1::Assignment& assignment, blob::Client
   }
   for (size_t i = 0; i < paths.size(); ++i) {
     const v1::PackageRef& package = assignment.program().packages(static_cast<int>(i));
-    const absl::StatusOr<std::string> cached = Fetch(client, package);
-    if (!cached.ok()) return Explain(package, cached.status());
-    unlink(paths[i].c_str());  // of an earlier try
-    if (symlink(cached->c_str(), paths[i].c_str()) != 0) {
-      return ErrnoError(errno, "cannot link", paths[i]);
-    }
-    if (package.kind() != v1::PackageRef::TREE) continue;
-    if (absl::Status linked = LinkInto(*cached, JoinPath(folder, layout::kWork)); !linked.ok()) {
+    absl::Status copied = RemoveTree(paths[i]);  // of an earlier try
+    if (copied.ok()) copied = CopyOne(client, package, paths[i], options);
+    if (!copied.ok()) return copied;
+    // What was installed may be called otherwise than in its source.
+    const bool plain =
+        package.kind() == v1::PackageRef::TREE && !IsProject(package.kind(), package.file_name());
+    if (!plain) continue;
+    if (absl::Status linked = LinkInto(paths[i], JoinPath(folder, layout::kWork)); !linked.ok()) {
       return linked;
     }
   }
@@ -94,51 +107,110 @@ absl::Status Stager::Stage(const agent::v1::Assignment& assignment, blob::Client
                                    " cannot be restored: ", std::string(restored.message())));
 }
 
-absl::StatusOr<std::string> Stager::Fetch(blob::Client* client, const v1::PackageRef& package) {
-  if (package.digest().size() != kDigestBytes) {
-    return absl::InvalidArgumentError("it has no digest: it was never uploaded");
+class Stager::Use {
+ public:
+  Use(Stager* stager, std::string name) : stager_(stager), name_(std::move(name)) {
+    MutexLock lock(&stager_->mutex_);
+    ++stager_->users_[name_];
   }
-  const std::string hex = HexOf(package.digest());
-  const std::string folder = JoinPath(cache_, hex);
+  ~Use() {
+    MutexLock lock(&stager_->mutex_);
+    if (--stager_->users_[name_] == 0) stager_->users_.erase(name_);
+  }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+ private:
+  Stager* const stager_;
+  const std::string name_;
+};
+
+absl::Status Stager::CopyOne(blob::Client* client, const v1::PackageRef& package,
+                             const std::string& to, const PipOptions& options) {
+  if (package.digest().size() != kDigestBytes) {
+    return Explain(
+        package, MakeError(absl::StatusCode::kInvalidArgument, "PACKAGE_INVALID",
+                           "it was never uploaded", "submit it with --packages or --package-path"));
+  }
+  const std::string name = CacheName(package, options);
+  const std::string folder = JoinPath(cache_, name);
+  const Use use(this, name);
+  if (absl::Status fetched = Fetch(name, client, package, options); !fetched.ok()) {
+    return Explain(package, fetched);
+  }
+  utimensat(AT_FDCWD, folder.c_str(), nullptr, 0);  // used just now
+  CopyOptions copy;
+  copy.user_id = options.user_id;
+  copy.group_id = options.group_id;
+  return CopyFolder(folder, to, copy);
+}
+
+// By the time of their folders, which every use renews.
+void Stager::RemoveOldest() {
+  const absl::StatusOr<std::vector<std::string>> names = ListFolder(cache_);
+  if (!names.ok()) return;
+  std::multimap<int64_t, std::string> by_time;
+  for (const std::string& name : *names) {
+    struct stat info {};
+    const bool whole = name.find('.') == std::string::npos;  // others are being made
+    if (!whole || lstat(JoinPath(cache_, name).c_str(), &info) != 0) continue;
+    by_time.emplace(info.st_mtime, name);
+  }
+  size_t left = by_time.size();
+  for (const auto& [unused, name] : by_time) {
+    if (left <= kPackagesKept) return;
+    if (users_.count(name) > 0) continue;
+    const std::string folder = JoinPath(cache_, name);
+    const std::string doomed = folder + ".old";
+    if (rename(folder.c_str(), doomed.c_str()) == 0) RemoveTree(doomed).IgnoreError();
+    --left;
+  }
+}
+
+absl::Status Stager::Fetch(const std::string& name, blob::Client* client,
+                           const v1::PackageRef& package, const PipOptions& options) {
+  const std::string folder = JoinPath(cache_, name);
   {
     MutexLock lock(&mutex_);
-    while (fetching_.count(hex) > 0) changed_.Wait(&mutex_);
-    if (Exists(folder)) return folder;
-    fetching_.insert(hex);
+    while (fetching_.count(name) > 0) changed_.Wait(&mutex_);
+    if (Exists(folder)) return absl::OkStatus();
+    fetching_.insert(name);
   }
   const std::string temporary = absl::StrCat(folder, ".new");
   absl::Status filled = RemoveTree(temporary);
-  if (filled.ok()) filled = Fill(client, package, temporary);
+  if (filled.ok()) filled = Fill(client, package, temporary, options);
+  if (filled.ok() && chmod(temporary.c_str(), 0700) != 0) {
+    filled = ErrnoError(errno, "cannot close off", temporary);
+  }
   if (filled.ok() && rename(temporary.c_str(), folder.c_str()) != 0) {
     filled = ErrnoError(errno, "cannot rename", temporary);
   }
   if (!filled.ok()) RemoveTree(temporary).IgnoreError();
   MutexLock lock(&mutex_);
-  fetching_.erase(hex);
+  fetching_.erase(name);
   changed_.NotifyAll();
-  if (!filled.ok()) return filled;
-  return folder;
+  if (filled.ok()) RemoveOldest();
+  return filled;
 }
 
 absl::Status Stager::Fill(blob::Client* client, const v1::PackageRef& package,
-                          const std::string& folder) {
+                          const std::string& folder, const PipOptions& options) {
+  FetchedPackage fetched;
+  fetched.kind = package.kind();
+  fetched.file_name = package.file_name();
+  fetched.path = absl::StrCat(folder, ".fetched");
+  absl::Status status = RemoveTree(fetched.path);
   switch (package.kind()) {
-    case v1::PackageRef::TREE: {
-      const absl::Status made = MakeFolders(folder, 0755);
-      return made.ok() ? client->DownloadFolder(package.digest(), folder) : made;
-    }
-    case v1::PackageRef::SDIST:
-    case v1::PackageRef::WHEEL: {
-      const std::string archive = absl::StrCat(folder, ".archive");
-      absl::Status status = client->DownloadFile(package.digest(), archive);
-      if (status.ok()) status = InstallArchive(archive, package.kind(), folder);
-      unlink(archive.c_str());
-      return status;
-    }
+    case v1::PackageRef::TREE:
+      if (status.ok()) status = MakeFolders(fetched.path, 0755);
+      if (status.ok()) status = client->DownloadFolder(package.digest(), fetched.path);
+      break;
     default:
-      return absl::InvalidArgumentError(
-          "its kind is unknown to this node; update the node's agent");
+      if (status.ok()) status = client->DownloadFile(package.digest(), fetched.path);
   }
+  if (status.ok()) status = InstallPackage(fetched, folder, options);
+  RemoveTree(fetched.path).IgnoreError();
+  return status;
 }
 
 }  // namespace trainyard::worker

@@ -1,10 +1,14 @@
-// What must lie on this node before a member starts: its packages, unpacked once per digest and
+// What must lie on this node before a member starts: its packages, made ready once per digest and
 // node in a cache, and the checkpoint it goes on from. Blocking; any pool thread, several at once:
 // the same digest is fetched by one of them while the others wait.
+//  - A member gets copies: nothing that it does to its packages reaches the cache.
+//  - What was installed by running a package's own code is kept per user and interpreter.
+//  - At most 200 packages are kept; the one that was not used for the longest goes.
 #ifndef TRAINYARD_WORKER_AGENT_STAGER_H_
 #define TRAINYARD_WORKER_AGENT_STAGER_H_
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -15,6 +19,7 @@
 #include "common/blob/blob.h"
 #include "common/mutex.h"
 #include "trainyard/agent/v1/agent.pb.h"
+#include "worker/agent/pip.h"
 
 namespace trainyard::worker {
 
@@ -28,25 +33,33 @@ class Stager {
   // Whether there is anything to do for this assignment.
   static bool NeedsStaging(const agent::v1::Assignment& assignment);
 
-  // Fills `folder` (an attempt folder that exists): package/N for each package, their contents
-  // linked into work/, the checkpoint into checkpoints/. Errors name the package and how to mend
-  // it.
+  // Fills `folder` (an attempt folder that exists): package/N for each package, the contents of
+  // those that are plain folders linked into work/, the checkpoint into checkpoints/; all of it
+  // belongs to `options.user_id`. Errors name the package and how to mend it.
   absl::Status Stage(const agent::v1::Assignment& assignment, blob::Client* client,
-                     const std::string& folder);
+                     const std::string& folder, const PipOptions& options);
 
   // What python has to look in, in order: absolute paths below `folder`.
   static std::vector<std::string> PackagePaths(const agent::v1::Assignment& assignment,
                                                const std::string& folder);
 
  private:
-  // The folder in the cache, filled.
-  absl::StatusOr<std::string> Fetch(blob::Client* client, const v1::PackageRef& package);
-  absl::Status Fill(blob::Client* client, const v1::PackageRef& package, const std::string& folder);
+  // One package of the cache, kept from being removed.
+  class Use;
+  absl::Status CopyOne(blob::Client* client, const v1::PackageRef& package, const std::string& to,
+                       const PipOptions& options);
+  void RemoveOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The folder in the cache, filled; by somebody else's work when that is under way.
+  absl::Status Fetch(const std::string& name, blob::Client* client, const v1::PackageRef& package,
+                     const PipOptions& options);
+  absl::Status Fill(blob::Client* client, const v1::PackageRef& package, const std::string& folder,
+                    const PipOptions& options);
 
   const std::string cache_;
   Mutex mutex_;
   CondVar changed_;
   std::set<std::string> fetching_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, int> users_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace trainyard::worker

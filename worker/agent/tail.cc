@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,19 +21,21 @@ constexpr int64_t kChunkBytes = 64 << 10;
 constexpr size_t kNamesMax = 1000;
 constexpr char kMatched[] = "matched";  // up to where standard output gave its points
 
-// New bytes from `offset`, at most `bytes_max`; opens the file once it is there.
-std::string ReadNew(const std::string& path, FileDescriptor* file, int64_t offset,
-                    int64_t bytes_max) {
-  if (!file->valid()) *file = FileDescriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  std::string bytes;
-  if (!file->valid() || bytes_max <= 0) return bytes;
-  bytes.resize(static_cast<size_t>(bytes_max));
+// Bytes from `offset`, at most `bytes_max`.
+std::string ReadAt(int file, int64_t offset, int64_t bytes_max) {
+  std::string bytes(static_cast<size_t>(std::max<int64_t>(0, bytes_max)), '\0');
   ssize_t n = 0;
   do {
-    n = pread(file->get(), bytes.data(), bytes.size(), offset);
+    n = pread(file, bytes.data(), bytes.size(), offset);
   } while (n < 0 && errno == EINTR);
   bytes.resize(n < 0 ? 0 : static_cast<size_t>(n));
   return bytes;
+}
+
+// Where a line begins at or soon after `offset`; `offset` itself when none does.
+int64_t LineAfter(int file, int64_t offset) {
+  const size_t end = ReadAt(file, offset, kChunkBytes).find('\n');
+  return end == std::string::npos ? offset : offset + static_cast<int64_t>(end) + 1;
 }
 
 nlohmann::json NumberOrText(double value) {
@@ -62,8 +65,8 @@ bool ParseMetricLine(const std::string& line, v1::MetricPoint* point) {
   return true;
 }
 
-Tail::Tail(std::string folder, const agent::v1::Assignment& assignment)
-    : folder_(std::move(folder)), key_(assignment.key()) {
+Tail::Tail(std::string folder, const agent::v1::Assignment& assignment, const TailLimits& limits)
+    : folder_(std::move(folder)), key_(assignment.key()), limits_(limits) {
   header_.set_job_id(assignment.job_id());
   header_.set_project(assignment.project());
   header_.set_trial(assignment.trial());
@@ -96,10 +99,45 @@ bool Tail::Read(int64_t bytes_max, bool flush, int64_t now_us, agent::v1::Teleme
   return batch->logs_size() > 0 || batch->metrics_size() > 0;
 }
 
+bool Tail::Open(Stream* stream) {
+  if (stream->file.valid()) return true;
+  stream->file = FileDescriptor(open(stream->path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!stream->file.valid()) return false;
+  // What an earlier agent freed reads as zeros: the log goes on behind it.
+  const off_t data = lseek(stream->file.get(), 0, SEEK_DATA);
+  if (data > 0) stream->offset = stream->freed = data;
+  return true;
+}
+
+void Tail::Trim() {
+  for (Stream& stream : streams_) Trim(&stream);
+}
+
+void Tail::Trim(Stream* stream) {
+  struct stat info {};
+  if (!Open(stream) || fstat(stream->file.get(), &info) != 0) return;
+  if (info.st_size - stream->offset > limits_.spool_max) {
+    stream->offset = LineAfter(stream->file.get(), info.st_size - limits_.spool_kept);
+  }
+  const int64_t end = (stream->offset - limits_.behind) & ~int64_t{4095};
+  if (end - stream->freed < limits_.step) return;
+  // The folder may be the user's: what is put in the file's place must not suffer.
+  const FileDescriptor file(open(stream->path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+  struct stat there {};
+  if (!file.valid() || fstat(file.get(), &there) != 0 || there.st_ino != info.st_ino ||
+      there.st_dev != info.st_dev || there.st_nlink != 1) {
+    return;
+  }
+  fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, end);
+  stream->freed = end;
+}
+
 void Tail::ReadStream(Stream* stream, int64_t bytes_max, bool flush, int64_t now_us,
                       agent::v1::TelemetryBatch* batch) {
+  Trim(stream);
+  if (!Open(stream)) return;
   for (int64_t total = 0; total < bytes_max;) {
-    std::string bytes = ReadNew(stream->path, &stream->file, stream->offset, kChunkBytes);
+    std::string bytes = ReadAt(stream->file.get(), stream->offset, kChunkBytes);
     if (bytes.empty()) return;
     const bool full = static_cast<int64_t>(bytes.size()) == kChunkBytes;
     const size_t end = bytes.find_last_of("\n\r");
@@ -157,8 +195,12 @@ void Tail::MatchMetrics(const std::string& text, int64_t offset, int64_t now_us)
 }
 
 void Tail::ReadMetrics(int64_t bytes_max, agent::v1::TelemetryBatch* batch) {
-  const std::string bytes =
-      ReadNew(folder_ + "/" + layout::kMetrics, &metrics_, metrics_offset_, bytes_max);
+  if (!metrics_.valid()) {
+    const std::string path = folder_ + "/" + layout::kMetrics;
+    metrics_ = FileDescriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!metrics_.valid()) return;
+  }
+  const std::string bytes = ReadAt(metrics_.get(), metrics_offset_, bytes_max);
   has_more_ = has_more_ || static_cast<int64_t>(bytes.size()) == bytes_max;
   agent::v1::MetricBatch* metrics = nullptr;
   size_t start = 0;

@@ -1,6 +1,8 @@
 // The output of one member on its way to the scheduler: reads what its ranks and its supervisor
 // appended (log/rank-R.{out,err}, metrics.jsonl) and cuts it into batches by offset. Reads only
-// forward; what was read but not acknowledged is the caller's to keep. Loop thread only.
+// forward; what was read but not acknowledged is the caller's to keep. A program may print faster
+// than anybody takes it: then the oldest of what was not read is dropped, and the gap in the
+// offsets tells how much. Loop thread only.
 #ifndef TRAINYARD_WORKER_AGENT_TAIL_H_
 #define TRAINYARD_WORKER_AGENT_TAIL_H_
 
@@ -16,10 +18,18 @@
 
 namespace trainyard::worker {
 
+// Bytes of one stream's file.
+struct TailLimits {
+  int64_t spool_max = int64_t{1} << 30;     // more than this unread: some of it is dropped
+  int64_t spool_kept = int64_t{256} << 20;  // down to this
+  int64_t behind = int64_t{16} << 20;       // already read, but perhaps asked for after a restart
+  int64_t step = int64_t{64} << 20;         // what is given back to the disk at a time
+};
+
 class Tail {
  public:
-  // `folder`: the attempt's. Begins at the start of everything.
-  Tail(std::string folder, const agent::v1::Assignment& assignment);
+  // `folder`: the attempt's. Begins at the start of everything that is still on disk.
+  Tail(std::string folder, const agent::v1::Assignment& assignment, const TailLimits& limits = {});
 
   // Reads at most about `bytes_max` new bytes into a batch without sequence. False when there is
   // nothing to send. A last line without its end waits, unless `flush`. `now_us`: wall clock.
@@ -27,6 +37,8 @@ class Tail {
   // Whether the last Read left bytes behind (the limit, or an unfinished line).
   bool has_more() const { return has_more_; }
   bool has_partial() const { return has_partial_; }
+  // Keeps the files within the limits; Read does so too. For when nobody takes what is read.
+  void Trim();
   // After the member's end and a flushing Read: closes the streams that had data.
   void End(agent::v1::TelemetryBatch* batch);
   // Names of metrics read so far, sorted, at most 1,000.
@@ -40,8 +52,12 @@ class Tail {
     std::string path;
     FileDescriptor file;
     int64_t offset = 0;
+    int64_t freed = 0;  // up to here the disk has its blocks back
   };
 
+  // False while the file is not there.
+  static bool Open(Stream* stream);
+  void Trim(Stream* stream);
   void ReadStream(Stream* stream, int64_t bytes_max, bool flush, int64_t now_us,
                   agent::v1::TelemetryBatch* batch);
   void ReadMetrics(int64_t bytes_max, agent::v1::TelemetryBatch* batch);
@@ -49,6 +65,7 @@ class Tail {
 
   const std::string folder_;
   const agent::v1::MemberKey key_;
+  const TailLimits limits_;
   agent::v1::TelemetryBatch header_;  // job, project, trial
   std::vector<Stream> streams_;
   FileDescriptor metrics_;

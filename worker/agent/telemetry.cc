@@ -27,7 +27,9 @@ const Tail* Telemetry::FindTail(const MemberId& id) const {
 }
 
 void Telemetry::Poke(const MemberId& id) {
-  if (entries_.count(id) == 0) return;
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) return;
+  if (!connected_ || Full()) found->second.tail->Trim();
   dirty_.insert(id);
   Pump();
 }

@@ -8,6 +8,8 @@
 namespace trainyard::worker {
 namespace {
 
+constexpr int kBadPackage = 65;  // sysexits: the user's data are wrong
+
 constexpr size_t kEndedMax = 10000;
 constexpr int64_t kGraceDefaultMillis = 10000;
 
@@ -145,6 +147,8 @@ void AgentCore::Staged(const MemberId& id, const absl::Status& status, int32_t p
   Member& member = found->second;
   if (!status.ok()) {
     member.end = RefusedEnd(v1::STAGING, std::string(status.message()));
+    // What is wrong by itself, such as a package that cannot be installed, is so everywhere.
+    if (absl::IsInvalidArgument(status)) member.end.record.set_exit_code(kBadPackage);
     SayExited(id, &member, {}, now);
     return;
   }

@@ -3,7 +3,10 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
 
 namespace trainyard::worker {
 namespace {
@@ -54,15 +57,21 @@ void MetricFile::AddLine(const std::string& line, std::vector<MetricLine>* to) {
 
 std::vector<MetricLine> MetricFile::NewPoints(const std::string& text, bool complete) {
   std::vector<MetricLine> points;
+  std::unordered_set<size_t> lines;
   for (size_t start = 0; start < text.size();) {
     size_t end = text.find('\n', start);
     if (end == std::string::npos) {
       if (!complete) break;
       end = text.size();
     }
-    AddLine(text.substr(start, end - start), &points);
+    // Most lines were there at the last look already: they are not parsed again.
+    const size_t hash = std::hash<std::string_view>{}({text.data() + start, end - start});
+    if (lines.insert(hash).second && lines_.count(hash) == 0) {
+      AddLine(text.substr(start, end - start), &points);
+    }
     start = end + 1;
   }
+  lines_ = std::move(lines);
   if (seen_.size() > kSeenMax) {
     seen_before_ = std::move(seen_);
     seen_.clear();
@@ -71,8 +80,9 @@ std::vector<MetricLine> MetricFile::NewPoints(const std::string& text, bool comp
 }
 
 std::vector<MetricLine> MetricFile::Read(const std::string& path, bool complete) {
-  std::string text;
-  if (!ReadWhole(path, kBytesMax, &text)) return {};
+  // The library keeps its last hundred reports; whoever appends for ever is read from the end.
+  std::string text = ReadTail(path, kBytesMax);
+  if (text.size() == kBytesMax) text.erase(0, text.find('\n') + 1);
   return NewPoints(text, complete);
 }
 

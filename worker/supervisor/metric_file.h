@@ -8,6 +8,7 @@
 
 #include <set>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "worker/supervisor/recorder.h"
@@ -29,6 +30,7 @@ class MetricFile {
   // which is far more than a ring of 100 can repeat.
   std::set<std::string> seen_;
   std::set<std::string> seen_before_;
+  std::unordered_set<size_t> lines_;  // hashes of the last text
 };
 
 }  // namespace trainyard::worker

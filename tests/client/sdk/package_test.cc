@@ -49,8 +49,19 @@ TEST_F(PackageTest, FolderBesideSetupTakesTheProject) {
   Write("proj/README.md");
   const auto plan = PlanPackagePath(root_ + "/proj/trainer");
   ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->build_file, "setup.py");
   EXPECT_THAT(plan->only,
               UnorderedElementsAre("trainer", "helpers", "setup.py", "notes.py", "README.md"));
+  EXPECT_EQ(ReasonOf(CheckModule("trainer.tusk", {*plan})), "MODULE_NOT_FOUND");
+  EXPECT_TRUE(CheckModule("renamed.task", {*plan}).ok());
+}
+
+TEST_F(PackageTest, OnlyAPyprojectThatBuildsSomethingMakesAProject) {
+  const std::string path = root_ + "/proj/pyproject.toml";
+  ASSERT_TRUE(WriteFileAtomically(path, "[tool.black]\nline-length = 100\n").ok());
+  EXPECT_EQ(PlanPackagePath(root_ + "/proj/trainer")->build_file, "");
+  ASSERT_TRUE(WriteFileAtomically(path, "[project]\nname = 'trainer'\n").ok());
+  EXPECT_EQ(PlanPackagePath(root_ + "/proj/trainer")->build_file, "pyproject.toml");
 }
 
 TEST_F(PackageTest, AbsentAndWrongPathsAreNamed) {

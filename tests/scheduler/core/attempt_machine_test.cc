@@ -228,6 +228,19 @@ INSTANTIATE_TEST_SUITE_P(
                       BudgetCase{"TimedOut", v1::TIMED_OUT, records::R_DONE, 0, 0, 0}),
     [](const auto& row) { return row.param.name; });
 
+// A package that cannot be installed is not tried five times.
+TEST(AttemptMachineTest, ARefusedPackageIsTheUsers) {
+  Scene scene;
+  const uint64_t run = PlaceGang(&scene, "a", 1);
+  v1::ExitRecord record = Failure(v1::STAGING, "package trainer cannot be used");
+  record.set_exit_code(65);
+  scene.Exit(run, 0, record);
+  scene.Release(run);
+  EXPECT_EQ(scene.Job("a").state(), v1::FAILED);
+  EXPECT_EQ(scene.Run(run).user_failures(), 1);
+  EXPECT_EQ(scene.Run(run).attempt().exit().cause(), v1::STAGING);
+}
+
 TEST(AttemptMachineTest, UserRetriesAreCountedAndBackOff) {
   Scene scene;
   const uint64_t run = PlaceGang(&scene, "a", 1, Spec().Retries(2));

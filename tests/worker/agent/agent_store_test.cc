@@ -1,5 +1,7 @@
 // What goes into the store and comes out of it: packages, checkpoints, outputs.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include "common/file.h"
 #include "tests/worker/agent/agent_fixture.h"
@@ -52,6 +54,75 @@ TEST_F(AgentTest, APackageIsFetchedOncePerNodeAndFound) {
   EXPECT_THAT(store_.tokens(), Each("attempt-token"));
 }
 
+// What one attempt does to its packages, by whatever path, no other attempt sees.
+TEST_F(AgentTest, APackageIsTheMembersOwnCopy) {
+  const std::string tree = store_.PutFolder({{"data.txt", "as sent"}, {"trainer/task.py", "x"}});
+  StartAgent();
+  for (int i = 0; i < 2; ++i) {
+    agent::v1::Assignment assignment =
+        Assign(Shell("cat data.txt; ls ../package/0; echo spoilt > data.txt; "
+                     "echo spoilt > ../package/0/trainer/task.py; echo more > trainer/new.py"));
+    AddTree(tree, &assignment);
+    const auto key = Run(assignment);
+    const agent::v1::Exited exited = scheduler_.WaitForExit(key);
+    EXPECT_EQ(exited.record().cause(), v1::EXIT_CAUSE_UNSPECIFIED) << exited.record().stderr_tail();
+    EXPECT_EQ(scheduler_.Log(key, 0, false), "as sentdata.txt\ntrainer\n") << i;
+  }
+  EXPECT_EQ(store_.downloads(), 1);
+}
+
+TEST_F(AgentTest, TheOldestPackagesLeaveTheCache) {
+  StartAgent();
+  const std::string cache = options_.work_dir + "/cache";
+  for (int i = 0; i < 205; ++i) {
+    const std::string name = cache + "/" + std::to_string(i) + "-TREE";
+    ASSERT_TRUE(MakeFolders(name).ok());
+    const timespec times[2] = {{1000 + i, 0}, {1000 + i, 0}};
+    ASSERT_EQ(utimensat(AT_FDCWD, name.c_str(), times, 0), 0);
+  }
+  agent::v1::Assignment assignment = Assign(Shell("cat data.txt"));
+  AddTree(store_.PutFolder({{"data.txt", "new"}}), &assignment);
+  scheduler_.WaitForExit(Run(assignment));
+  EXPECT_EQ(scheduler_.Log(assignment.key(), 0, false), "new");
+  EXPECT_EQ(ListFolder(cache)->size(), 200u);
+  EXPECT_FALSE(Exists(cache + "/5-TREE"));
+  EXPECT_TRUE(Exists(cache + "/6-TREE"));
+}
+
+TEST_F(AgentTest, AProjectIsInstalledOncePerNode) {
+  const std::string tree = store_.PutFolder(
+      {{"setup.py",
+        "from setuptools import setup\n"
+        "setup(name='trainer', packages=['trainer'], package_dir={'trainer': 'code'})"},
+       {"code/__init__.py", ""},
+       {"code/task.py", "import trainer.task as t; print(t.__name__)"}});
+  StartAgent();
+  for (int i = 0; i < 2; ++i) {
+    agent::v1::Assignment assignment = ModuleAssignment(Assign({}));
+    AddTree(tree, &assignment);
+    assignment.mutable_program()->mutable_packages(0)->set_file_name("setup.py");
+    const auto key = Run(assignment);
+    const agent::v1::Exited exited = scheduler_.WaitForExit(key);
+    EXPECT_EQ(exited.record().cause(), v1::EXIT_CAUSE_UNSPECIFIED) << exited.record().message();
+    EXPECT_EQ(scheduler_.Log(key, 0, false), "trainer.task\ntrainer.task\n");
+  }
+  EXPECT_EQ(store_.downloads(), 1);
+}
+
+TEST_F(AgentTest, AProjectThatCannotBeInstalledIsFinalAndSaysWhy) {
+  const std::string tree =
+      store_.PutFolder({{"setup.py", "raise RuntimeError('wrong phase of the moon')"}});
+  StartAgent();
+  agent::v1::Assignment assignment = ModuleAssignment(Assign({}));
+  AddTree(tree, &assignment);
+  assignment.mutable_program()->mutable_packages(0)->set_file_name("setup.py");
+  const agent::v1::Exited exited = scheduler_.WaitForExit(Run(assignment));
+  EXPECT_EQ(exited.record().cause(), v1::STAGING);
+  EXPECT_NE(exited.record().exit_code(), 0) << "not to be tried elsewhere";
+  EXPECT_THAT(exited.record().message(), HasSubstr("package trainer"));
+  EXPECT_THAT(exited.record().message(), HasSubstr("wrong phase of the moon"));
+}
+
 TEST_F(AgentTest, APackageThatIsGoneRefusesTheMemberByName) {
   StartAgent();
   agent::v1::Assignment assignment = ModuleAssignment(Assign({}));
@@ -69,6 +140,7 @@ TEST_F(AgentTest, OutputsAreDurableBeforeTheEndIsTold) {
       Assign(Shell("echo m > $AIP_MODEL_DIR/model.bin; mkdir $AIP_CHECKPOINT_DIR/step_4; "
                    "echo c > $AIP_CHECKPOINT_DIR/step_4/w; echo j > $TRAINYARD_JOB_DIR/out"));
   assignment.set_trial(3);
+  assignment.set_job_dir("gs://team/iris/");
   const auto key = Run(assignment);
   const agent::v1::Exited exited = scheduler_.WaitForExit(key);
   std::map<std::string, v1::OutputTree> outputs;
@@ -77,6 +149,11 @@ TEST_F(AgentTest, OutputsAreDurableBeforeTheEndIsTold) {
   EXPECT_EQ(store_.GetFolder(outputs["model"].digest())["model.bin"], "m\n");
   EXPECT_EQ(store_.GetFolder(outputs["checkpoint"].digest())["step_4/w"], "c\n");
   EXPECT_EQ(store_.GetFolder(outputs["job_dir"].digest())["out"], "j\n");
+  using Names = std::map<std::string, std::string>;
+  EXPECT_EQ(store_.published(),
+            (Names{{"team/iris/3", outputs["job_dir"].digest()},
+                   {"team/iris/3/model", outputs["model"].digest()},
+                   {"team/iris/3/checkpoints", outputs["checkpoint"].digest()}}));
   EXPECT_EQ(outputs["model"].trial(), 3);
   EXPECT_EQ(outputs["model"].epoch(), key.epoch());
 }

@@ -73,6 +73,12 @@ class FakeClient : public blob::Client {
                                     int64_t) override {
     return absl::UnimplementedError("agents put no objects");
   }
+  absl::Status PublishTree(absl::string_view bucket, absl::string_view prefix,
+                           absl::string_view tree) override {
+    if (absl::Status status = store_->Enter(); !status.ok()) return status;
+    store_->Publish(absl::StrCat(bucket, "/", prefix), std::string(tree));
+    return absl::OkStatus();
+  }
 
  private:
   FakeStore* const store_;
@@ -137,6 +143,15 @@ absl::Status FakeStore::Enter() {
   if (failures_ == 0) return absl::OkStatus();
   --failures_;
   return failure_;
+}
+
+void FakeStore::Publish(const std::string& name, const std::string& tree) {
+  MutexLock lock(&mutex_);
+  published_[name] = tree;
+}
+std::map<std::string, std::string> FakeStore::published() {
+  MutexLock lock(&mutex_);
+  return published_;
 }
 
 void FakeStore::CountDownload() {

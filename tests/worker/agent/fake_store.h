@@ -28,7 +28,11 @@ class FakeStore {
   int downloads();
   std::vector<std::string> tokens();
 
+  // "bucket/prefix" of every tree that was published -> its digest.
+  std::map<std::string, std::string> published();
+
   absl::Status Enter();  // one call of a client
+  void Publish(const std::string& name, const std::string& tree);
   void CountDownload();
 
  private:
@@ -36,6 +40,7 @@ class FakeStore {
   std::map<std::string, std::string> blobs_ ABSL_GUARDED_BY(mutex_);
   int failures_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::string> published_ ABSL_GUARDED_BY(mutex_);
   int downloads_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::string> tokens_ ABSL_GUARDED_BY(mutex_);
 };

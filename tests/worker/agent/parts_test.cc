@@ -256,12 +256,21 @@ TEST(MetricRegexTest, ValuesNamesAndSteps) {
   EXPECT_EQ(matches[1].name, "b");
   EXPECT_EQ(matches[1].value, 2.5);
   EXPECT_EQ(matches[1].step, 20);
+  auto two = MetricRegex::Make("(\\w+)=([0-9.]+)", "");
+  ASSERT_TRUE(two.ok()) << two.status();
+  matches = (*two)->Matches("a=1 b=2.5");
+  ASSERT_EQ(matches.size(), 2u);
+  EXPECT_EQ(matches[1].name, "b");
+  EXPECT_EQ(matches[1].value, 2.5);
 }
 
 TEST(MetricRegexTest, WrongExpressionsAreRefused) {
   EXPECT_FALSE(MetricRegex::Make("(", "m").ok());
   EXPECT_FALSE(MetricRegex::Make("acc=[0-9]", "m").ok()) << "no group";
   EXPECT_FALSE(MetricRegex::Make("acc=([0-9])", "").ok()) << "no name";
+  EXPECT_FALSE(MetricRegex::Make("(a)(b)(c)", "m").ok()) << "which is the value?";
+  EXPECT_FALSE(MetricRegex::Make("(?=x)(y)", "m").ok()) << "look-ahead";
+  EXPECT_FALSE(MetricRegex::Make("((a{100}){100}){100}", "m").ok()) << "too large";
 }
 
 TEST(MetricRegexTest, HostileInputEndsSoon) {

@@ -1,9 +1,12 @@
 // Requests, metric lines and the hypertune file: texts in, structs out, hostile texts refused.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <cmath>
 
+#include "worker/supervisor/files.h"
 #include "worker/supervisor/metric_file.h"
 #include "worker/supervisor/recorder.h"
 #include "worker/supervisor/requests.h"
@@ -121,6 +124,29 @@ TEST(MetricFileTest, AHalfWrittenLineWaitsForItsEnd) {
   EXPECT_THAT(file.NewPoints(line.substr(0, line.size() - 1), false), IsEmpty());
   EXPECT_EQ(file.NewPoints(line.substr(0, line.size() - 1), true).size(), 1u);
   EXPECT_THAT(file.NewPoints(line, true), IsEmpty());
+}
+
+// A program that appends for ever instead of rewriting its ring.
+TEST(MetricFileTest, AFileOfManyMegabytesIsReadFromItsEnd) {
+  char name[] = "/tmp/trainyard-metric-file-XXXXXX";
+  const int fd = mkstemp(name);
+  std::string text;
+  for (int i = 0; i < 60000; ++i) {
+    text +=
+        "{\"acc\": \"0.5\", \"global_step\": \"" + std::to_string(i) + "\", \"timestamp\": 1.5}\n";
+  }
+  ASSERT_GT(text.size(), size_t{2} << 20);
+  ASSERT_TRUE(WriteFully(fd, text));
+  MetricFile file;
+  std::vector<MetricLine> points = file.Read(name, true);
+  ASSERT_FALSE(points.empty());
+  EXPECT_EQ(points.back().step, 59999);
+  ASSERT_TRUE(WriteFully(fd, "{\"acc\": \"0.5\", \"global_step\": \"60000\"}\n"));
+  points = file.Read(name, true);
+  ASSERT_EQ(points.size(), 1u) << "the rest was taken before";
+  EXPECT_EQ(points[0].step, 60000);
+  close(fd);
+  unlink(name);
 }
 
 TEST(MetricFileTest, StrangeTagsAndValuesAreTakenAndRubbishIsSkipped) {

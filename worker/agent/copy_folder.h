@@ -1,0 +1,29 @@
+// A folder's files and links into a new folder of ours, so that nobody who can write to the one can
+// change the other. Blocking; any thread.
+#ifndef TRAINYARD_WORKER_AGENT_COPY_FOLDER_H_
+#define TRAINYARD_WORKER_AGENT_COPY_FOLDER_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace trainyard::worker {
+
+struct CopyOptions {
+  int64_t user_id = -1;  // whom the copies are given to; -1: ours
+  int64_t group_id = -1;
+  int64_t from_user = -1;  // not -1: what does not belong to this user (or to us) is refused
+};
+
+// Copies `from` to `to`, which must not exist. Follows no link in `from`, not even one put there
+// meanwhile: links are copied as links. Contents share their blocks with the originals where the
+// file system can do that. Modification times are kept; of the modes only whether a file may be
+// executed. PERMISSION_DENIED for a foreign file, INVALID_ARGUMENT for what is neither file, folder
+// nor link.
+absl::Status CopyFolder(const std::string& from, const std::string& to,
+                        const CopyOptions& options = {});
+
+}  // namespace trainyard::worker
+
+#endif  // TRAINYARD_WORKER_AGENT_COPY_FOLDER_H_
