@@ -3,6 +3,7 @@
 sbatch of tuned Slurm."""
 import pathlib
 import random
+import statistics
 import subprocess
 import tempfile
 import time
@@ -59,7 +60,7 @@ def slurm(mode, count, folder):
 
 
 def main():
-    args = benchlib.arguments(__doc__, count=(60, "our jobs"), peer_count=(12, "Slurm's jobs"))
+    args = benchlib.arguments(__doc__, count=(60, "our jobs"), peer_count=(60, "Slurm's jobs"))
     report = benchlib.Report("submit to first instruction", args.json)
     with tempfile.TemporaryDirectory() as folder:
         call = inside(args.count, folder)
@@ -77,6 +78,21 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             theirs = slurm(mode, args.peer_count, folder)
         report.row(f"sbatch, {mode} (not durable)", theirs)
+        # Tuned Slurm answers in two speeds: at once when nothing else wakes its scheduler, after
+        # one of its rounds otherwise. The median alone does not tell where the halves lie.
+        report.figure(
+            f"sbatch {mode}, answers under 0.3 s",
+            sum(latency < 300 for latency in theirs) / len(theirs),
+            "of all",
+        )
+        report.figure(
+            f"times faster than sbatch {mode} by the mean",
+            statistics.mean(theirs) / statistics.mean(mine),
+        )
+        report.figure(
+            f"times faster than sbatch {mode} at its fastest",
+            min(theirs) / benchlib.percentile(mine, 0.5),
+        )
         report.bar(
             f"times faster than sbatch {mode}, process to process",
             benchlib.percentile(theirs, 0.5) / benchlib.percentile(mine, 0.5),

@@ -9,7 +9,19 @@ namespace {
 
 constexpr char kSupervisor[] = "trainyard-supervisor";
 
-class WorkerFaultsTest : public FaultsTest {};
+class WorkerFaultsTest : public FaultsTest {
+ protected:
+  // New files in place of those that may be running, as a package manager does it.
+  void InstallPrograms(const std::string& folder) {
+    const std::string from = std::string(AGENT_PATH).substr(0, std::string(AGENT_PATH).rfind('/'));
+    for (const char* name : {"trainyard-agent", "trainyard-supervisor", "trainyard-rank"}) {
+      const std::string path = JoinPath(folder, name);
+      const absl::StatusOr<std::string> bytes = ReadFile(JoinPath(from, name));
+      ASSERT_TRUE(bytes.ok()) << bytes.status();
+      ASSERT_TRUE(WriteFileAtomically(path, *bytes, 0755).ok());
+    }
+  }
+};
 
 TEST_F(WorkerFaultsTest, AgentKilledItsRanksRunOnAndAreAdopted) {
   Start({"n1"});
@@ -32,15 +44,24 @@ TEST_F(WorkerFaultsTest, AgentKilledItsRanksRunOnAndAreAdopted) {
   ExpectQuiet();
 }
 
-// An orderly stop and another file to start from, as an upgrade is.
+// The programs are replaced under an agent that was stopped in an orderly way; the supervisor of
+// before goes on from its old file, and the next job starts from the new ones.
 TEST_F(WorkerFaultsTest, AgentUpgradeLeavesARunningGangAlone) {
-  Start({"n1"});
+  const std::string bin = cluster_.Path("bin");
+  ASSERT_TRUE(MakeFolders(bin).ok());
+  InstallPrograms(bin);
+  AgentSettings settings;
+  settings.binary = bin + "/trainyard-agent";
+  Start({"n1"}, {}, settings);
   const std::string gang = StartBeating("gang", 3);
   const std::vector<Beat> before = BeatsOf("gang");
   for (int i = 0; i < Times(2); ++i) {
     EXPECT_EQ(cluster_.agent("n1").Stop(), 0);
-    ASSERT_TRUE(cluster_.StartAgent("n1").ok()) << cluster_.AgentLog("n1");
+    InstallPrograms(bin);
+    ASSERT_TRUE(cluster_.StartAgent("n1", settings).ok()) << cluster_.AgentLog("n1");
     ExpectUndisturbed("gang", before);
+    ExpectEnd(Submit(BeatSpec(cluster_.Beats(absl::StrCat("next", i)), {"ms=20"}, 2)),
+              v1::SUCCEEDED);
   }
   LetEnd("gang");
   EXPECT_EQ(ExpectEnd(gang, v1::SUCCEEDED).attempts_size(), 1);
