@@ -11,6 +11,7 @@ build=(
   libarchive-dev zlib1g-dev libeigen3-dev libtorch-dev libopenblas0 libopenblas-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   zsh fish  # whose completion the tests try
+  iproute2 openssl python3-torch python3-mpi4py  # nodes as network namespaces; examples
 )
 run=(openmpi-bin python3 python3-pip python3-setuptools python3-wheel python3-sklearn python3-numpy procps)
 

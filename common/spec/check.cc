@@ -242,6 +242,18 @@ void CheckTrialCounts(const v1::JobSpec& spec, Checker* checker) {
                absl::StrCat("raise maxTrialCount to ", points, ", or remove values"));
 }
 
+void CheckElastic(const v1::JobSpec& spec, Checker* checker) {
+  int64_t replicas = 0;
+  for (const v1::WorkerPool& pool : spec.worker_pools()) {
+    if (pool.role() != "evaluator") replicas += pool.replica_count();
+  }
+  const int64_t fewest = spec.launch().min_replicas();
+  if (replicas == 0 || (fewest >= 0 && fewest <= replicas)) return;
+  checker->Say("launch.minReplicas", "OUT_OF_RANGE",
+               absl::StrCat("minReplicas is ", fewest, ", the job has ", replicas, " replicas"),
+               absl::StrCat("1 to ", replicas), "write less, or ask for more replicas");
+}
+
 void CheckValues(const v1::JobSpec& spec, Checker* checker) {
   CheckLabels(spec, checker);
   CheckProgram(spec.program(), checker);
@@ -256,6 +268,7 @@ void CheckValues(const v1::JobSpec& spec, Checker* checker) {
                  absl::StrCat("processesPerReplica is ", spec.launch().processes_per_replica()),
                  absl::StrCat("1 to ", kProcessesMax), "write a count in that range");
   }
+  CheckElastic(spec, checker);
   if (spec.has_study_spec()) CheckStudy(spec.study_spec(), "studySpec", checker);
   CheckTrialCounts(spec, checker);
 }

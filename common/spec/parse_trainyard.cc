@@ -72,6 +72,7 @@ void ReadLaunch(Fields* fields, v1::Launch* launch) {
   if (fields->Integer("processesPerReplica", 1, kProcessesMax, &count)) {
     launch->set_processes_per_replica(count);
   }
+  if (fields->Integer("minReplicas", 1, kRanksMax, &count)) launch->set_min_replicas(count);
 }
 
 void ReadTimes(Fields* fields, v1::Scheduling* scheduling) {
@@ -188,6 +189,7 @@ bool HasStudyKey(const Fields& fields) {
 void ReadTrainyard(Fields* fields, JobDraft* draft) {
   v1::JobSpec* spec = &draft->spec;
   fields->Bind("processesPerReplica", "launch.processesPerReplica");
+  fields->Bind("minReplicas", "launch.minReplicas");
   fields->Bind("metricRegex", "metrics.regex");
   ReadProgram(fields, spec->mutable_program());
   v1::Launch launch = spec->launch();

@@ -12,6 +12,7 @@
 #include "scheduler/core/core.h"
 #include "scheduler/core/deadline.h"
 #include "scheduler/core/draft.h"
+#include "scheduler/core/elastic.h"
 #include "scheduler/core/job_machine.h"
 #include "scheduler/core/requests.h"
 #include "scheduler/core/run_machine.h"
@@ -50,15 +51,20 @@ struct Decider {
   Result operator()(const AskTrials& c) const { return AskForTrials(c, draft); }
   Result operator()(const AddMeasurement& c) const { return TellMeasurement(c, draft); }
   Result operator()(const CompleteTrial& c) const { return TellCompletion(c, draft); }
-  Result operator()(const DrainNode& c) const { return Drain(c, draft); }
+  Result operator()(const DrainNode& c) const { return ThenGrow(Drain(c, draft)); }
   Result operator()(const AgentJoin& c) const { return Join(c, draft); }
-  Result operator()(const AgentConnect& c) const { return Connect(c, draft); }
+  Result operator()(const AgentConnect& c) const { return ThenGrow(Connect(c, draft)); }
   Result operator()(const AgentLoss& c) const { return Lose(c, draft); }
   Result operator()(const ApplySuggestions& c) const { return TakeSuggestions(c, draft); }
   Result operator()(const ApplyStops& c) const { return TakeStops(c, draft); }
   Result operator()(const ApplyStudyStop& c) const { return TakeStudyStop(c, draft); }
 
-  Result operator()(const AgentFact& c) const { return Noted(TakeFact(c, draft)); }
+  Result operator()(const AgentFact& c) const {
+    Result taken = Noted(TakeFact(c, draft));
+    // Room appears when a member lets go; a short attempt may also find some once it runs.
+    const bool room = c.fact.has_released() || c.fact.has_running();
+    return room && !*ignored ? ThenGrow(std::move(taken)) : std::move(taken);
+  }
   Result operator()(const ReportMeasurements& c) const { return Noted(TakeMeasurements(c, draft)); }
 
   Result operator()(const ApplyPlan& plan) const {
@@ -83,6 +89,10 @@ struct Decider {
   }
 
  private:
+  Result ThenGrow(Result result) const {
+    if (result.ok()) ConsiderGrowth(draft);
+    return result;
+  }
   Result Noted(const absl::StatusOr<bool>& news) const {
     if (!news.ok()) return news.status();
     *ignored = !*news;

@@ -51,12 +51,13 @@ void FillLimits(const v1::Scheduling& scheduling, wire::Assignment* out) {
 }
 
 // The tree a member restores: its own part when the gang has the same shape as the one that wrote
-// it, else the first (the head's).
+// it, else all parts: which of them it needs the program knows.
 void FillCheckpoint(const records::RunRow& run, int32_t member, wire::Assignment* out) {
   if (!run.has_checkpoint() || run.checkpoint().trees().empty()) return;
   const auto& trees = run.checkpoint().trees();
   const bool same_shape = trees.size() == run.attempt().members_size();
   out->set_checkpoint_tree(trees.Get(same_shape ? member : 0));
+  if (!same_shape && trees.size() > 1) *out->mutable_checkpoint_parts() = trees;
   out->set_checkpoint_step(run.checkpoint().step());
 }
 

@@ -19,12 +19,17 @@ void FoldExited(const wire::Exited& exited, const std::string& node_id, records:
   member->mutable_exit()->clear_outputs();
   for (const v1::OutputTree& output : exited.outputs()) *attempt->add_outputs() = output;
   const bool failed = exited.record().cause() != v1::EXIT_CAUSE_UNSPECIFIED;
-  // The first failure is the attempt's; what comes after a stop is its echo.
-  if (!failed || attempt->has_exit() || attempt->stop_us() > 0) {
+  // The first failure is the attempt's; what comes after a stop is its echo. In a gang over several
+  // nodes an echo may come first: then the failure that is surer of itself takes its place.
+  const bool first = !attempt->has_exit() && attempt->stop_us() == 0;
+  const bool surer =
+      attempt->has_exit() && exited.doubt() < attempt->exit_doubt() && !exited.stopped_on_request();
+  if (!failed || !(first || surer)) {
     member->mutable_exit()->mutable_record()->clear_stderr_tail();
     return;
   }
   *attempt->mutable_exit() = exited.record();
+  attempt->set_exit_doubt(exited.doubt());
   if (attempt->exit().node().empty()) attempt->mutable_exit()->set_node(node_id);
   member->mutable_exit()->mutable_record()->clear_stderr_tail();
 }

@@ -76,7 +76,10 @@ absl::StatusOr<std::vector<records::MemberRow>> FillMembers(const PlacedRun& pla
     if (member.ranks().empty()) return Refuse("a member has no rank");
     members.push_back(std::move(member));
   }
-  if (!std::all_of(seen.begin(), seen.end(), [](bool planned) { return planned; })) {
+  // An elastic job may start with its first ranks.
+  const auto missing = std::find(seen.begin(), seen.end(), false);
+  const auto ranks = missing - seen.begin();
+  if (std::find(missing, seen.end(), true) != seen.end() || ranks < FewestRanks(spec)) {
     return Refuse("the plan does not hold the whole gang");
   }
   if (members.empty() || members[0].ranks(0).rank() != 0) {

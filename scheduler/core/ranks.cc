@@ -45,6 +45,16 @@ std::vector<RankNeed> RanksOf(const v1::JobSpec& spec) {
   return ranks;
 }
 
+int32_t FewestRanks(const v1::JobSpec& spec) {
+  int64_t replicas = 0;
+  for (const v1::WorkerPool& pool : spec.worker_pools()) {
+    if (Counts(pool)) replicas += std::max(0, pool.replica_count());
+  }
+  const int64_t fewest = spec.launch().min_replicas();
+  return static_cast<int32_t>((fewest > 0 ? std::min(fewest, replicas) : replicas) *
+                              Processes(spec));
+}
+
 absl::Status CheckRanks(const v1::JobSpec& spec) {
   const int64_t processes = Processes(spec);
   int64_t ranks = 0;

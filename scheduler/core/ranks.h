@@ -27,6 +27,10 @@ struct RankNeed {
 };
 std::vector<RankNeed> RanksOf(const v1::JobSpec& spec);
 
+// The fewest ranks the job may run with: those of minReplicas, all of them without it. The ranks
+// that are left out are the last ones.
+int32_t FewestRanks(const v1::JobSpec& spec);
+
 // INVALID_ARGUMENT when no rank would run, too many would, or devices do not divide among the
 // processes of a replica.
 absl::Status CheckRanks(const v1::JobSpec& spec);

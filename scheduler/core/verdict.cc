@@ -49,6 +49,8 @@ std::string StopMessage(const records::JobRow* job, wire::StopReason reason) {
       return "preempted for a job of higher priority";
     case wire::STOP_PAUSE:
       return "paused";
+    case wire::STOP_RESIZE:
+      return "stopped to go on with more replicas";
     case wire::STOP_EARLY:
       return "stopped early by the study";
     case wire::STOP_TIMEOUT:
@@ -137,6 +139,11 @@ bool JudgeStop(const records::RunRow& run, const records::JobRow* job,
       ended->set_state(records::A_PREEMPTED);
       *ended->mutable_exit() = Because(v1::PREEMPTED_CAUSE, StopMessage(job, reason));
       ended->set_preemptions(run.preemptions() + 1);
+      ended->set_next(records::R_WAITING);
+      return true;
+    case wire::STOP_RESIZE:
+      ended->set_state(records::A_PREEMPTED);
+      *ended->mutable_exit() = Because(v1::PREEMPTED_CAUSE, StopMessage(job, reason));
       ended->set_next(records::R_WAITING);
       return true;
     case wire::STOP_PAUSE:

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -25,6 +26,34 @@ std::set<std::string> Avoided(const WaitingRun& run, const Snapshot& snapshot) {
   Room reachable(snapshot.nodes, /*empty=*/true, /*schedulable_only=*/true);
   if (!reachable.Take(run, avoid).has_value()) avoid.clear();
   return avoid;
+}
+
+// All ranks, or of an elastic run as many of the first ones as have room. O(log ranks) tries: what
+// holds k ranks holds fewer.
+std::optional<Placement> TakeMost(const WaitingRun& run, const std::set<std::string>& avoid,
+                                  Room* room) {
+  auto whole = room->Take(run, avoid);
+  if (whole.has_value() || run.ranks_min <= 0) return whole;
+  const auto first = [&run](size_t count) {
+    WaitingRun part = run;
+    part.ranks.resize(count);
+    return part;
+  };
+  size_t fits = 0;
+  size_t low = static_cast<size_t>(run.ranks_min);
+  size_t high = run.ranks.empty() ? 0 : run.ranks.size() - 1;
+  while (low <= high && low > 0) {
+    const size_t middle = low + (high - low) / 2;
+    Room trial = *room;
+    if (trial.Take(first(middle), avoid).has_value()) {
+      fits = middle;
+      low = middle + 1;
+    } else {
+      high = middle - 1;
+    }
+  }
+  if (fits == 0) return std::nullopt;
+  return room->Take(first(fits), avoid);
 }
 
 class FifoPlanner {
@@ -60,7 +89,7 @@ class FifoPlanner {
       return;
     }
     if (head_ == nullptr) {
-      if (auto placement = room_.Take(run, Avoided(run, snapshot_)); placement.has_value()) {
+      if (auto placement = TakeMost(run, Avoided(run, snapshot_), &room_); placement.has_value()) {
         plan_.placements.push_back(*std::move(placement));
         return;
       }

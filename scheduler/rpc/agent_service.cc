@@ -1,7 +1,7 @@
 // The agents' service over gRPC. See services.h.
 #include <utility>
 
-#include "common/errors.h"
+#include "scheduler/api/daemons.h"
 #include "scheduler/api/nodes.h"
 #include "scheduler/rpc/agent_streams.h"
 #include "scheduler/rpc/services.h"
@@ -35,14 +35,11 @@ class AgentService : public agent::v1::AgentService::CallbackService {
   }
 
   grpc::ServerUnaryReactor* SpawnDaemon(grpc::CallbackServerContext* call,
-                                        const agent::v1::SpawnDaemonRequest* /*request*/,
-                                        agent::v1::SpawnDaemonResponse* /*response*/) override {
-    grpc::ServerUnaryReactor* const reactor = call->DefaultReactor();
-    reactor->Finish(
-        ToGrpcStatus(MakeError(absl::StatusCode::kUnimplemented, "NOT_SUPPORTED",
-                               "this version starts the ranks of a gang on one node only",
-                               "ask for resources that one node has")));
-    return reactor;
+                                        const agent::v1::SpawnDaemonRequest* request,
+                                        agent::v1::SpawnDaemonResponse* response) override {
+    return AnswerNow(*context_, call, response, [&](const core::Principal& principal) {
+      return api::SpawnDaemon(*context_, principal, *request, registry_);
+    });
   }
 
  private:

@@ -208,6 +208,9 @@ placement::Snapshot ClusterBook::Snapshot(const core::State& state, size_t most,
     waiting.queued_us = run.queued_us();
     waiting.avoid_nodes.assign(run.failed_nodes().begin(), run.failed_nodes().end());
     waiting.preemptible = spec->second->scheduling().preemptible();
+    if (spec->second->launch().min_replicas() > 0) {
+      waiting.ranks_min = core::FewestRanks(*spec->second);
+    }
     snapshot.waiting.push_back(std::move(waiting));
   }
   *truncated = snapshot.waiting.size() < order_.size();

@@ -87,7 +87,10 @@ void Sessions::Compare(const core::State& state, uint64_t run_uid,
         told->second.reason == demand.member.stop_reason()) {
       continue;
     }
-    if (told->second.has_assignment) {
+    // A gang's start order says once more who is in it: now all ports are known.
+    const bool completes =
+        demand.member.want() == agent::v1::RUN && told->second.want == agent::v1::PREPARED;
+    if (told->second.has_assignment && !completes) {
       demand.member.clear_assignment();
     } else {
       Complete(state, &demand.member);

@@ -1,7 +1,8 @@
 // Desired state per connected agent: the whole on connecting, then deltas of what changed, with
 // versions that rise by one, and acknowledgements of facts. Owner thread.
 //  - What is told is what the state demands once its events are durable; the caller sends it then.
-//  - An assignment travels once per session; later changes of the same member carry wants alone.
+//  - An assignment travels once per session, and once more with a gang's order to run; other
+//    changes of the same member carry wants alone.
 #ifndef TRAINYARD_SCHEDULER_RUNTIME_SESSIONS_H_
 #define TRAINYARD_SCHEDULER_RUNTIME_SESSIONS_H_
 

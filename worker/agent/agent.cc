@@ -73,6 +73,7 @@ void Agent::OnControlDisconnected() {
   Perform();
 }
 void Agent::OnControlMessage(const agent::v1::SchedulerMessage& message) {
+  if (message.has_start_daemon()) return OnStartDaemon(message.start_daemon());
   core_->Receive(message, Time());
   if (message.has_welcome()) store_address_.Set(core_->store_address());
   Perform();

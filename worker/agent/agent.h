@@ -21,6 +21,8 @@
 #include "worker/agent/attempt_folder.h"
 #include "worker/agent/event_loop.h"
 #include "worker/agent/fact_log.h"
+#include "worker/agent/network.h"
+#include "worker/agent/open_mpi.h"
 #include "worker/agent/publisher.h"
 #include "worker/agent/stager.h"
 #include "worker/agent/supervisor_process.h"
@@ -36,6 +38,9 @@ struct AgentOptions {
   std::string bin_folder;   // with trainyard-supervisor and trainyard-rank
   std::string python_path;  // with the module `trainyard`; "" : none
   std::string mpirun = "mpirun";
+  OpenMpi open_mpi;
+  OwnNetwork network;
+  PortRange ports;  // for gangs
   v1::NodeInventory inventory;
   Environment base_env;  // what programs inherit
   int pool_threads = 8;
@@ -46,6 +51,9 @@ struct AgentChannels {
   std::function<void(const agent::v1::AgentMessage&)> send_control;
   std::function<void(const agent::v1::TelemetryBatch&)> send_telemetry;
   std::function<void(const std::string& why)> reconnect;
+  // Answers on the loop.
+  std::function<void(const agent::v1::SpawnDaemonRequest&, std::function<void(absl::Status)>)>
+      spawn_daemon;
   Stager::MakeClient make_client;
 };
 
@@ -92,6 +100,8 @@ class Agent {
     absl::Duration stop_pause;     // before the next try to tell it
     absl::Duration stop_deadline;  // when a supervisor that does not answer is killed
     int uploads = 0;               // checkpoints on their way
+    std::string daemon_line;       // for the supervisor: what mpirun of the gang's head wants here
+    absl::Duration daemon_deadline;
   };
 
   // Effects.
@@ -127,6 +137,13 @@ class Agent {
   void Publish(const MemberId& id, Member* member, int64_t step);
   void CheckPublished(const MemberId& id);
   void RemoveFolder(const MemberId& id);
+  // Gangs over several nodes; agent_daemon.cc.
+  void OnSpawn(const MemberId& id, int32_t target, std::vector<std::string> argv);
+  void RelaySpawn(const MemberId& id, const agent::v1::SpawnDaemonRequest& request,
+                  absl::Duration give_up);
+  void TellSpawnFailed(const MemberId& id, const absl::Status& status);
+  void OnStartDaemon(const agent::v1::StartDaemon& order);
+  void TellDaemon(const MemberId& id);
   void ScheduleTick();
   // Does `work` with a client of the store, and again for as long as the store cannot be reached;
   // pool thread.

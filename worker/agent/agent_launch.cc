@@ -1,9 +1,7 @@
 // From the order to stage to a running member, and adoption after a restart; see agent.h.
 #include <errno.h>
 #include <glog/logging.h>
-#include <netinet/in.h>
 #include <pwd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,19 +19,6 @@ namespace {
 
 // How long staging waits for a store that cannot be reached, such as one that is being restarted.
 constexpr absl::Duration kStoreWait = absl::Seconds(30);
-
-// A port that is free now, for MASTER_PORT; 0 when none is to be had.
-int32_t FreePort() {
-  FileDescriptor fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  socklen_t size = sizeof address;
-  if (!fd.valid() || bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    return 0;
-  }
-  return ntohs(address.sin_port);
-}
 
 // The interpreter that the job's modules run with, as BuildLaunchSpec chooses it.
 std::string PythonOf(const v1::Program& program) {
@@ -121,7 +106,7 @@ void Agent::FinishStaging(const MemberId& id, const absl::Status& status) {
                                     ? absl::StatusCode::kFailedPrecondition
                                     : status.code();
   const absl::Status told = status.ok() ? status : absl::Status(code, OneSentence(status));
-  core_->Staged(id, told, FreePort(), Time());
+  core_->Staged(id, told, FreePort(options_.ports), Time());
   Perform();
 }
 
@@ -150,6 +135,10 @@ absl::StatusOr<LaunchSpec> Agent::SpecFor(const MemberId& id, const Member& memb
   context.user_id = run_as->user_id;
   context.group_id = run_as->group_id;
   context.mpirun = options_.mpirun;
+  context.open_mpi = options_.open_mpi.major;
+  context.daemon = options_.open_mpi.daemon;
+  context.interface = options_.network.interface;
+  context.port_range = options_.ports.Text();
   context.python = PreferredPython();
   return BuildLaunchSpec(assignment, context);
 }
@@ -177,7 +166,7 @@ void Agent::Do(const LaunchMember& effect) {
   if (launched.ok()) {
     LOG(INFO) << "member=" << FolderName(effect.id)
               << " launched supervisor=" << member->supervisor->pid();
-    return;
+    return TellDaemon(effect.id);
   }
   LOG(WARNING) << "member=" << FolderName(effect.id) << " not launched: " << launched;
   Unwatch(member);
@@ -248,6 +237,8 @@ void Agent::OnEvent(const MemberId& id, Member* member, const std::string& line)
     core_->Started(id, body.value("pid", int64_t{0}), Time());
   } else if (kind == "checkpoint") {
     UploadPart(id, member, body.value("step", int64_t{0}), body.value("path", std::string()));
+  } else if (kind == "spawn") {
+    OnSpawn(id, body.value("member", 0), body.value("argv", std::vector<std::string>()));
   }
 }
 

@@ -33,6 +33,7 @@ using agent::v1::TelemetryBatch;
 constexpr int kMessageBytesMax = 4 << 20;
 constexpr int kJoinSeconds = 30;
 constexpr int kConnectMillis = 5000;
+constexpr int kSpawnSeconds = 5;
 
 // By the address itself: a name that merely looks like one may lead anywhere.
 bool IsLoopback(const std::string& target) {
@@ -88,6 +89,25 @@ class Channels : public GrpcChannels {
   void SendControl(const AgentMessage& message) override { control_->Send(message); }
   void SendTelemetry(const TelemetryBatch& batch) override { telemetry_->Send(batch); }
   void Reconnect() override { control_->Restart(); }
+
+  void SpawnDaemon(const agent::v1::SpawnDaemonRequest& request,
+                   std::function<void(absl::Status)> done) override {
+    struct Call {
+      grpc::ClientContext context;
+      agent::v1::SpawnDaemonRequest request;
+      agent::v1::SpawnDaemonResponse response;
+    };
+    auto call = std::make_shared<Call>();
+    call->request = request;
+    call->context.AddMetadata("authorization", "Bearer " + token_);
+    call->context.set_deadline(std::chrono::system_clock::now() +
+                               std::chrono::seconds(kSpawnSeconds));
+    stub_->async()->SpawnDaemon(
+        &call->context, &call->request, &call->response,
+        [loop = loop_, call, done = std::move(done)](const grpc::Status& status) {
+          loop->Post([done, answer = FromGrpcStatus(status)] { done(answer); });
+        });
+  }
 
  private:
   void MakeControl() {

@@ -41,6 +41,9 @@ class GrpcChannels {
   virtual void SendControl(const agent::v1::AgentMessage& message) = 0;
   virtual void SendTelemetry(const agent::v1::TelemetryBatch& batch) = 0;
   virtual void Reconnect() = 0;
+  // One call with a deadline; `done` runs on the loop.
+  virtual void SpawnDaemon(const agent::v1::SpawnDaemonRequest& request,
+                           std::function<void(absl::Status)> done) = 0;
 };
 
 // Trades a one-time join token for the agent's own; blocks.

@@ -104,7 +104,8 @@ v1::NodeInventory ReadInventory(const MachineOptions& options) {
   inventory.set_os(absl::StrCat(name.sysname, " ", name.release));
   inventory.set_agent_version(kVersion);
   for (const auto& [key, value] : options.labels) (*inventory.mutable_labels())[key] = value;
-  for (const char* capability : {"launcher.direct", "launcher.mpirun", "soft_stop"}) {
+  for (const char* capability :
+       {"launcher.direct", "launcher.mpirun", "launcher.daemon", "soft_stop"}) {
     inventory.add_capabilities(capability);
   }
   if (!options.nvml_library.empty()) {

@@ -35,6 +35,8 @@ ABSL_FLAG(std::string, node_id, "", "Name of this node; default: the host's name
 ABSL_FLAG(std::string, address, "", "Where the other nodes of a gang reach this one");
 ABSL_FLAG(std::string, python_path, "", "Folder with the Python module trainyard");
 ABSL_FLAG(std::string, mpirun, "mpirun", "Open MPI's launcher");
+ABSL_FLAG(std::string, gang_ports, "",
+          "Ports that gangs over several nodes listen on here: LOW-HIGH; default: any");
 ABSL_FLAG(int, cores, 0, "Cores to offer; default: all");
 ABSL_FLAG(std::string, memory, "", "Memory to offer, for example 16GiB; default: all");
 ABSL_FLAG(std::vector<std::string>, labels, {}, "Labels of the node: key=value,...");
@@ -126,6 +128,10 @@ AgentChannels ChannelsTo(GrpcChannels* grpc, const std::string& ca_file) {
   channels.send_control = [grpc](const agent::v1::AgentMessage& m) { grpc->SendControl(m); };
   channels.send_telemetry = [grpc](const agent::v1::TelemetryBatch& b) { grpc->SendTelemetry(b); };
   channels.reconnect = [grpc](const std::string&) { grpc->Reconnect(); };
+  channels.spawn_daemon = [grpc](const agent::v1::SpawnDaemonRequest& request,
+                                 std::function<void(absl::Status)> done) {
+    grpc->SpawnDaemon(request, std::move(done));
+  };
   channels.make_client = [ca_file](const std::string& address, std::string token) {
     return blob::Client::Make(address, std::move(token), ca_file);
   };
@@ -158,6 +164,10 @@ absl::Status Run() {
   }
   absl::StatusOr<MachineOptions> machine = MachineFromFlags();
   if (!machine.ok()) return machine.status();
+  absl::StatusOr<PortRange> ports = ParsePortRange(absl::GetFlag(FLAGS_gang_ports));
+  if (!ports.ok()) return ports.status();
+  options.ports = *ports;
+  if (machine->address.empty()) machine->address = AddressTowards(address.target);
   if (absl::Status made = MakeFolders(options.work_dir, 0711); !made.ok()) return made;
   options.inventory = ReadInventory(*machine);
   if (address.ca_file.empty() && Exists(AuthorityFile(options.work_dir))) {
@@ -173,6 +183,8 @@ absl::Status Run() {
   }
   options.mpirun = absl::GetFlag(FLAGS_mpirun);
   options.base_env = AllowedEnvironment(OwnEnvironment());
+  options.open_mpi = FindOpenMpi(options.mpirun, options.base_env);
+  options.network = FindNetwork(options.inventory.address());
   LOG_IF(WARNING, geteuid() == 0)
       << "this agent runs as root: programs of projects without run_as run as root too";
 

@@ -37,6 +37,17 @@ absl::Status Explain(const v1::PackageRef& package, const absl::Status& why) {
                    absl::StrCat("package ", NameOf(package), " cannot be used: ", reason), fix);
 }
 
+// A gang of another shape gets all parts: files of one name are those of the first part that has
+// them, the head's before the others'.
+absl::Status RestoreCheckpoint(blob::Client* client, const agent::v1::Assignment& assignment,
+                               const std::string& folder) {
+  for (int i = assignment.checkpoint_parts_size(); i-- > 1;) {
+    const absl::Status part = client->DownloadFolder(assignment.checkpoint_parts(i), folder);
+    if (!part.ok()) return part;
+  }
+  return client->DownloadFolder(assignment.checkpoint_tree(), folder);
+}
+
 // Top-level names of a package appear in the work folder too, so that a program finds its own files
 // where its author ran it.
 absl::Status LinkInto(const std::string& from, const std::string& to) {
@@ -100,7 +111,7 @@ absl::Status Stager::Stage(const agent::v1::Assignment& assignment, blob::Client
   }
   if (assignment.checkpoint_tree().empty()) return absl::OkStatus();
   const absl::Status restored =
-      client->DownloadFolder(assignment.checkpoint_tree(), JoinPath(folder, layout::kCheckpoints));
+      RestoreCheckpoint(client, assignment, JoinPath(folder, layout::kCheckpoints));
   if (restored.ok()) return restored;
   return absl::Status(restored.code(),
                       absl::StrCat("the checkpoint of step ", assignment.checkpoint_step(),

@@ -84,6 +84,7 @@ struct MemberEnd {
   v1::ExitRecord record;
   bool started = true;
   bool stopped_on_request = false;
+  int32_t doubt = 0;  // as ExitReport
   int64_t last_step = 0;
   std::vector<std::string> metrics_seen;
 };

@@ -27,6 +27,7 @@ MemberEnd EndOf(const ExitReport& report) {
   end.record.set_signal(report.signal);
   end.record.set_stderr_tail(report.stderr_tail);
   end.stopped_on_request = !report.stop.empty();
+  end.doubt = report.doubt;
   end.last_step = report.last_step;
   end.metrics_seen = report.metrics_seen;
   return end;
@@ -47,6 +48,7 @@ MemberEnd StoppedEnd(agent::v1::StopReason reason) {
   switch (reason) {
     case agent::v1::STOP_PREEMPT:
     case agent::v1::STOP_PAUSE:
+    case agent::v1::STOP_RESIZE:
       end.record.set_cause(v1::PREEMPTED_CAUSE);
       break;
     case agent::v1::STOP_TIMEOUT:
@@ -271,6 +273,7 @@ void AgentCore::SayExited(const MemberId& id, Member* member,
   for (const std::string& name : member->end.metrics_seen) exited.add_metrics_seen(name);
   exited.set_refused(!member->end.started);
   exited.set_stopped_on_request(member->end.stopped_on_request);
+  exited.set_doubt(member->end.doubt);
   member->phase = Phase::kExited;
   member->exited_fact = SayEnd(id, std::move(exited), now);
 }

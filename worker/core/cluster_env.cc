@@ -51,6 +51,13 @@ std::string MasterAddress(const Assignment& assignment, const std::string& fallb
   return fallback;
 }
 
+int32_t MasterPort(const Assignment& assignment, int32_t fallback) {
+  for (const agent::v1::Peer& peer : assignment.peers()) {
+    if (peer.member() == 0 && assignment.peers_size() > 1 && peer.port() > 0) return peer.port();
+  }
+  return fallback;
+}
+
 ClusterView ViewOf(const Assignment& assignment, const std::string& fallback_address,
                    int32_t master_port) {
   std::map<int32_t, ClusterTask> tasks;

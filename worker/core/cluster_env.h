@@ -20,6 +20,9 @@ using ClusterView = std::vector<ClusterTask>;  // by rank
 // Where the head of the gang is reached: the first peer's address, else `fallback`.
 std::string MasterAddress(const agent::v1::Assignment& assignment, const std::string& fallback);
 
+// Where the head listens for its gang (MASTER_PORT): the first peer's port, else `fallback`.
+int32_t MasterPort(const agent::v1::Assignment& assignment, int32_t fallback);
+
 // All ranks of the gang with their addresses. Rank r is given port `master_port` + 1 + r. The
 // assignment knows the task types of this member's ranks only; elsewhere rank 0 is the master and
 // the others are workers.

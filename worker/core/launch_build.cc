@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -75,7 +76,12 @@ Environment CommonEnvironment(const Assignment& assignment, const LaunchContext&
     env["TRAINYARD_RESUME_STEP"] = absl::StrCat(assignment.checkpoint_step());
   }
   env["MASTER_ADDR"] = MasterAddress(assignment, context.master_address);
-  env["MASTER_PORT"] = absl::StrCat(context.master_port);
+  env["MASTER_PORT"] = absl::StrCat(MasterPort(assignment, context.master_port));
+  if (assignment.peers_size() > 1 && !context.interface.empty()) {
+    // Their libraries would guess by the host's name, which often means loopback.
+    env["GLOO_SOCKET_IFNAME"] = context.interface;
+    env["NCCL_SOCKET_IFNAME"] = context.interface;
+  }
   return env;
 }
 
@@ -115,7 +121,8 @@ RankLaunch RankOf(const Assignment& assignment, const LaunchContext& context,
       In(context, absl::StrCat(layout::kHypertune, "/",
                                slot.rank() == 0 ? std::string(kHypertuneRankZero)
                                                 : absl::StrCat("rank-", slot.rank(), ".metrics")));
-  const ClusterView cluster = ViewOf(assignment, context.master_address, context.master_port);
+  const ClusterView cluster =
+      ViewOf(assignment, context.master_address, MasterPort(assignment, context.master_port));
   rank.env["TF_CONFIG"] = TfConfig(assignment, cluster, slot);
   rank.env["CLUSTER_SPEC"] = ClusterSpec(assignment, cluster, slot);
   return rank;
@@ -131,12 +138,28 @@ absl::StatusOr<std::string> LauncherOf(const Assignment& assignment) {
     default:
       if (!gang) return "direct";
   }
-  if (assignment.peers_size() > 1) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "NOT_SUPPORTED",
-                     "launcher mpirun over several nodes is not supported",
-                     "let the gang fit on one node, or set launcher: direct", "launch.launcher");
+  std::map<std::string, std::string> node_of;
+  for (const agent::v1::Peer& peer : assignment.peers()) {
+    if (assignment.peers_size() == 1) break;
+    const auto [other, is_new] = node_of.emplace(peer.address(), peer.node_id());
+    if (is_new && !peer.address().empty()) continue;
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "NOT_SUPPORTED",
+        absl::StrCat("nodes ", other->second, " and ", peer.node_id(), " give the same address, \"",
+                     peer.address(), "\", to reach them by"),
+        "start each agent with its own --address, or set launcher: direct", "launch.launcher");
   }
   return "mpirun";
+}
+
+void FillGang(const Assignment& assignment, const LaunchContext& context, LaunchSpec* spec) {
+  if (assignment.peers_size() < 2) return;
+  for (const agent::v1::Peer& peer : assignment.peers()) {
+    spec->gang.push_back(
+        {peer.node_id(), peer.address(), {peer.ranks().begin(), peer.ranks().end()}});
+  }
+  spec->network_interface = context.interface;
+  spec->port_range = context.port_range;
 }
 
 }  // namespace
@@ -196,7 +219,10 @@ absl::StatusOr<LaunchSpec> BuildLaunchSpec(const Assignment& assignment,
   spec.member = assignment.key().member();
   spec.node = context.node_id;
   spec.mpirun = context.mpirun;
+  spec.open_mpi = context.open_mpi;
+  spec.daemon = context.daemon;
   spec.rank_shim = absl::StrCat(context.bin_folder, "/trainyard-rank");
+  FillGang(assignment, context, &spec);
   if (assignment.grace_ms() > 0) spec.grace_ms = assignment.grace_ms();
   spec.timeout_ms = assignment.timeout_ms();
   spec.lease_ms = assignment.strict_lease() ? context.lease_ms : assignment.stop_after_ms();

@@ -29,6 +29,10 @@ struct LaunchContext {
   int64_t user_id = -1;
   int64_t group_id = -1;
   std::string mpirun = "mpirun";
+  int32_t open_mpi = 4;            // its major version
+  std::string daemon;              // absolute path of its daemon
+  std::string interface;           // by which other nodes reach this one; "": not known
+  std::string port_range;          // "LOW-HIGH" for ports of gangs; "": any
   std::string python = "python3";  // what "python3" of a spec means here; see common/python.h
 };
 

@@ -34,6 +34,15 @@ json ObjectOf(const std::string& text) {
   return value;
 }
 
+GangNode GangNodeOf(const json& value) {
+  if (!value.is_object()) throw json::other_error::create(501, "a node is no object", &value);
+  GangNode node;
+  Read(value, "node", &node.node);
+  Read(value, "address", &node.address);
+  Read(value, "ranks", &node.ranks);
+  return node;
+}
+
 RankLaunch RankOf(const json& value) {
   if (!value.is_object()) throw json::other_error::create(501, "a rank is no object", &value);
   RankLaunch rank;
@@ -50,6 +59,10 @@ std::string LaunchSpecToJson(const LaunchSpec& spec) {
   for (const RankLaunch& rank : spec.ranks) {
     ranks.push_back({{"rank", rank.rank}, {"local_rank", rank.local_rank}, {"env", rank.env}});
   }
+  json gang = json::array();
+  for (const GangNode& node : spec.gang) {
+    gang.push_back({{"node", node.node}, {"address", node.address}, {"ranks", node.ranks}});
+  }
   return Dump({{"version", kVersion},
                {"launcher", spec.launcher},
                {"argv", spec.argv},
@@ -59,8 +72,12 @@ std::string LaunchSpecToJson(const LaunchSpec& spec) {
                {"member", spec.member},
                {"node", spec.node},
                {"mpirun", spec.mpirun},
+               {"open_mpi", spec.open_mpi},
+               {"daemon", spec.daemon},
                {"rank_shim", spec.rank_shim},
                {"network_interface", spec.network_interface},
+               {"port_range", spec.port_range},
+               {"gang", gang},
                {"grace_ms", spec.grace_ms},
                {"timeout_ms", spec.timeout_ms},
                {"lease_ms", spec.lease_ms},
@@ -81,6 +98,9 @@ bool LaunchSpecFromJson(const std::string& text, LaunchSpec* spec, std::string* 
   Read(value, "member", &spec->member);
   Read(value, "node", &spec->node);
   Read(value, "mpirun", &spec->mpirun);
+  Read(value, "open_mpi", &spec->open_mpi);
+  Read(value, "daemon", &spec->daemon);
+  Read(value, "port_range", &spec->port_range);
   Read(value, "rank_shim", &spec->rank_shim);
   Read(value, "network_interface", &spec->network_interface);
   Read(value, "grace_ms", &spec->grace_ms);
@@ -91,6 +111,9 @@ bool LaunchSpecFromJson(const std::string& text, LaunchSpec* spec, std::string* 
   Read(value, "metric_file", &spec->metric_file);
   Read(value, "user_id", &spec->user_id);
   Read(value, "group_id", &spec->group_id);
+  if (value.contains("gang")) {
+    for (const json& node : value.at("gang")) spec->gang.push_back(GangNodeOf(node));
+  }
   if (value.contains("ranks")) {
     for (const json& rank : value.at("ranks")) spec->ranks.push_back(RankOf(rank));
   }
@@ -120,6 +143,7 @@ std::string ExitReportToJson(const ExitReport& report) {
                {"signal", report.signal},
                {"stderr_tail", report.stderr_tail},
                {"stop", report.stop},
+               {"doubt", report.doubt},
                {"last_step", report.last_step},
                {"metrics_seen", report.metrics_seen},
                {"start_us", report.start_us},
@@ -138,6 +162,7 @@ bool ExitReportFromJson(const std::string& text, ExitReport* report, std::string
   Read(value, "signal", &report->signal);
   Read(value, "stderr_tail", &report->stderr_tail);
   Read(value, "stop", &report->stop);
+  Read(value, "doubt", &report->doubt);
   Read(value, "last_step", &report->last_step);
   Read(value, "metrics_seen", &report->metrics_seen);
   Read(value, "start_us", &report->start_us);

@@ -20,6 +20,13 @@ struct RankLaunch {
   Environment env;  // on top of LaunchSpec::env
 };
 
+// One node of a gang that spans several, by member number.
+struct GangNode {
+  std::string node;            // its name
+  std::string address;         // as its agent gives it; mpirun's name for it
+  std::vector<int32_t> ranks;  // global
+};
+
 struct LaunchSpec {
   std::string launcher = "direct";  // or "mpirun"
   std::vector<std::string> argv;    // of the program; argv[0] is looked up in env's PATH
@@ -29,8 +36,12 @@ struct LaunchSpec {
   int32_t member = 0;
   std::string node;
   std::string mpirun = "mpirun";         // program name or absolute path
+  int32_t open_mpi = 4;                  // major version of it
+  std::string daemon;                    // absolute path of its daemon here; gangs of several nodes
   std::string rank_shim;                 // absolute path of trainyard-rank; mpirun only
-  std::string network_interface = "lo";  // of mpirun's control and data traffic
+  std::string network_interface = "lo";  // of mpirun's traffic; "": any
+  std::string port_range;                // "LOW-HIGH" of its listening ports; "": any
+  std::vector<GangNode> gang;            // all nodes, when there are several
   int64_t grace_ms = 10000;              // SIGTERM to SIGKILL
   int64_t timeout_ms = 0;                // from the start; 0: none
   int64_t lease_ms = 0;                  // without a word from the agent; 0: for ever
@@ -58,6 +69,9 @@ struct ExitReport {
   int32_t signal = 0;
   std::string stderr_tail;  // at most 8 KiB of that rank
   std::string stop;         // reason of the stop that ended it
+  // 0: a rank of this member failed by itself. 1: what mpirun says of the gang. 2: this node's part
+  // ended with the rest of the gang. A failure of less doubt elsewhere is the cause.
+  int32_t doubt = 0;
   int64_t last_step = 0;
   std::vector<std::string> metrics_seen;  // names, sorted
   int64_t start_us = 0;                   // wall clock
@@ -86,13 +100,16 @@ inline constexpr char kReporterSocket[] = "reporter.sock";
 inline constexpr char kExit[] = "exit.json";
 inline constexpr char kNewSuffix[] = ".new";  // of exit.json until its renaming is durable too
 inline constexpr char kLock[] = "lock";       // "BOOT_ID PID START_TIME\n", under flock for life
-std::string RankLog(int32_t rank, bool is_stderr);  // "log/rank-R.out"
-std::string RankTable(int32_t rank);                // "ranks/rank-R.env"
+std::string RankLog(int32_t rank, bool is_stderr);      // "log/rank-R.out"
+std::string RankTable(int32_t rank);                    // "ranks/rank-R.env"
+inline constexpr char kRankArguments[] = "ranks/argv";  // of the program, each ended by a zero byte
 }  // namespace layout
 
 // Environment variables of the shim (trainyard-rank), beside Open MPI's own.
 inline constexpr char kAttemptVariable[] = "TRAINYARD_ATTEMPT_DIR";
 inline constexpr char kSocketVariable[] = "TRAINYARD_SOCKET";
+// The shim's name when mpirun calls it to have a daemon started on another node.
+inline constexpr char kLaunchAgentName[] = "launch-agent";
 
 }  // namespace trainyard::worker
 

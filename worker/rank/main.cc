@@ -1,7 +1,11 @@
-// trainyard-rank -- PROGRAM [ARGS...]: stands between mpirun and one rank. It sends the rank's
+// trainyard-rank [-- PROGRAM ARGS...]: stands between mpirun and one rank. It sends the rank's
 // output to its own log files, enters the rank's environment, registers with the supervisor, runs
 // the program as its child and tells the supervisor when and how it ended, which mpirun does not
-// say exactly. Then it ends the same way. One thread; a few system calls.
+// say exactly. Then it ends the same way. Without a program it reads the one of its node from the
+// attempt folder: a gang's nodes may have different paths.
+//   launch-agent HOST WORDS...: under that name it is what mpirun runs in place of a remote shell.
+// It hands the words to the supervisor and ends; the daemon comes to life by another way.
+// One thread; a few system calls.
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -18,6 +22,7 @@
 #include <unistd.h>
 
 #include <string>
+#include <vector>
 
 #include "worker/rank/rank.h"
 
@@ -106,6 +111,30 @@ int64_t MonotonicNanos() {
   _exit(WEXITSTATUS(status));
 }
 
+// mpirun's launch agent.
+int HandOver(const std::string& host, const std::vector<std::string>& words) {
+  const int fd = Connect();
+  std::string answer;
+  if (fd < 0 || !Ask(fd, SpawnLine(host, words), &answer)) {
+    fprintf(stderr, "trainyard-rank: no supervisor to start a daemon on %s\n", host.c_str());
+    return 1;
+  }
+  if (answer.find("\"ok\":true") != std::string::npos) return 0;
+  fprintf(stderr, "trainyard-rank: no daemon on %s: %s\n", host.c_str(), answer.c_str());
+  return 1;
+}
+
+// Of this node: an absolute path and its arguments. They stay for the life of the process.
+char** OwnProgram(const std::string& base) {
+  static std::vector<std::string> words;
+  static std::vector<char*> argv;
+  std::string bytes;
+  if (ReadTable(base + "/ranks/argv", &bytes)) words = ParseWords(bytes);
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  return argv.data();
+}
+
 int Run(char** program) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // mpirun gone: nobody would end this rank
   const char* const folder = getenv("TRAINYARD_ATTEMPT_DIR");
@@ -127,6 +156,14 @@ int Run(char** program) {
   for (const auto& [key, value] : FromOpenMpi(Get)) setenv(key.c_str(), value.c_str(), 1);
   for (const auto& [key, value] : ParseTable(table)) setenv(key.c_str(), value.c_str(), 1);
   unsetenv("TRAINYARD_ATTEMPT_DIR");
+  if (program == nullptr) {
+    program = OwnProgram(base);
+    if (program[0] == nullptr || chdir((base + "/work").c_str()) != 0) {
+      fprintf(stderr, "trainyard-rank: rank %d finds no program in %s\n", rank, base.c_str());
+      return 2;
+    }
+    setenv("PWD", (base + "/work").c_str(), 1);
+  }
   const pid_t child = fork();
   if (child == 0) RunProgram(rank, program);
   if (child < 0) {
@@ -149,8 +186,13 @@ int Run(char** program) {
 }  // namespace trainyard::worker
 
 int main(int argc, char** argv) {
+  const char* const slash = strrchr(argv[0], '/');
+  if (strcmp(slash == nullptr ? argv[0] : slash + 1, "launch-agent") == 0 && argc > 2) {
+    return trainyard::worker::HandOver(argv[1], {argv + 2, argv + argc});
+  }
+  if (argc == 1) return trainyard::worker::Run(nullptr);
   if (argc < 3 || strcmp(argv[1], "--") != 0) {
-    fprintf(stderr, "usage: trainyard-rank -- PROGRAM [ARGS...]\n");
+    fprintf(stderr, "usage: trainyard-rank [-- PROGRAM [ARGS...]]\n");
     return 2;
   }
   return trainyard::worker::Run(argv + 2);

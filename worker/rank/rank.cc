@@ -5,6 +5,28 @@
 #include <cstdlib>
 
 namespace trainyard::worker {
+namespace {
+
+// As a JSON string.
+std::string Quoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      quoted += '\\';
+      quoted += c;
+    } else if (byte < 0x20) {
+      char escape[8];
+      snprintf(escape, sizeof escape, "\\u%04x", byte);
+      quoted += escape;
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + '"';
+}
+
+}  // namespace
 
 Variables FromOpenMpi(const char* (*get)(const char* name)) {
   static constexpr const char* kNames[][2] = {
@@ -57,23 +79,29 @@ std::string ExitedLine(int32_t rank, int wait_status, int64_t time_ns) {
          "}}\n";
 }
 
-std::string ExecFailedLine(int32_t rank, int error, const std::string& path) {
-  std::string quoted;
-  for (const char c : path) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      quoted += '\\';
-      quoted += c;
-    } else if (byte < 0x20) {
-      char escape[8];
-      snprintf(escape, sizeof escape, "\\u%04x", byte);
-      quoted += escape;
-    } else {
-      quoted += c;
-    }
+std::string SpawnLine(const std::string& host, const std::vector<std::string>& words) {
+  std::string list;
+  for (const std::string& word : words) {
+    if (!list.empty()) list += ',';
+    list += Quoted(word);
   }
+  return "{\"spawn\":{\"host\":" + Quoted(host) + ",\"words\":[" + list + "]}}\n";
+}
+
+std::vector<std::string> ParseWords(const std::string& bytes) {
+  std::vector<std::string> words;
+  for (size_t start = 0; start < bytes.size();) {
+    const size_t end = bytes.find('\0', start);
+    if (end == std::string::npos) break;  // a torn last entry
+    words.push_back(bytes.substr(start, end - start));
+    start = end + 1;
+  }
+  return words;
+}
+
+std::string ExecFailedLine(int32_t rank, int error, const std::string& path) {
   return "{\"exec_failed\":{\"rank\":" + std::to_string(rank) +
-         ",\"status\":" + std::to_string(error) + ",\"path\":\"" + quoted + "\"}}\n";
+         ",\"status\":" + std::to_string(error) + ",\"path\":" + Quoted(path) + "}}\n";
 }
 
 }  // namespace trainyard::worker

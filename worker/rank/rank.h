@@ -24,6 +24,10 @@ int32_t ParseRank(const char* text);
 
 std::string HelloLine(int32_t rank, int pid);
 std::string ExitedLine(int32_t rank, int wait_status, int64_t time_ns);
+// What mpirun's launch agent hands on: `host` and the words of the daemon's command.
+std::string SpawnLine(const std::string& host, const std::vector<std::string>& words);
+// The entries of a table of words, each ended by a zero byte.
+std::vector<std::string> ParseWords(const std::string& bytes);
 std::string ExecFailedLine(int32_t rank, int error, const std::string& path);
 
 }  // namespace trainyard::worker

@@ -198,6 +198,9 @@ Diagnosis DiagnoseStart(const LaunchSpec& spec, const std::string& step, const s
             "Program \"" + path + "\" cannot be started" + where + ": " + strerror(error) + ". " +
                 StartHint(path, error)};
   }
+  if (step == "daemon") {
+    return {"INTERNAL", "INTERNAL", "The gang's daemon cannot be started" + where + ": " + path};
+  }
   return {"INTERNAL", "INTERNAL",
           "The launch of \"" + path + "\" failed" + where + " at " + step + ": " + strerror(error) +
               "."};
@@ -232,6 +235,9 @@ Diagnosis DiagnoseStop(const LaunchSpec& spec, const std::string& stop) {
                 " s. Raise scheduling.timeout in the spec, or let it do less."};
   }
   if (stop == "STOP_EARLY") return {"STOPPED_EARLY", "", "Stopped early by the study's rule."};
+  if (stop == "STOP_RESIZE") {
+    return {"PREEMPTED_CAUSE", "", "Stopped to go on from its checkpoint with more replicas."};
+  }
   if (stop == "STOP_PREEMPT" || stop == "STOP_PAUSE") {
     return {"PREEMPTED_CAUSE", "", "Stopped to make room; it goes on from its checkpoint."};
   }
@@ -251,6 +257,46 @@ Diagnosis DiagnoseLauncher(const LaunchSpec& spec, int wait_status,
   return {"LAUNCH", "PROGRAM_FAILED",
           spec.mpirun + " " + How(wait_status) + " although no rank failed" +
               (last.empty() ? "." : ": " + last)};
+}
+
+Diagnosis DiagnoseDaemon(const LaunchSpec& spec) {
+  return {"NODE_LOST", "",
+          "The gang's mpirun on node " + spec.gang[0].node +
+              " ended or could not be reached any more, and the ranks on node " + spec.node +
+              " with it."};
+}
+
+const GangNode* FindLostNode(const LaunchSpec& spec, const std::string& stderr_tail) {
+  // Open MPI 4 and 5: "Remote daemon: [[1,0],1] on node NAME".
+  const size_t lost = stderr_tail.find("lost communication");
+  const size_t remote = stderr_tail.find("Remote daemon", lost == std::string::npos ? 0 : lost);
+  if (lost == std::string::npos || remote == std::string::npos) return nullptr;
+  const size_t end = stderr_tail.find('\n', remote);
+  const std::string line = stderr_tail.substr(remote, end - remote);
+  const size_t name = line.rfind(' ');
+  if (name == std::string::npos) return nullptr;
+  for (const GangNode& node : spec.gang) {
+    if (node.address == line.substr(name + 1)) return &node;
+  }
+  return nullptr;
+}
+
+Diagnosis DiagnoseLostNode(const GangNode& node) {
+  return {"NODE_LOST", "",
+          "Node " + node.node + " (" + node.address +
+              ") could not be reached any more by the gang's other nodes."};
+}
+
+bool LostItsPeers(const std::string& stderr_tail) {
+  const size_t from = stderr_tail.size() > 4096 ? stderr_tail.size() - 4096 : 0;
+  const std::string end = stderr_tail.substr(from);
+  for (const char* sign :
+       {"peer process has unexpectedly disconnected", "Connection closed by peer",
+        "Connection reset by peer", "ncclRemoteError", "remote process exited", "Broken pipe",
+        "recv failed: Connection", "the store might be unavailable"}) {
+    if (Has(end, sign)) return true;
+  }
+  return false;
 }
 
 }  // namespace trainyard::worker

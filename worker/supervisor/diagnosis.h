@@ -36,6 +36,16 @@ Diagnosis DiagnoseStop(const LaunchSpec& spec, const std::string& stop);
 // The launcher (mpirun) ended with an error although no rank failed.
 Diagnosis DiagnoseLauncher(const LaunchSpec& spec, int wait_status, const std::string& stderr_tail);
 
+// The rest of a gang over several nodes ended, and with it mpirun's daemon here.
+Diagnosis DiagnoseDaemon(const LaunchSpec& spec);
+
+// The node whose daemon mpirun says it lost; null when it says no such thing.
+const GangNode* FindLostNode(const LaunchSpec& spec, const std::string& stderr_tail);
+Diagnosis DiagnoseLostNode(const GangNode& node);
+
+// Whether a rank's last words are that the others went: then its failure is an echo of theirs.
+bool LostItsPeers(const std::string& stderr_tail);
+
 }  // namespace trainyard::worker
 
 #endif  // TRAINYARD_WORKER_SUPERVISOR_DIAGNOSIS_H_

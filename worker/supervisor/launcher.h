@@ -1,6 +1,6 @@
 // How the ranks of a member come to life: `direct` starts each itself, `mpirun` starts Open MPI's
-// launcher with trainyard-rank in front of the program. Behind one interface; single-threaded, in
-// the attempt folder.
+// launcher with trainyard-rank in front of the program, and on the other nodes of its gang the
+// daemon that it asks for. Behind one interface; single-threaded, in the attempt folder.
 #ifndef TRAINYARD_WORKER_SUPERVISOR_LAUNCHER_H_
 #define TRAINYARD_WORKER_SUPERVISOR_LAUNCHER_H_
 
@@ -38,18 +38,21 @@ class Launcher {
   // nothing runs or not all of it; ranks that run already have their pid.
   virtual bool Start(const LaunchSpec& spec, const std::string& folder,
                      std::vector<RankState>* ranks, LaunchFailure* failure) = 0;
-  // The launcher's own process, -1 when it has none.
+  // The launcher's own process, -1 when it has none (yet).
   virtual pid_t pid() const { return -1; }
+  // Ranks come to life below the launcher and register themselves.
+  virtual bool ranks_register() const { return false; }
+  // mpirun of the gang's head asks for its daemon here. Once; the same words again change nothing.
+  // "" when it runs, else a sentence.
+  virtual std::string StartDaemon(const std::vector<std::string>& /*asked*/) {
+    return "this member waits for no daemon";
+  }
   // Cleans what the launcher left; everything it started is gone.
   virtual void Finish() {}
 };
 
-std::unique_ptr<Launcher> MakeLauncher(const std::string& name);
-
-// The arguments of mpirun, argv[0] included; `program` is the resolved path of spec.argv[0].
-// Apart for tests.
-std::vector<std::string> MpirunArguments(const LaunchSpec& spec, const std::string& program,
-                                         const std::string& session_folder, bool as_root);
+// By spec.launcher; on a node that is not its gang's head, what waits for mpirun's daemon.
+std::unique_ptr<Launcher> MakeLauncher(const LaunchSpec& spec);
 
 }  // namespace trainyard::worker
 

@@ -57,6 +57,10 @@ void Recorder::Checkpoint(int64_t step, const std::string& path) {
   last_step_ = std::max(last_step_, step);
 }
 
+void Recorder::Spawn(int32_t member, const std::vector<std::string>& argv) {
+  events_.Append(Line({{"spawn", {{"member", member}, {"argv", argv}}}}));
+}
+
 void Recorder::Stopping(const std::string& reason) {
   events_.Append(Line({{"stopping", {{"reason", reason}}}}));
 }

@@ -28,6 +28,8 @@ class Recorder {
   void Running(int pid);
   void Rank(int32_t rank, int pid);
   void Checkpoint(int64_t step, const std::string& path);
+  // mpirun wants its daemon on the node of `member`.
+  void Spawn(int32_t member, const std::vector<std::string>& argv);
   void Stopping(const std::string& reason);
 
   int64_t last_step() const { return last_step_; }

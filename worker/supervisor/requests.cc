@@ -91,6 +91,28 @@ Request LeaseOf(const json& body) {
   return request;
 }
 
+Request SpawnOf(const json& body) {
+  Request request;
+  request.kind = Kind::kSpawn;
+  request.host = body.at("host").get<std::string>();
+  request.words = body.at("words").get<std::vector<std::string>>();
+  return request;
+}
+
+Request DaemonOf(const json& body) {
+  Request request;
+  request.kind = Kind::kDaemon;
+  request.words = body.at("argv").get<std::vector<std::string>>();
+  return request;
+}
+
+Request SpawnFailedOf(const json& body) {
+  Request request;
+  request.kind = Kind::kSpawnFailed;
+  request.reason = body.at("message").get<std::string>();
+  return request;
+}
+
 Request Simple(Kind kind) {
   Request request;
   request.kind = kind;
@@ -110,7 +132,7 @@ Request Parse(const std::string& line, const std::string& expected, Dispatch dis
 }
 
 constexpr char kReporterKeys[] = "hello, report, checkpoint or should_stop";
-constexpr char kControlKeys[] = "stop, lease or early_stop";
+constexpr char kControlKeys[] = "stop, lease, early_stop, daemon or spawn_failed";
 
 }  // namespace
 
@@ -122,6 +144,7 @@ Request ParseReporterRequest(const std::string& line) {
     if (key == "should_stop") return Simple(Kind::kShouldStop);
     if (key == "exited") return RankEndOf(Kind::kRankExited, body);
     if (key == "exec_failed") return RankEndOf(Kind::kRankFailed, body);
+    if (key == "spawn") return SpawnOf(body);
     return Invalid("unknown request \"" + key + "\"; expected " + kReporterKeys);
   });
 }
@@ -131,6 +154,8 @@ Request ParseControlRequest(const std::string& line) {
     if (key == "stop") return StopOf(body);
     if (key == "lease") return LeaseOf(body);
     if (key == "early_stop") return Simple(Kind::kEarlyStop);
+    if (key == "daemon") return DaemonOf(body);
+    if (key == "spawn_failed") return SpawnFailedOf(body);
     return Invalid("unknown request \"" + key + "\"; expected " + kControlKeys);
   });
 }

@@ -20,10 +20,13 @@ struct Request {
     kShouldStop,
     kRankExited,  // from the shim: the program under it ended
     kRankFailed,  // from the shim: the program could not be started
+    kSpawn,       // from mpirun's launch agent: a daemon is to run on another node
     // Control.
     kStop,
     kLease,
     kEarlyStop,
+    kDaemon,       // mpirun of the gang's head asks for its daemon here
+    kSpawnFailed,  // the daemon of another node cannot be had
   };
   Kind kind = Kind::kInvalid;
   std::string error;  // kInvalid: what was wrong
@@ -31,11 +34,13 @@ struct Request {
   int32_t pid = 0;
   int64_t step = 0;
   std::vector<std::pair<std::string, double>> metrics;
-  std::string path;     // of a checkpoint or a program
-  int32_t status = 0;   // kRankExited: as waitpid gives it; kRankFailed: errno
-  int64_t time_ns = 0;  // kRankExited: CLOCK_MONOTONIC
-  std::string reason;   // kStop
-  int64_t millis = -1;  // kLease; kStop: grace, -1: the spec's
+  std::string path;                // of a checkpoint or a program
+  int32_t status = 0;              // kRankExited: as waitpid gives it; kRankFailed: errno
+  int64_t time_ns = 0;             // kRankExited: CLOCK_MONOTONIC
+  std::string reason;              // kStop; kSpawnFailed: a sentence
+  std::string host;                // kSpawn
+  std::vector<std::string> words;  // kSpawn: as mpirun gave them; kDaemon: argv
+  int64_t millis = -1;             // kLease; kStop: grace, -1: the spec's
 };
 
 Request ParseReporterRequest(const std::string& line);

@@ -124,7 +124,7 @@ void Supervisor::Launch() {
                           : "/proc/" + std::to_string(getpid()) + "/cwd/" + layout::kReporterSocket;
   oom_kills_before_ = OutOfMemoryKills();
   WatchMetricFile();
-  launcher_ = MakeLauncher(spec_.launcher);
+  launcher_ = MakeLauncher(spec_);
   launched_ = launcher_->Start(spec_, folder_, &ranks_, &failure_);
   launch_failed_ = !launched_;
   const int64_t now = MonotonicMillis();
@@ -135,7 +135,7 @@ void Supervisor::Launch() {
   }
   if (launch_failed_) {
     KillAll();
-  } else if (launcher_->pid() < 0) {
+  } else if (!launcher_->ranks_register()) {
     running_told_ = true;
     recorder_.Running(ranks_[0].pid);
   }
@@ -144,6 +144,7 @@ void Supervisor::Launch() {
 bool Supervisor::Over() const {
   if (launch_failed_ && launcher_->pid() < 0) return true;
   if (launcher_->pid() >= 0) return launcher_ended_;
+  if (launcher_->ranks_register()) return stopping_;  // no daemon came: nothing has begun
   return std::all_of(ranks_.begin(), ranks_.end(), [](const RankState& r) { return r.ended; });
 }
 
@@ -203,7 +204,7 @@ void Supervisor::Reap() {
       launcher_status_ = status;
       continue;
     }
-    if (launcher_->pid() >= 0) continue;  // the shims tell how ranks under mpirun end
+    if (launcher_->ranks_register()) continue;  // the shims tell how ranks under mpirun end
     for (RankState& rank : ranks_) {
       if (rank.pid == pid && !rank.ended) OnRankEnded(&rank, status, now);
     }

@@ -50,6 +50,8 @@ class Supervisor {
   std::string OnReporter(const Connection& from, const std::string& line);
   std::string OnHello(const Request& request, const Connection& from);
   std::string OnCheckpoint(const Request& request);
+  std::string OnSpawn(const Request& request);
+  std::string OnDaemon(const Request& request);
   std::string OnControl(const std::string& line);
   RankState* FindRank(int32_t rank);
   int32_t RankOf(const Connection& from, int32_t said) const;
@@ -59,9 +61,14 @@ class Supervisor {
   void Stop(const std::string& reason, int64_t grace_ms);
   void SignalRanks(int signal);
   void KillAll();
+  // Ends this node's part of a gang that mpirun holds together, at once.
+  void EndLauncher();
 
   const RankState* FirstFailure() const;
   ExitReport Verdict() const;
+  void JudgeLauncher(ExitReport* report, Diagnosis* diagnosis) const;
+  // mpirun holds this member and others together.
+  bool SpansNodes() const { return spec_.gang.size() > 1 && launcher_->ranks_register(); }
   bool KilledByHost(const RankState& rank) const;
   bool WriteExit(const ExitReport& report);
 

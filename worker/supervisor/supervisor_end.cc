@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "worker/supervisor/mpirun_launcher.h"
 #include "worker/supervisor/process.h"
 #include "worker/supervisor/supervisor.h"
 
@@ -20,7 +21,6 @@ namespace {
 constexpr int64_t kLingerMillis = 5000;  // mpirun after its last rank
 constexpr int kKillMillis = 10000;       // until every descendant is reaped
 constexpr size_t kTailBytes = 8192;
-constexpr char kLauncherErr[] = "log/launcher.err";
 
 int64_t MonotonicNanos() {
   timespec now{};
@@ -36,6 +36,12 @@ void Supervisor::OnRankEnded(RankState* rank, int wait_status, int64_t time_ns) 
   rank->end_time_ns = time_ns;
   bool all = true;
   for (const RankState& state : ranks_) all = all && state.ended;
+  if (SpansNodes()) {
+    // Other nodes' ranks may run on for long. mpirun would take seconds to end a gang whose rank
+    // failed on its own node; when this part is gone the others are told through the scheduler.
+    if (wait_status != 0 && !stopping_) EndLauncher();
+    return;
+  }
   if (all) linger_deadline_ms_ = MonotonicMillis() + kLingerMillis;
   // mpirun ends the others by itself; without it that is ours to do.
   if (wait_status != 0 && !all && launcher_->pid() < 0) Stop("", spec_.grace_ms);
@@ -102,6 +108,11 @@ void Supervisor::CheckDeadlines() {
   }
 }
 
+void Supervisor::EndLauncher() {
+  SignalRanks(SIGKILL);
+  if (launcher_->pid() > 0 && !launcher_ended_) kill(launcher_->pid(), SIGKILL);
+}
+
 // After the last rank: background processes of the program, and the launcher if it hangs.
 void Supervisor::KillAll() { KillDescendants(kKillMillis); }
 
@@ -149,17 +160,43 @@ ExitReport Supervisor::Verdict() const {
                             report.stderr_tail);
     if (WIFEXITED(first->wait_status)) report.exit_code = WEXITSTATUS(first->wait_status);
     if (WIFSIGNALED(first->wait_status)) report.signal = WTERMSIG(first->wait_status);
+    const bool by_launcher = SpansNodes() && report.signal == SIGTERM;
+    if (spec_.gang.size() > 1 && (by_launcher || LostItsPeers(report.stderr_tail))) {
+      report.doubt = 2;
+    }
   } else if (stopping_ && !stop_reason_.empty() && !all_done) {
     diagnosis = DiagnoseStop(spec_, stop_reason_);
     report.stop = stop_reason_;
-  } else if (launcher_ != nullptr && launcher_->pid() >= 0 && launcher_status_ != 0) {
-    report.stderr_tail = ReadTail(kLauncherErr, kTailBytes);
-    diagnosis = DiagnoseLauncher(spec_, launcher_status_, report.stderr_tail);
+  } else if (launcher_ != nullptr && launcher_->pid() >= 0) {
+    JudgeLauncher(&report, &diagnosis);
   }
   report.cause = diagnosis.cause;
   report.reason = diagnosis.reason;
   report.message = diagnosis.message;
   return report;
+}
+
+// No rank of ours failed by itself. A gang's mpirun says something of the others; where only its
+// daemon ran, all that is known is that the gang ended.
+void Supervisor::JudgeLauncher(ExitReport* report, Diagnosis* diagnosis) const {
+  bool all_done = true;
+  for (const RankState& rank : ranks_) all_done = all_done && rank.ended && rank.wait_status == 0;
+  if (SpansNodes() && spec_.member != 0) {
+    if (all_done) return;
+    *diagnosis = DiagnoseDaemon(spec_);
+    report->node = spec_.gang[0].node;
+    report->doubt = 2;
+    return;
+  }
+  if (launcher_status_ == 0 && (all_done || !SpansNodes())) return;
+  report->stderr_tail = ReadTail(kLauncherErr, kTailBytes);
+  *diagnosis = DiagnoseLauncher(spec_, launcher_status_, report->stderr_tail);
+  if (!SpansNodes()) return;
+  report->doubt = 1;
+  if (const GangNode* const lost = FindLostNode(spec_, report->stderr_tail)) {
+    *diagnosis = DiagnoseLostNode(*lost);
+    report->node = lost->node;
+  }
 }
 
 bool Supervisor::WriteExit(const ExitReport& report) {

@@ -1,6 +1,8 @@
 // What a supervisor answers on its two sockets; see supervisor.h.
+#include <errno.h>
 #include <sys/stat.h>
 
+#include "worker/core/daemon_command.h"
 #include "worker/supervisor/files.h"
 #include "worker/supervisor/supervisor.h"
 
@@ -66,9 +68,13 @@ std::string Supervisor::OnReporter(const Connection& from, const std::string& li
       if (!launch_failed_) failure_ = {request.rank, "exec", request.path, request.status};
       launch_failed_ = true;
       return OkReply();
+    case Request::Kind::kSpawn:
+      return OnSpawn(request);
     case Request::Kind::kStop:
     case Request::Kind::kLease:
     case Request::Kind::kEarlyStop:
+    case Request::Kind::kDaemon:
+    case Request::Kind::kSpawnFailed:
     case Request::Kind::kInvalid:
       break;
   }
@@ -108,6 +114,32 @@ std::string Supervisor::OnCheckpoint(const Request& request) {
   return OkReply();
 }
 
+// The node's agent reads the record, has the words brought to that node's supervisor, and tells us
+// only when that failed: mpirun waits for the daemon itself.
+std::string Supervisor::OnSpawn(const Request& request) {
+  std::string error;
+  std::vector<std::string> argv;
+  if (!SplitDaemonWords(request.words, &argv, &error)) return ErrorReply(error);
+  for (size_t member = 0; member < spec_.gang.size(); ++member) {
+    if (spec_.gang[member].address != request.host) continue;
+    if (static_cast<int32_t>(member) == spec_.member) break;
+    recorder_.Spawn(static_cast<int32_t>(member), argv);
+    return OkReply();
+  }
+  return ErrorReply("no other node of the gang is called \"" + request.host + "\"");
+}
+
+std::string Supervisor::OnDaemon(const Request& request) {
+  if (stopping_) return ErrorReply("the member stops");
+  const std::string error = launcher_->StartDaemon(request.words);
+  if (error.empty()) return OkReply();
+  if (launcher_->pid() < 0) {
+    failure_ = {-1, "daemon", error, EINVAL};
+    launch_failed_ = true;
+  }
+  return ErrorReply(error);
+}
+
 std::string Supervisor::OnControl(const std::string& line) {
   const Request request = ParseControlRequest(line);
   switch (request.kind) {
@@ -124,12 +156,20 @@ std::string Supervisor::OnControl(const std::string& line) {
     case Request::Kind::kEarlyStop:
       should_stop_ = true;
       return OkReply();
+    case Request::Kind::kDaemon:
+      return OnDaemon(request);
+    case Request::Kind::kSpawnFailed:
+      failure_ = {-1, "daemon", request.reason, EINVAL};
+      launch_failed_ = true;
+      EndLauncher();
+      return OkReply();
     case Request::Kind::kHello:
     case Request::Kind::kReport:
     case Request::Kind::kCheckpoint:
     case Request::Kind::kShouldStop:
     case Request::Kind::kRankExited:
     case Request::Kind::kRankFailed:
+    case Request::Kind::kSpawn:
     case Request::Kind::kInvalid:
       break;
   }

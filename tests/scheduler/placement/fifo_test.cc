@@ -171,5 +171,23 @@ TEST(FifoTest, HeldRunWaitsAndBlocksNobody) {
   EXPECT_THAT(plan.explanations[0].message, HasSubstr("held"));
 }
 
+TEST(FifoTest, AnElasticRunTakesWhatThereIsDownToItsFewest) {
+  WaitingRun run = MakeRun(1, 5, MakeNeeds(1000));
+  run.ranks_min = 2;
+  Plan plan = PlanOf({MakeNode("a", 1), MakeNode("b", 2)}, {run});
+  ASSERT_THAT(plan.placements, SizeIs(1));
+  std::vector<int32_t> ranks;
+  for (const PlannedMember& member : plan.placements[0].members) {
+    ranks.insert(ranks.end(), member.ranks.begin(), member.ranks.end());
+  }
+  EXPECT_THAT(ranks, ::testing::UnorderedElementsAre(0, 1, 2));
+  EXPECT_EQ(plan.placements[0].members[0].ranks[0], 0);
+  plan = PlanOf({MakeNode("a", 1)}, {run});
+  EXPECT_THAT(plan.placements, IsEmpty());
+  plan = PlanOf({MakeNode("a", 8)}, {run});
+  ASSERT_THAT(plan.placements, SizeIs(1));
+  EXPECT_THAT(plan.placements[0].members[0].ranks, SizeIs(5));
+}
+
 }  // namespace
 }  // namespace trainyard::placement

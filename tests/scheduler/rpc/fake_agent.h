@@ -31,6 +31,7 @@ class FakeAgent {
     inventory->set_cores(cores);
     inventory->set_memory_bytes(int64_t{8} << 30);
     inventory->set_address("127.0.0.1");
+    inventory->add_capabilities("launcher.daemon");
     stream_->Write(message);
     agent::v1::SchedulerMessage answer;
     while (stream_->Read(&answer)) {
@@ -59,6 +60,25 @@ class FakeAgent {
     agent::v1::DesiredMember member = desired_.front();
     desired_.pop_front();
     return member;
+  }
+
+  // The next order to start a daemon of mpirun; reads on until one comes.
+  agent::v1::StartDaemon NextDaemon() {
+    while (daemons_.empty()) {
+      agent::v1::SchedulerMessage message;
+      if (!Read(&message)) {
+        ADD_FAILURE() << "the stream ended while a daemon's order was awaited";
+        return {};
+      }
+    }
+    agent::v1::StartDaemon order = daemons_.front();
+    daemons_.pop_front();
+    return order;
+  }
+  // Asks as mpirun's launch agent does.
+  grpc::Status Spawn(const agent::v1::SpawnDaemonRequest& request, const std::string& token) {
+    agent::v1::SpawnDaemonResponse response;
+    return stub_->SpawnDaemon(Harness::Call(token).get(), request, &response);
   }
 
   // Sends the fact with the next sequence.
@@ -115,6 +135,7 @@ class FakeAgent {
     if (message->has_delta()) {
       for (const auto& member : message->delta().set()) desired_.push_back(member);
     }
+    if (message->has_start_daemon()) daemons_.push_back(message->start_daemon());
     if (message->has_fact_ack()) acked_ = message->fact_ack().sequence();
     return true;
   }
@@ -124,6 +145,7 @@ class FakeAgent {
   std::unique_ptr<grpc::ClientReaderWriter<agent::v1::AgentMessage, agent::v1::SchedulerMessage>>
       stream_;
   std::deque<agent::v1::DesiredMember> desired_;
+  std::deque<agent::v1::StartDaemon> daemons_;
   uint64_t fact_ = 0;
   uint64_t acked_ = 0;
   bool left_ = false;

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "common/errors.h"
 
 namespace trainyard::worker {
@@ -242,12 +243,48 @@ TEST(LaunchBuildTest, LaunchersByDefaultAndByWish) {
   EXPECT_EQ(Build(one).launcher, "mpirun");
 }
 
-TEST(LaunchBuildTest, MpirunOverSeveralNodesIsRefusedByName) {
+void AddPeer(int32_t member, const std::string& address, std::initializer_list<int32_t> ranks,
+             agent::v1::Assignment* assignment) {
+  agent::v1::Peer* const peer = assignment->add_peers();
+  peer->set_member(member);
+  peer->set_node_id(absl::StrCat("node-", member));
+  peer->set_address(address);
+  peer->set_port(6000 + member);
+  for (const int32_t rank : ranks) peer->add_ranks(rank);
+}
+
+TEST(LaunchBuildTest, AGangOverSeveralNodesKnowsItsNodes) {
   agent::v1::Assignment assignment = Gang(2);
-  assignment.add_peers()->set_address("10.0.0.1");
-  assignment.add_peers()->set_address("10.0.0.2");
-  const absl::StatusOr<LaunchSpec> spec = BuildLaunchSpec(assignment, Context());
-  EXPECT_EQ(ReasonOf(spec.status()), "NOT_SUPPORTED");
+  AddPeer(0, "10.0.0.1", {0, 2}, &assignment);
+  AddPeer(1, "10.0.0.2", {1, 3}, &assignment);
+  LaunchContext context = Context();
+  context.interface = "eth7";
+  context.port_range = "20000-20099";
+  const absl::StatusOr<LaunchSpec> spec = BuildLaunchSpec(assignment, context);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->launcher, "mpirun");
+  ASSERT_EQ(spec->gang.size(), 2u);
+  EXPECT_EQ(spec->gang[1].node, "node-1");
+  EXPECT_EQ(spec->gang[1].address, "10.0.0.2");
+  EXPECT_EQ(spec->gang[1].ranks, (std::vector<int32_t>{1, 3}));
+  EXPECT_EQ(spec->network_interface, "eth7");
+  EXPECT_EQ(spec->port_range, "20000-20099");
+  EXPECT_EQ(spec->env.at("MASTER_ADDR"), "10.0.0.1");
+  EXPECT_EQ(spec->env.at("MASTER_PORT"), "6000") << "the head's, on every node";
+  EXPECT_EQ(spec->env.at("GLOO_SOCKET_IFNAME"), "eth7");
+  EXPECT_EQ(json::parse(spec->ranks[0].env.at("TF_CONFIG"))["cluster"]["worker"],
+            json::parse(R"(["10.0.0.2:6002", "10.0.0.1:6003", "10.0.0.2:6004"])"));
+  EXPECT_TRUE(Build(Gang(2)).gang.empty());
+  EXPECT_EQ(Build(Gang(2)).network_interface, "lo");
+}
+
+TEST(LaunchBuildTest, NodesOfOneAddressCannotBeToldApartByMpirun) {
+  agent::v1::Assignment assignment = Gang(2);
+  AddPeer(0, "10.0.0.1", {0}, &assignment);
+  AddPeer(1, "10.0.0.1", {1}, &assignment);
+  const absl::Status refused = BuildLaunchSpec(assignment, Context()).status();
+  EXPECT_EQ(ReasonOf(refused), "NOT_SUPPORTED");
+  EXPECT_THAT(std::string(refused.message()), testing::HasSubstr("node-0 and node-1"));
   assignment.mutable_launch()->set_launcher(v1::DIRECT);
   EXPECT_EQ(Build(assignment).env.at("MASTER_ADDR"), "10.0.0.1");
 }

@@ -20,7 +20,11 @@ LaunchSpec FullSpec() {
   spec.node = "node-1";
   spec.mpirun = "/opt/mpirun";
   spec.rank_shim = "/opt/trainyard-rank";
+  spec.open_mpi = 5;
+  spec.daemon = "/usr/bin/prted";
   spec.network_interface = "eth0";
+  spec.port_range = "20000-20099";
+  spec.gang = {{"a", "10.0.0.1", {0, 2}}, {"b", "10.0.0.2", {1}}};
   spec.grace_ms = 1;
   spec.timeout_ms = 2;
   spec.lease_ms = 3;

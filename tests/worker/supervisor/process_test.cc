@@ -21,6 +21,7 @@
 #include "worker/supervisor/files.h"
 #include "worker/supervisor/launcher.h"
 #include "worker/supervisor/line_server.h"
+#include "worker/supervisor/mpirun_launcher.h"
 
 namespace trainyard::worker {
 namespace {
@@ -248,7 +249,8 @@ TEST_F(ProcessTest, MpirunKeepsToItselfAndNamesTheShim) {
   spec.argv = {"python3", "-m", "x y"};
   spec.ranks.resize(4);
   spec.rank_shim = "/opt/trainyard-rank";
-  const std::vector<std::string> argv = MpirunArguments(spec, "/usr/bin/python3", "/tmp/s", true);
+  const std::vector<std::string> argv =
+      MpirunArguments(spec, "/usr/bin/python3", "/tmp/s", "", true);
   const auto after = [&argv](const std::string& word) {
     const auto at = std::find(argv.begin(), argv.end(), word);
     return at == argv.end() || at + 1 == argv.end() ? std::string("(absent)") : *(at + 1);
@@ -261,8 +263,62 @@ TEST_F(ProcessTest, MpirunKeepsToItselfAndNamesTheShim) {
   EXPECT_THAT(argv, Contains("--allow-run-as-root"));
   const std::vector<std::string> tail(argv.end() - 5, argv.end());
   EXPECT_THAT(tail, ElementsAre("/opt/trainyard-rank", "--", "/usr/bin/python3", "-m", "x y"));
-  EXPECT_THAT(MpirunArguments(spec, "p", "/tmp/s", false),
+  EXPECT_THAT(MpirunArguments(spec, "p", "/tmp/s", "", false),
               testing::Not(Contains("--allow-run-as-root")));
+}
+
+LaunchSpec GangOfTwoNodes(int32_t open_mpi) {
+  LaunchSpec spec;
+  spec.argv = {"python3"};
+  spec.ranks.resize(2);
+  spec.world_size = 3;
+  spec.open_mpi = open_mpi;
+  spec.rank_shim = "/opt/bin/trainyard-rank";
+  spec.network_interface = "eth7";
+  spec.port_range = "20000-20099";
+  spec.gang = {{"a", "10.0.0.1", {0, 2}}, {"b", "10.0.0.2", {1}}};
+  return spec;
+}
+
+std::string ValueOf(const std::vector<std::string>& argv, const std::string& flag,
+                    const std::string& name) {
+  for (size_t i = 0; i + 2 < argv.size(); ++i) {
+    if (argv[i] == flag && argv[i + 1] == name) return argv[i + 2];
+  }
+  return "(absent)";
+}
+
+TEST_F(ProcessTest, AGangOverNodesHasEachRankOnItsNode) {
+  const std::vector<std::string> argv =
+      MpirunArguments(GangOfTwoNodes(4), "p", "/tmp/s", "/tmp/s/launch-agent", true);
+  const auto host = std::find(argv.begin(), argv.end(), "--host");
+  ASSERT_NE(host, argv.end());
+  EXPECT_EQ(*(host + 1), "localhost,10.0.0.2,localhost");
+  EXPECT_EQ(ValueOf(argv, "--host", *(host + 1)), "--map-by");
+  EXPECT_EQ(ValueOf(argv, "--mca", "plm"), "rsh");
+  EXPECT_EQ(ValueOf(argv, "--mca", "plm_rsh_agent"), "/tmp/s/launch-agent");
+  EXPECT_EQ(ValueOf(argv, "--mca", "plm_rsh_no_tree_spawn"), "1");
+  EXPECT_EQ(ValueOf(argv, "--mca", "oob_tcp_if_include"), "eth7");
+  EXPECT_EQ(ValueOf(argv, "--mca", "oob_tcp_dynamic_ipv4_ports"), "20000-20099");
+  EXPECT_EQ(ValueOf(argv, "--mca", "btl_tcp_port_min_v4"), "20000");
+  EXPECT_EQ(ValueOf(argv, "--mca", "btl_tcp_port_range_v4"), "100");
+  EXPECT_EQ(argv.back(), "trainyard-rank") << "each node has its own path and program";
+}
+
+TEST_F(ProcessTest, OpenMpi5HasOtherNamesForTheLauncher) {
+  const std::vector<std::string> argv =
+      MpirunArguments(GangOfTwoNodes(5), "p", "/tmp/s", "/tmp/s/launch-agent", false);
+  EXPECT_EQ(ValueOf(argv, "--prtemca", "plm"), "ssh");
+  EXPECT_EQ(ValueOf(argv, "--prtemca", "plm_ssh_agent"), "/tmp/s/launch-agent");
+  EXPECT_EQ(ValueOf(argv, "--prtemca", "prte_if_include"), "eth7");
+  EXPECT_EQ(ValueOf(argv, "--prtemca", "prte_tmpdir_base"), "/tmp/s");
+  EXPECT_EQ(ValueOf(argv, "--prtemca", "prte_dynamic_ipv4_ports"), "20000-20099");
+  EXPECT_EQ(ValueOf(argv, "--mca", "btl_tcp_if_include"), "eth7");
+  EXPECT_EQ(ValueOf(argv, "--mca", "plm"), "(absent)");
+  LaunchSpec one = GangOfTwoNodes(5);
+  one.gang.clear();
+  EXPECT_EQ(ValueOf(MpirunArguments(one, "p", "/tmp/s", "", false), "--prtemca", "plm"),
+            "(absent)");
 }
 
 }  // namespace
