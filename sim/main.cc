@@ -6,10 +6,13 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "common/errors.h"
 #include "common/file.h"
+#include "scheduler/placement/policy.h"
 #include "sim/replay/replay.h"
 #include "sim/replay/trace.h"
 
@@ -42,6 +45,21 @@ void Declare(CLI::App* app, ReplayCommand* command) {
                   "GPU-seconds in the first level of las");
   app->add_option("--las-exponent", command->options.las_gpu_exponent,
                   "The threshold is multiplied by GPUs to this power");
+  app->add_option_function<std::vector<std::string>>(
+      "--set",
+      [command](const std::vector<std::string>& settings) {
+        for (const std::string& setting : settings) {
+          const std::vector<std::string> parts = absl::StrSplit(setting, absl::MaxSplits('=', 1));
+          double value = 0;
+          if (parts.size() != 2 || !absl::SimpleAtod(parts[1], &value)) {
+            throw CLI::ValidationError("--set", "write NAME=NUMBER, not " + setting);
+          }
+          command->options.parameters[parts[0]] = value;
+        }
+      },
+      absl::StrCat("NAME=NUMBER of las-r: ", absl::StrJoin(placement::ParameterNames(), ", ")));
+  app->add_flag("--estimates", command->options.estimates,
+                "las-r: estimate every start, count how many fall into their 80 % band");
   app->add_flag("--pack,!--no-pack", command->options.pack, "Place inside nodes (the default)");
   app->add_flag("--count", command->count, "One pool without fragmentation");
   app->add_option("--dump", command->dump, "Writes job_id,first_start,end,preemptions there");
@@ -60,6 +78,8 @@ nlohmann::json JsonOf(const replay::Summary& s, double wall) {
           {"utilisation", s.utilisation},
           {"preemptions", s.preemptions},
           {"passes", s.passes},
+          {"estimates", s.estimates},
+          {"estimatesMet", s.estimates_met},
           {"wallSeconds", wall}};
 }
 
@@ -72,6 +92,11 @@ void Print(const ReplayCommand& command, size_t jobs, const replay::Summary& s, 
          static_cast<long long>(s.makespan), s.average_wait, s.multi_node_wait,
          static_cast<long long>(s.worst_wait), s.utilisation, static_cast<long long>(s.preemptions),
          wall);
+  if (s.estimates > 0) {
+    printf("%lld of %lld estimated starts within their 80 %% band (%.1f %%)\n",
+           static_cast<long long>(s.estimates_met), static_cast<long long>(s.estimates),
+           100 * static_cast<double>(s.estimates_met) / static_cast<double>(s.estimates));
+  }
   printf("%zu jobs, %d nodes x %d GPUs, restart cost %lld s; times in seconds\n", jobs,
          command.options.nodes, command.options.gpus_per_node,
          static_cast<long long>(command.options.restart_cost));

@@ -1,20 +1,30 @@
-// See explain.h.
+// See explain.h. The first thing that is true stops the search: on hold; no node could ever hold
+// it; only nodes that take no work could; its quota is at its limit; devices are being vacated for
+// it; nodes are kept for maintenance or a reservation; runs ahead are served first; room is short.
 #include "scheduler/placement/explain.h"
 
 #include <algorithm>
+#include <deque>
 #include <tuple>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "scheduler/placement/estimate.h"
 
 namespace trainyard::placement {
 namespace {
 
-std::string Gpus(int64_t count, const std::vector<std::string>& models) {
-  std::string out = absl::StrCat(count, count == 1 ? " GPU" : " GPUs");
-  if (!models.empty()) absl::StrAppend(&out, " (", absl::StrJoin(models, " or "), ")");
+constexpr size_t kBlockersMax = 10;
+
+std::string Gpus(int64_t count, const RankNeeds& needs) {
+  std::string out =
+      absl::StrCat(count, needs.gpu_profile.empty() ? " GPU" : " GPU slice", count == 1 ? "" : "s");
+  std::vector<std::string> kinds = needs.gpu_models;
+  std::string kind = absl::StrJoin(kinds, " or ");
+  if (!needs.gpu_profile.empty())
+    absl::StrAppend(&kind, kind.empty() ? "" : " ", needs.gpu_profile);
+  if (!kind.empty()) absl::StrAppend(&out, " (", kind, ")");
   return out;
 }
 
@@ -31,23 +41,13 @@ std::string Memory(int64_t bytes) {
   return absl::StrCat(bytes >> 20, " MiB");
 }
 
-bool Homogeneous(const WaitingRun& run) {
-  return std::all_of(run.ranks.begin(), run.ranks.end(), [&](const RankNeeds& needs) {
-    const RankNeeds& first = run.ranks.front();
-    return needs.cpu_milli == first.cpu_milli && needs.memory_bytes == first.memory_bytes &&
-           needs.gpu_count == first.gpu_count && needs.gpu_milli == first.gpu_milli &&
-           needs.gpu_models == first.gpu_models;
-  });
-}
-
 std::string DescribeRank(const RankNeeds& needs) {
   std::vector<std::string> parts;
-  if (needs.gpu_count > 0) parts.push_back(Gpus(needs.gpu_count, needs.gpu_models));
+  if (needs.gpu_count > 0) parts.push_back(Gpus(needs.gpu_count, needs));
   if (needs.gpu_milli > 0) parts.push_back(absl::StrCat(needs.gpu_milli, "/1000 of a GPU"));
   if (needs.cpu_milli > 0) parts.push_back(Cores(needs.cpu_milli));
   if (needs.memory_bytes > 0) parts.push_back(Memory(needs.memory_bytes));
-  if (parts.empty()) return "nothing";
-  return absl::StrJoin(parts, " and ");
+  return parts.empty() ? "nothing" : absl::StrJoin(parts, " and ");
 }
 
 // The rank with the largest needs stands for the run.
@@ -58,9 +58,84 @@ const RankNeeds& Largest(const WaitingRun& run) {
   });
 }
 
-std::string NodeNames(const Snapshot& snapshot) {
+bool Homogeneous(const WaitingRun& run) {
+  const RankNeeds& first = run.ranks.front();
+  return std::all_of(run.ranks.begin(), run.ranks.end(), [&](const RankNeeds& needs) {
+    return std::tie(needs.cpu_milli, needs.memory_bytes, needs.gpu_count, needs.gpu_milli,
+                    needs.gpu_models) == std::tie(first.cpu_milli, first.memory_bytes,
+                                                  first.gpu_count, first.gpu_milli,
+                                                  first.gpu_models);
+  });
+}
+
+std::string ThatMany(size_t count) {
+  return absl::StrCat(count >= kBlockersMax ? "at least " : "", count,
+                      count == 1 ? " run" : " runs");
+}
+
+}  // namespace
+
+std::string DescribeNeeds(const WaitingRun& run) {
+  if (run.ranks.empty()) return "no rank";
+  if (run.ranks.size() == 1) return DescribeRank(run.ranks.front());
+  if (!Homogeneous(run)) {
+    return absl::StrCat(run.ranks.size(), " ranks, the largest of ", DescribeRank(Largest(run)));
+  }
+  return absl::StrCat(run.ranks.size(), " ranks of ", DescribeRank(run.ranks.front()), " each");
+}
+
+Explainer::Explainer(Planner* planner, const Snapshot& snapshot)
+    : planner_(planner), snapshot_(snapshot) {
+  for (const WaitingRun& run : snapshot.waiting) waiting_[run.run_uid] = &run;
+}
+
+std::string Explainer::Shortage(const WaitingRun& run, const Shape& shape, const Cluster& room,
+                                bool empty) const {
+  const RankNeeds& needs = Largest(run);
+  const Needs& compiled = shape.groups.front().needs;
+  const std::string there = empty ? "the largest node has " : "largest free is ";
+  Terms terms;
+  terms.preemptible = true;
+  terms.keep_avoided = false;
+  int64_t fits = 0, gpus = 0, cores = 0, memory = 0;
+  for (int32_t i = 0; i < room.size(); ++i) {
+    const Node& node = room.node(i);
+    if (!room.Admits(node, shape, terms)) continue;
+    fits += room.Fits(node, compiled, shape.rank_count, shape.alternatives);
+    Needs one;
+    one.gpu_count = 1;
+    one.models = compiled.models;
+    one.profile = compiled.profile;
+    one.gpu_memory_bytes = compiled.gpu_memory_bytes;
+    gpus = std::max<int64_t>(gpus, room.Fits(node, one, 1 << 20, shape.alternatives));
+    cores = std::max(cores, node.cpu_free);
+    memory = std::max(memory, node.memory_free);
+  }
+  if (fits == 0) {
+    if (needs.gpu_count > gpus) {
+      return absl::StrCat("needs ", Gpus(needs.gpu_count, needs), " on one node, ", there, gpus);
+    }
+    if (needs.cpu_milli > cores) {
+      return absl::StrCat("needs ", Cores(needs.cpu_milli), " on one node, ", there, Cores(cores));
+    }
+    if (needs.memory_bytes > memory) {
+      return absl::StrCat("needs ", Memory(needs.memory_bytes), " on one node, ", there,
+                          Memory(memory));
+    }
+    return absl::StrCat("needs ", DescribeRank(needs), " on one node, and no node has all of it",
+                        empty ? "" : " free");
+  }
+  return absl::StrCat(
+      "needs ", DescribeNeeds(run), "; ",
+      empty ? "the whole cluster has room for " : "free now is room for ",
+      std::min<int64_t>(fits, shape.rank_count), " of ", run.ranks.size(),
+      run.ranks.size() == 1 ? " rank" : " ranks",
+      fits >= shape.rank_count ? " in an arrangement that its topology refuses" : "");
+}
+
+std::string Explainer::ClosedNodes() const {
   std::vector<std::string> names;
-  for (const NodeView& node : snapshot.nodes) {
+  for (const NodeView& node : snapshot_.nodes) {
     if (node.schedulable) continue;
     names.push_back(node.unschedulable_reason.empty()
                         ? node.node_id
@@ -70,70 +145,130 @@ std::string NodeNames(const Snapshot& snapshot) {
   return absl::StrJoin(names, ", ");
 }
 
-}  // namespace
-
-std::string DescribeNeeds(const WaitingRun& run) {
-  if (run.ranks.size() == 1) return DescribeRank(run.ranks.front());
-  if (!Homogeneous(run)) {
-    return absl::StrCat(run.ranks.size(), " ranks, the largest of ", DescribeRank(Largest(run)));
-  }
-  return absl::StrCat(run.ranks.size(), " ranks of ", DescribeRank(run.ranks.front()), " each");
+Explainer::Finding Explainer::JudgeQuota(const Place& place) {
+  const Planner::Run& of = planner_->run(place.index);
+  const Shape& shape = planner_->shape(of);
+  if (planner_->quota_.empty()) return {};
+  const bool cores = !shape.groups.front().needs.wants_device();
+  const int64_t milli = cores ? shape.cores_milli : shape.charge_milli;
+  const Use use = {{cores ? kCores : 0, milli}};
+  const int32_t level = planner_->quota_.Exceeded(of.leaf, use);
+  if (level < 0) return {};
+  const auto [used, limit] = planner_->quota_.UsedOf(level, cores ? kCores : 0);
+  const std::string unit = cores ? "cores" : "GPUs";
+  return {
+      "QUOTA_EXCEEDED",
+      absl::StrFormat("%s uses %g of its limit of %g %s; this run needs %g more",
+                      planner_->quota_.Describe(level), static_cast<double>(used) / 1000,
+                      static_cast<double>(limit) / 1000, unit, static_cast<double>(milli) / 1000),
+      false};
 }
 
-std::string DescribeShortage(const WaitingRun& run, const Room& room, bool empty) {
-  const RankNeeds& needs = Largest(run);
-  const std::string there = empty ? "the largest node has " : "largest free is ";
-  if (room.Count(needs) == 0) {
-    if (needs.gpu_count > 0 && room.LargestFreeGpus(needs.gpu_models) < needs.gpu_count) {
-      return absl::StrCat("needs ", Gpus(needs.gpu_count, needs.gpu_models), " on one node, ",
-                          there, room.LargestFreeGpus(needs.gpu_models));
-    }
-    if (needs.cpu_milli > room.LargestFreeCpuMilli()) {
-      return absl::StrCat("needs ", Cores(needs.cpu_milli), " on one node, ", there,
-                          Cores(room.LargestFreeCpuMilli()));
-    }
-    if (needs.memory_bytes > room.LargestFreeMemory()) {
-      return absl::StrCat("needs ", Memory(needs.memory_bytes), " on one node, ", there,
-                          Memory(room.LargestFreeMemory()));
-    }
-    return absl::StrCat("needs ", DescribeRank(needs), " on one node, and no node has all of it",
-                        empty ? "" : " free");
+Explainer::Finding Explainer::Judge(const Place& place) {
+  const Shape& shape = planner_->shape(planner_->run(place.index));
+  const WaitingRun& run = *place.run;
+  if (snapshot_.nodes.empty()) {
+    return {"WAITING_FOR_NODES", "no node has joined the cluster", false};
   }
-  const std::string room_name = empty ? "the whole cluster has room for " : "free now is room for ";
-  return absl::StrCat("needs ", DescribeNeeds(run), "; ", room_name,
-                      std::min<int64_t>(room.Count(needs), run.ranks.size()), " of ",
-                      run.ranks.size(), run.ranks.size() == 1 ? " rank" : " ranks");
+  Cluster everywhere = planner_->cluster_.Emptied(/*all_nodes=*/true);
+  Terms terms;
+  terms.preemptible = true;
+  terms.keep_avoided = false;
+  Cluster reachable = planner_->cluster_.Emptied(/*all_nodes=*/false);
+  for (int32_t i = 0; shape.calendar == 0 && i < everywhere.size(); ++i) {
+    everywhere.SetWindows(i, {});
+    reachable.SetWindows(i, {});
+  }
+  Slices slices;
+  if (!everywhere.TryTake(shape, terms, &slices)) {
+    return {"NO_CAPACITY", Shortage(run, shape, planner_->cluster_.Emptied(true), true), false};
+  }
+  if (!reachable.TryTake(shape, terms, &slices)) {
+    return {"WAITING_FOR_NODES",
+            absl::StrCat("needs ", DescribeNeeds(run),
+                         "; it fits only with nodes that take no work now: ", ClosedNodes()),
+            false};
+  }
+  if (Finding quota = JudgeQuota(place); !quota.reason.empty()) return quota;
+  Cluster open = planner_->cluster_;  // as it is, but that no window keeps anybody out
+  for (int32_t i = 0; i < open.size(); ++i) open.SetWindows(i, {});
+  if (shape.calendar == 0 && open.TryTake(shape, terms, &slices)) {
+    const auto closed =
+        std::find_if(snapshot_.reservations.begin(), snapshot_.reservations.end(),
+                     [](const Reservation& r) { return r.kind == ReservationKind::kCalendar; });
+    if (closed != snapshot_.reservations.end()) {
+      return {"WAITING_FOR_RESERVATION",
+              absl::StrCat("the nodes that have room are reserved: ", closed->reason), true};
+    }
+    return {"WAITING_FOR_MAINTENANCE",
+            "the nodes that have room are kept free for maintenance or leave before it would end",
+            true};
+  }
+  Cluster unheld = planner_->cluster_;
+  for (const int32_t claimed : planner_->claims_) {
+    for (const Slice& slice : *planner_->run(claimed).claim) unheld.Give(slice);
+  }
+  terms.now_us = planner_->now_us_;
+  if (unheld.TryTake(shape, terms, &slices)) {
+    return {"WAITING_FOR_RESERVATION", "the devices that would fit are held for runs ahead", true};
+  }
+  return {"WAITING_FOR_RESOURCES", Shortage(run, shape, planner_->cluster_, false), true};
 }
 
-bool ExplainRefusal(const Snapshot& snapshot, const WaitingRun& run, const Room& now,
-                    Explanation* explanation) {
-  Room everywhere(snapshot.nodes, /*empty=*/true, /*schedulable_only=*/false);
-  Room reachable(snapshot.nodes, /*empty=*/true, /*schedulable_only=*/true);
-  if (everywhere.nodes() == 0) {
-    explanation->reason = "WAITING_FOR_NODES";
-    explanation->message = "no node has joined the cluster";
-    return false;
+const Explainer::Finding& Explainer::FindingOf(const Place& place) {
+  const Planner::Run& of = planner_->run(place.index);
+  const std::pair<int32_t, int64_t> same{of.shape,
+                                         of.leaf * (int64_t{1} << 40) + of.limit_us / 1'000'000};
+  const auto [found, is_new] = findings_.try_emplace(same);
+  if (is_new) found->second = Judge(place);
+  return found->second;
+}
+
+std::vector<Explanation> Explainer::All() {
+  std::vector<Explanation> all;
+  std::deque<uint64_t> ahead;
+  std::string first_message;
+  StartEstimator estimator(*planner_, snapshot_.history.get());
+  const std::vector<int32_t> order = estimator.Order(0);
+  const std::vector<StartGuess> starts = estimator.Of(order);
+  all.reserve(order.size());
+  for (const int32_t index : order) {
+    const Planner::Run& of = planner_->run(index);
+    const Place place{index, waiting_.at(of.uid)};
+    Explanation& out = all.emplace_back();
+    out.run_uid = of.uid;
+    out.position = static_cast<int32_t>(all.size());
+    out.blockers.assign(ahead.begin(), ahead.end());
+    const StartGuess& start = starts[all.size() - 1];
+    out.estimated_start_us = start.middle_us;
+    out.estimate_earliest_us = start.earliest_us;
+    out.estimate_latest_us = start.latest_us;
+    out.estimate_band_us = start.latest_us - start.earliest_us;
+    if (place.run->hold) {
+      out.reason = "HELD";
+      out.message = "held by its owner until it is released";
+      continue;
+    }
+    if (of.claim != nullptr) {
+      out.reason = "WAITING_FOR_PREEMPTION";
+      out.message = absl::StrCat("runs that stop for it have not released their devices yet");
+      continue;
+    }
+    const Finding& finding = FindingOf(place);
+    out.reason = finding.reason;
+    out.message = finding.message;
+    const bool behind =
+        finding.blocks && !ahead.empty() && planner_->policy_.select == Select::kStrict;
+    if (behind) {
+      out.reason = "WAITING_BEHIND";
+      out.message = absl::StrCat("behind ", ThatMany(ahead.size()),
+                                 " in the queue; the first of them ", first_message);
+    }
+    if (!finding.blocks) continue;
+    if (ahead.empty()) first_message = finding.message;
+    if (ahead.size() < kBlockersMax) ahead.push_back(of.uid);
   }
-  if (!Room(everywhere).Take(run, {}).has_value()) {
-    explanation->reason = "NO_CAPACITY";
-    explanation->message = DescribeShortage(run, everywhere, /*empty=*/true);
-    return false;
-  }
-  if (!Room(reachable).Take(run, {}).has_value()) {
-    explanation->reason = "WAITING_FOR_NODES";
-    explanation->message =
-        absl::StrCat("needs ", DescribeNeeds(run),
-                     "; it fits only with nodes that take no work now: ", NodeNames(snapshot));
-    return false;
-  }
-  explanation->reason = "WAITING_FOR_RESOURCES";
-  explanation->message = DescribeShortage(run, now, /*empty=*/false);
-  const int fits = run.ranks.size() > 1 && Homogeneous(run) ? now.Count(run.ranks.front()) : 0;
-  if (fits > 0 && fits < static_cast<int>(run.ranks.size())) {
-    explanation->counterfactuals.push_back(
-        absl::StrCat("with ", fits, fits == 1 ? " rank" : " ranks", " it would start now"));
-  }
-  return true;
+  return all;
 }
 
 }  // namespace trainyard::placement

@@ -1,25 +1,50 @@
-// Why a run waits, in words that are true of the snapshot they were made from. Pure.
+// Why runs wait, in words that are true of the plan they were made with. See explain.cc.
 #ifndef TRAINYARD_SCHEDULER_PLACEMENT_EXPLAIN_H_
 #define TRAINYARD_SCHEDULER_PLACEMENT_EXPLAIN_H_
 
+#include <cstdint>
+#include <map>
 #include <string>
+#include <vector>
 
-#include "scheduler/placement/placement.h"
-#include "scheduler/placement/room.h"
+#include "absl/container/flat_hash_map.h"
+#include "scheduler/placement/planner.h"
 
 namespace trainyard::placement {
 
 // "4 ranks of 2 GPUs (A100) and 1 core each", "1 core and 256 MiB".
 std::string DescribeNeeds(const WaitingRun& run);
 
-// What is short in `room` for the run: "needs 8 GPUs on one node, largest free is 4". `empty`: the
-// room is that of the empty cluster.
-std::string DescribeShortage(const WaitingRun& run, const Room& room, bool empty);
+// Explains the runs that wait after planner.Decide(): reason, message, position, who is ahead and
+// when it may start. Runs of equal chance share one finding, so that all of a long queue costs
+// little.
+class Explainer {
+ public:
+  Explainer(Planner* planner, const Snapshot& snapshot);
+  std::vector<Explanation> All();
 
-// Sets reason, message and counterfactuals of a run for which no place was found in `now`. True
-// when it could start on the empty schedulable nodes: then it blocks those behind it.
-bool ExplainRefusal(const Snapshot& snapshot, const WaitingRun& run, const Room& now,
-                    Explanation* explanation);
+ private:
+  struct Finding {
+    std::string reason;
+    std::string message;
+    bool blocks = false;  // it could start on the nodes that take work: it stands in the way
+  };
+  struct Place {
+    int32_t index;
+    const WaitingRun* run;
+  };
+  const Finding& FindingOf(const Place& place);
+  Finding Judge(const Place& place);
+  Finding JudgeQuota(const Place& place);
+  std::string Shortage(const WaitingRun& run, const Shape& shape, const Cluster& room,
+                       bool empty) const;
+  std::string ClosedNodes() const;
+
+  Planner* const planner_;
+  const Snapshot& snapshot_;
+  absl::flat_hash_map<uint64_t, const WaitingRun*> waiting_;
+  std::map<std::pair<int32_t, int64_t>, Finding> findings_;
+};
 
 }  // namespace trainyard::placement
 

@@ -28,16 +28,47 @@ struct Policy {
   OrderBy order = OrderBy::kQueued;
   Select select = Select::kStrict;
   bool preempt = false;  // for order and reservations; guarantees are reclaimed in any case
-  int32_t depth = 0;     // runs that may backfill or hold a reservation in a plan; 0: all
+  int32_t depth = 500;   // runs behind a blocked head that are looked at for backfill; 0: all
   int64_t min_run_us = 600'000'000;      // a victim ran at least so long
   int64_t restart_cost_us = 60'000'000;  // until a preempted run makes progress again
   int64_t cores_per_device = 8;          // what cores are charged where no device is asked for
+
+  // kAttained: a run (or its study) sinks to level n + 1 when it attained
+  // first_level x devices^gpu_exponent x level_factor^n, gangs gang_factor times that.
+  int32_t levels = 2;
+  int64_t first_level_device_us = int64_t{57'600} * 1'000'000;
+  double gpu_exponent = 0;
+  double level_factor = 8;
+  double gang_factor = 1;
+  int64_t gang_devices = 8;  // who asks for more is a gang that lies over nodes
+  enum class Within { kSubmitted, kAttained, kAttainedPerDevice } within = Within::kSubmitted;
+
+  // A study's runs count as one: with what it attained, and what its runs will within study_ahead.
+  int64_t study_ahead_us = 600'000'000;
+
+  // A run that waited longer than aging x max(1, demand / devices)^aging_exponent is promised to be
+  // next: it goes before all levels, oldest first, and is not preempted any more. The promised hold
+  // at most front_share of the devices. 0: no promises.
+  int64_t aging_us = 0;
+  double aging_exponent = 0;
+  double gang_aging = 1;  // for gangs
+  double front_share = 1;
+
+  // A victim costs devices x (restart + work since its checkpoint); cheaper by this factor for each
+  // level it lies below the run that wants its devices; dearer by (1 + age / min 10)^victim_age.
+  double victim_level = 1;
+  double victim_age = 0;
 };
 
 // The policies by name: fifo, skip, easy, las, fair, las-r.
 const std::vector<std::string>& PolicyNames();
 // Nothing for an unknown name.
 std::optional<Policy> PolicyNamed(absl::string_view name);
+
+// Parameters by name, as configuration and the replay write them; times in seconds. False for an
+// unknown name.
+const std::vector<std::string>& ParameterNames();
+bool SetParameter(absl::string_view name, double value, Policy* policy);
 
 }  // namespace trainyard::placement
 

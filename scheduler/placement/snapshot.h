@@ -91,6 +91,7 @@ struct RunView {
   bool preemptible = false;
   int32_t ranks_min = 0;  // elastic: the fewest ranks it can go on with; 0: not elastic
   int32_t ranks_max = 0;  // elastic: the most it can use; 0: as many as `ranks`
+  std::string name;       // what it is called again and again, for the history
 };
 struct WaitingRun : RunView {
   std::vector<RankNeeds> ranks;          // one per rank; all or none are placed
@@ -121,6 +122,7 @@ struct RunningRun : RunView {
   };
   std::vector<Slice> slices;
   std::vector<RankNeeds> ranks;  // as it was placed; needed to shrink, grow and to start again
+  std::string reservation_id;
   bool spread = false;
   std::map<std::string, std::string> node_labels;
   std::vector<Toleration> tolerations;

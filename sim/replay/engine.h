@@ -40,6 +40,9 @@ struct LiveJob {
   }
 };
 
+Summary Summarise(const std::vector<TraceJob>& trace, const std::vector<JobResult>& results,
+                  int64_t gpus, int64_t passes);
+
 class Engine;
 
 // One policy: told of arrivals, demotions and ends, asked to schedule.
@@ -84,7 +87,6 @@ class Engine {
   using Heap = std::priority_queue<Event, std::vector<Event>, std::greater<>>;
   bool PopDue(Heap* heap, LiveJob** job);
   int64_t NextTime();
-  Summary Summarise() const;
 
   const std::vector<TraceJob>& trace_;
   const Options options_;

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "scheduler/placement/policy.h"
 #include "sim/replay/engine.h"
 
 namespace trainyard::replay {
@@ -15,6 +16,10 @@ std::unique_ptr<Pass> MakeEasyPass();
 std::unique_ptr<Pass> MakeSrsfPass(const Options& options);
 // `submit_order` inside a level (lasfifo) instead of running first.
 std::unique_ptr<Pass> MakeLasPass(const Options& options, bool submit_order);
+
+// Under a policy of the scheduler, by its planner.
+Outcome ReplayWithPlanner(const std::vector<TraceJob>& trace, const Options& options,
+                          const placement::Policy& policy);
 
 }  // namespace trainyard::replay
 

@@ -35,6 +35,7 @@ const std::vector<std::string>& PolicyNames() {
   static const auto* const names = [] {
     auto* list = new std::vector<std::string>;
     for (const auto& [name, maker] : Makers()) list->push_back(name);
+    list->push_back("las-r");
     return list;
   }();
   return *names;
@@ -42,7 +43,7 @@ const std::vector<std::string>& PolicyNames() {
 
 absl::StatusOr<Outcome> Replay(const std::vector<TraceJob>& trace, const Options& options) {
   const auto maker = Makers().find(options.policy);
-  if (maker == Makers().end()) {
+  if (maker == Makers().end() && !placement::PolicyNamed(options.policy).has_value()) {
     const std::string nearest = NearestName(options.policy, PolicyNames());
     return MakeError(
         absl::StatusCode::kInvalidArgument, "BAD_ENUM",
@@ -64,6 +65,18 @@ absl::StatusOr<Outcome> Replay(const std::vector<TraceJob>& trace, const Options
                        int64_t{options.nodes} * options.gpus_per_node),
           "give more --nodes");
     }
+  }
+  if (maker == Makers().end()) {
+    placement::Policy policy = *placement::PolicyNamed(options.policy);
+    for (const auto& [name, value] : options.parameters) {
+      if (!placement::SetParameter(name, value, &policy)) {
+        return MakeError(absl::StatusCode::kInvalidArgument, "BAD_ENUM",
+                         absl::StrCat("a policy has no parameter \"", name, "\""),
+                         absl::StrCat("one of ", absl::StrJoin(placement::ParameterNames(), ", ")),
+                         "set");
+      }
+    }
+    return ReplayWithPlanner(trace, options, policy);
   }
   const std::unique_ptr<Pass> pass = maker->second(options);
   Engine engine(trace, options);

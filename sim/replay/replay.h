@@ -15,10 +15,13 @@
 //   srsf     preemptive, remaining run time x GPUs (oracle)
 //   las      preemptive, two levels of attained GPU-seconds, running jobs first inside a level
 //   (Tiresias, NSDI 2019) lasfifo  the same levels, strict submit order inside a level
+//   las-r    the scheduler's own planner (scheduler/placement): levels of attained service,
+//   promises to those that waited long, victims where least is lost
 #ifndef TRAINYARD_SIM_REPLAY_REPLAY_H_
 #define TRAINYARD_SIM_REPLAY_REPLAY_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -31,10 +34,12 @@ struct Options {
   std::string policy = "fifo";
   int nodes = 1;
   int gpus_per_node = 8;
-  bool pack = true;              // false: one pool without fragmentation
-  int64_t restart_cost = 0;      // seconds
-  double las_threshold = 57600;  // GPU-seconds
-  double las_gpu_exponent = 0;   // the threshold is las_threshold x gpus^exponent
+  bool pack = true;                          // false: one pool without fragmentation
+  int64_t restart_cost = 0;                  // seconds
+  double las_threshold = 57600;              // GPU-seconds
+  double las_gpu_exponent = 0;               // the threshold is las_threshold x gpus^exponent
+  bool estimates = false;                    // las-r: say when each job that has to wait will start
+  std::map<std::string, double> parameters;  // of las-r, by name (placement::SetParameter)
 };
 
 struct JobResult {
@@ -52,6 +57,8 @@ struct Summary {
   double utilisation = 0;  // useful GPU-seconds / (GPUs x makespan)
   int64_t preemptions = 0;
   int64_t passes = 0;
+  int64_t estimates = 0;      // starts that were estimated on arrival
+  int64_t estimates_met = 0;  // of those, within the 80 % band
 };
 
 struct Outcome {

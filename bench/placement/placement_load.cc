@@ -1,0 +1,203 @@
+// A large cluster with a long queue: how long one event takes until its decision, how long a whole
+// plan of all waiting runs takes, how much memory a waiting run costs. Prints JSON. One thread.
+//   placement_load [--nodes=10000] [--waiting=100000] [--events=4000]
+#include <malloc.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <deque>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/strings/str_cat.h"
+#include "common/random.h"
+#include "scheduler/placement/estimate.h"
+#include "scheduler/placement/planner.h"
+#include "scheduler/placement/what_if.h"
+
+ABSL_FLAG(int, nodes, 10'000, "nodes of 8 GPUs");
+ABSL_FLAG(int, waiting, 100'000, "runs that wait");
+ABSL_FLAG(int, events, 4'000, "events that are timed");
+
+namespace trainyard::placement {
+namespace {
+
+constexpr int64_t kSecond = 1'000'000;
+
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+NodeView MakeNode(int index) {
+  NodeView node;
+  node.node_id = absl::StrCat("node", index);
+  node.rack = absl::StrCat("rack", index / 32);
+  node.cpu_milli_total = node.cpu_milli_free = 128'000;
+  node.memory_total = node.memory_free = int64_t{1} << 40;
+  node.devices.resize(8);
+  for (int i = 0; i < 8; ++i) {
+    node.devices[static_cast<size_t>(i)].uuid = absl::StrCat("GPU-", index, "-", i);
+    node.devices[static_cast<size_t>(i)].model = "H100";
+    node.devices[static_cast<size_t>(i)].link_island = 1;
+  }
+  return node;
+}
+
+// Sizes as in the two public traces: two thirds ask for one device, a quarter for a node, a few for
+// several nodes; 400 users in 20 projects, one run in five is a trial of a study.
+class Load {
+ public:
+  explicit Load(uint64_t seed) : random_(seed) {}
+  WaitingRun Make(int64_t now_us) {
+    WaitingRun run;
+    run.run_uid = ++uid_;
+    const uint64_t user = random_.Below(400);
+    run.project = absl::StrCat("project", user % 20);
+    run.principal = absl::StrCat("user", user);
+    run.owner_uid = random_.Below(5) == 0 ? 1'000'000'000 + random_.Below(200) : run.run_uid;
+    run.preemptible = random_.Below(10) != 0;
+    run.queued_us = now_us;
+    const uint64_t kind = random_.Below(100);
+    RankNeeds needs;
+    needs.gpu_count = kind < 66 ? 1 : kind < 70 ? 2 : kind < 74 ? 4 : 8;
+    needs.cpu_milli = 8000 * needs.gpu_count;
+    needs.memory_bytes = (int64_t{32} << 30) * needs.gpu_count;
+    run.ranks.assign(kind < 97 ? 1 : size_t{1} << (1 + random_.Below(4)), needs);
+    return run;
+  }
+  uint64_t Below(uint64_t bound) { return random_.Below(bound); }
+
+ private:
+  Random random_;
+  uint64_t uid_ = 0;
+};
+
+double Share(std::vector<double> values, double share) {
+  std::sort(values.begin(), values.end());
+  return values[std::min(values.size() - 1,
+                         static_cast<size_t>(share * static_cast<double>(values.size())))];
+}
+
+class Bench {
+ public:
+  Bench() : load_(7), planner_(*PolicyNamed("las-r")) {}
+
+  nlohmann::json Run() {
+    const int nodes = absl::GetFlag(FLAGS_nodes);
+    for (int i = 0; i < nodes; ++i) planner_.SetNode(MakeNode(i));
+    // Runs that hold the cluster, of all levels.
+    for (int held = 0; held < 16 && planner_.waiting() == 0; ++held) {
+      for (int i = 0; i < nodes; ++i) Add();
+      now_ += 1800 * kSecond;
+      Carry(planner_.Decide(now_));
+    }
+    now_ += 4 * 3600 * kSecond;
+    Carry(planner_.Decide(now_));
+    const size_t before = mallinfo2().uordblks;
+    const size_t waiting_before = planner_.waiting();
+    while (planner_.waiting() < static_cast<size_t>(absl::GetFlag(FLAGS_waiting))) Add();
+    const double memory =
+        static_cast<double>(mallinfo2().uordblks - before) /
+        static_cast<double>(std::max<size_t>(1, planner_.waiting() - waiting_before));
+    now_ += kSecond;
+    for (int i = 0; i < 20; ++i) Carry(planner_.Decide(now_));
+    Events();
+    nlohmann::json out;
+    out["nodes"] = nodes;
+    out["waiting"] = planner_.waiting();
+    out["running"] = running_.size();
+    out["bytesPerWaitingJob"] = memory;
+    out["events"] = times_.size();
+    out["eventP50Ms"] = Share(times_, 0.5) * 1e3;
+    out["eventP99Ms"] = Share(times_, 0.99) * 1e3;
+    out["eventMaxMs"] = Share(times_, 1) * 1e3;
+    out["placements"] = placements_;
+    out["preemptions"] = preemptions_;
+    Whole(&out);
+    return out;
+  }
+
+ private:
+  void Add() { planner_.AddWaiting(load_.Make(now_), now_); }
+
+  void Carry(const Plan& plan) {
+    for (const Preemption& preemption : plan.preemptions) {
+      ++preemptions_;
+      stopping_.push_back(preemption.run_uid);
+    }
+    for (const Placement& placement : plan.placements) {
+      ++placements_;
+      running_.push_back(placement.run_uid);
+    }
+  }
+
+  void Timed(const std::function<void()>& event) {
+    const double begin = Now();
+    event();
+    Plan plan = planner_.Decide(now_);
+    times_.push_back(Now() - begin);
+    Carry(plan);
+  }
+
+  // A run ends, a run is submitted, a run that was told to stop has stopped: in turn.
+  void Events() {
+    placements_ = preemptions_ = 0;
+    for (int i = 0; i < absl::GetFlag(FLAGS_events); ++i) {
+      now_ += kSecond / 4;
+      if (!stopping_.empty()) {
+        const uint64_t uid = stopping_.front();
+        stopping_.pop_front();
+        Timed([&] { planner_.Remove(uid, now_); });
+      } else if (i % 2 == 0 && !running_.empty()) {
+        std::swap(running_[load_.Below(running_.size())], running_.back());
+        const uint64_t uid = running_.back();
+        running_.pop_back();
+        Timed([&] { planner_.Remove(uid, now_); });
+      } else {
+        const WaitingRun run = load_.Make(now_);
+        Timed([&] { planner_.AddWaiting(run, now_); });
+      }
+    }
+  }
+
+  // Every waiting run is looked at anew, and every one gets an estimate of its start.
+  void Whole(nlohmann::json* out) {
+    std::vector<double> plans;
+    std::vector<double> estimates;
+    for (int i = 0; i < 5; ++i) {
+      planner_.SetNode(MakeNode(absl::GetFlag(FLAGS_nodes) + i));  // room for all to look at
+      const double begin = Now();
+      Carry(planner_.Decide(++now_));
+      const double planned = Now();
+      StartEstimator estimator(planner_, nullptr);
+      const auto starts = estimator.Of(estimator.Order(0));
+      plans.push_back(planned - begin);
+      estimates.push_back(Now() - planned);
+      (*out)["estimated"] = starts.size();
+    }
+    (*out)["planAllMs"] = Share(plans, 0.5) * 1e3;
+    (*out)["estimateAllMs"] = Share(estimates, 0.5) * 1e3;
+  }
+
+  Load load_;
+  Planner planner_;
+  int64_t now_ = kSecond;
+  std::vector<uint64_t> running_;
+  std::deque<uint64_t> stopping_;
+  std::vector<double> times_;
+  int64_t placements_ = 0;
+  int64_t preemptions_ = 0;
+};
+
+}  // namespace
+}  // namespace trainyard::placement
+
+int main(int argc, char** argv) {
+  absl::ParseCommandLine(argc, argv);
+  printf("%s\n", trainyard::placement::Bench().Run().dump(1).c_str());
+  return 0;
+}

@@ -1,0 +1,155 @@
+// The room of a cluster, kept up to date: what is free on each node, where ranks fit, and what a
+// gang takes. All ranks of a run are placed or none. Pure; not thread-safe.
+//  - No device is given out twice as a whole; fractions of a device never exceed 1000.
+//  - Ranks of equal needs are interchangeable, so their placing is exact; ranks of different needs
+//    are placed largest first, which may miss an arrangement that exists.
+//  - "Free" counts what runs that were told to stop will give back; a slice knows whether it has to
+//    wait for one of them.
+#ifndef TRAINYARD_SCHEDULER_PLACEMENT_CLUSTER_H_
+#define TRAINYARD_SCHEDULER_PLACEMENT_CLUSTER_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "scheduler/placement/shape.h"
+
+namespace trainyard::placement {
+
+struct Device {
+  std::string uuid;
+  int32_t model = 0;
+  int32_t profile = 0;
+  int32_t island = 0;
+  int32_t milli_free = 1000;
+  int32_t leaving = 0;  // thousandths that stopping runs still hold
+  int64_t memory_bytes = 0;
+  bool usable = true;  // healthy, and not cut into slices
+};
+// What one rank holds on a node.
+struct Slice {
+  int32_t node = 0;
+  int32_t rank = 0;
+  int32_t gpu_milli = 1000;  // of each device
+  int64_t cpu_milli = 0;
+  int64_t memory_bytes = 0;
+  std::vector<int16_t> devices;  // positions in the node
+};
+using Slices = std::vector<Slice>;
+
+// A span of time in which a node takes no work, but of the runs of one calendar reservation.
+struct Window {
+  int64_t start_us = 0;
+  int64_t end_us = 0;    // 0: for ever
+  int32_t calendar = 0;  // 0: maintenance, or the node goes away
+  bool leaves = false;   // the node goes away
+};
+struct Node {
+  std::string id;
+  int32_t name = 0;
+  bool present = false;
+  bool schedulable = false;
+  int64_t cpu_total = 0;
+  int64_t cpu_free = 0;
+  int64_t memory_total = 0;
+  int64_t memory_free = 0;
+  int64_t cpu_leaving = 0;  // of what is free, still held by stopping runs
+  int64_t memory_leaving = 0;
+  int32_t whole_free = 0;  // usable whole devices
+  int64_t milli_free = 0;  // of all devices
+  int32_t rack = 0;
+  int32_t island = 0;
+  std::vector<std::pair<int32_t, int32_t>> labels;  // sorted
+  std::vector<std::pair<int32_t, int32_t>> taints;
+  std::vector<Window> windows;
+  std::vector<Device> devices;
+  int32_t leaving = 0;           // stopping slices
+  std::vector<int32_t> holders;  // runs with slices here, each once
+};
+
+// What besides its shape decides where a run may go.
+struct Terms {
+  int64_t now_us = 0;
+  int64_t limit_us = 0;       // its longest running time; 0: unbounded
+  bool preemptible = false;   // may be told to stop when a window begins
+  bool keep_avoided = true;   // do not use nodes it failed on
+  bool present_only = false;  // nodes where nothing is leaving
+};
+
+class Cluster {
+ public:
+  explicit Cluster(Names* names) : names_(names) {}
+
+  // New or changed. What `view` says is free is free: holders are told apart by Attach.
+  int32_t SetNode(const NodeView& view);
+  void RemoveNode(int32_t node);
+  void SetSchedulable(int32_t node, bool schedulable);
+  void SetWindows(int32_t node, std::vector<Window> windows);
+  int32_t Find(absl::string_view node_id) const;  // -1: none
+
+  // Takes room for every rank, or nothing. Pack: fewest nodes, then the tightest; spread: the
+  // emptiest first. Prefers earlier models; keeps to the topology.
+  bool TryTake(const Shape& shape, const Terms& terms, Slices* slices);
+  // As TryTake, on the given nodes only; `nodes` in the order they are to be used.
+  bool TryTakeOn(const Shape& shape, const Terms& terms, const std::vector<int32_t>& nodes,
+                 Slices* slices);
+  void Take(const Slice& slice) { Add(slice, -1); }
+  void Give(const Slice& slice) {
+    Add(slice, +1);
+    ++grown_;
+  }
+  void Untake(const Slice& slice) { Add(slice, +1); }  // what was tried only
+  // The run told to stop: its slice is free from now on, but leaves later.
+  void Leave(const Slice& slice, bool begins);
+  // Whether a slice uses something that has not left yet.
+  bool Waits(const Slice& slice) const;
+
+  // A copy in which nothing runs; `all_nodes`: also those that take no work now.
+  Cluster Emptied(bool all_nodes) const;
+
+  // Ranks of `needs` that fit on the node, at most `most`, with the first `models` alternatives.
+  int Fits(const Node& node, const Needs& needs, int most, int models) const;
+  bool Admits(const Node& node, const Shape& shape, const Terms& terms) const;
+
+  const Node& node(int32_t index) const { return nodes_[static_cast<size_t>(index)]; }
+  Node& node(int32_t index) { return nodes_[static_cast<size_t>(index)]; }
+  int32_t size() const { return static_cast<int32_t>(nodes_.size()); }
+  // Devices (or, without any, cores as devices) of all nodes that take work, in thousandths.
+  int64_t CapacityMilli(int64_t cores_per_device) const;
+  uint64_t grown() const { return grown_; }  // rises when room is added
+  bool anything_leaving() const { return leaving_ > 0; }
+  void Grow() { ++grown_; }
+
+ private:
+  using Bits = std::vector<uint64_t>;
+  struct Choice;
+  void Add(const Slice& slice, int sign);
+  void Index(int32_t node, bool present);
+  Slice Cut(int32_t node, const Needs& needs, int32_t rank, int models);
+  bool Hopeless(const Shape& shape, const Needs& needs, int64_t ranks) const;
+  int32_t Next(const Shape& shape, const Needs& needs, int left, int models, const Terms& terms,
+               const std::vector<int32_t>& used, const std::vector<char>* domains) const;
+  int32_t NextWhole(const Shape& shape, const Needs& needs, int left, int models,
+                    const Terms& terms, const std::vector<char>* domains) const;
+  bool TakeGroups(const Shape& shape, int models, const Terms& terms,
+                  const std::vector<char>* domains, Slices* slices);
+  std::vector<std::vector<char>> Domains(const Shape& shape, int models, const Terms& terms) const;
+  int32_t DomainOf(const Node& node, Domain domain) const;
+  bool Allowed(const Node& node, const Shape& shape, const Terms& terms,
+               const std::vector<char>* domains) const;
+
+  Names* const names_;
+  std::vector<Node> nodes_;
+  absl::flat_hash_map<std::string, int32_t> by_id_;
+  std::vector<Bits> by_whole_;     // nodes that take work, by whole devices free
+  std::vector<int32_t> in_whole_;  // how many nodes
+  std::vector<int32_t> indexed_;   // by node: its bucket, -1: none
+  uint64_t grown_ = 1;
+  int64_t leaving_ = 0;  // stopping slices
+};
+
+}  // namespace trainyard::placement
+
+#endif  // TRAINYARD_SCHEDULER_PLACEMENT_CLUSTER_H_

@@ -1,0 +1,346 @@
+// The preempt stage: whose devices a run gets, where least is lost. See planner.h.
+//  - On each node the cheapest holders that make room together; over the nodes the cheapest one; a
+//    gang takes node after node, and what is evicted once costs once.
+//  - Runs that borrow are reclaimed from deepest over its guarantee first.
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "scheduler/placement/planner.h"
+
+namespace trainyard::placement {
+namespace {
+
+constexpr size_t kCandidatesMax = 256;
+constexpr double kMinuteUs = 60e6;
+
+}  // namespace
+
+struct Planner::Offer {
+  bool good = false;
+  double cost = 0;
+  int ranks = 0;
+  std::vector<int32_t> victims;
+};
+
+bool Planner::Evictable(const Run& victim, int power, const Run& by) const {
+  if (victim.state != State::kRunning || victim.priority > by.priority) return false;
+  if (victim.held->started_us >= now_us_) return false;  // placed in this pass
+  if (power == kReclaimPower) return true;               // if it borrows: see OfferOf
+  if (!policy_.preempt || !victim.preemptible) return false;
+  if (victim.held->started_us + victim.held->min_run_us > now_us_) return false;
+  if (victim.priority < by.priority) return true;
+  if (victim.front) return false;
+  if (Spare(victim)) return true;  // what is beyond its minimum
+  const int level = by.line < 0 ? by.level : lines_[static_cast<size_t>(by.line)].level;
+  return by.front || victim.level + (victim.fresh ? 1 : 0) > level;
+}
+
+double Planner::CostOf(const Run& victim, int power) const {
+  const Held& held = *victim.held;
+  const int64_t saved = held.rung_ended
+                            ? now_us_
+                            : std::min(now_us_, std::max(held.started_us, held.last_checkpoint_us));
+  // A restart that was not paid whole is paid again.
+  const int64_t restarting = std::max<int64_t>(
+      0, held.started_us + (victim.attained_us > 0 ? policy_.restart_cost_us : 0) - now_us_);
+  double cost = shape(victim).devices *
+                static_cast<double>(policy_.restart_cost_us + now_us_ - saved + restarting + 1);
+  const int below = victim.level - std::max(0, power);
+  if (policy_.victim_level != 1) cost *= std::pow(policy_.victim_level, -below);
+  if (policy_.victim_age != 0) {
+    const double age = static_cast<double>(now_us_ - held.started_us) / (10 * kMinuteUs);
+    cost *= std::pow(1 + age, policy_.victim_age);
+  }
+  if (Spare(victim)) cost *= 1e-3;  // shrinking comes before evicting
+  if (power == kReclaimPower) {
+    cost /= 1 + static_cast<double>(std::max<int64_t>(0, quota_.Over(victim.leaf)));
+  }
+  return cost;
+}
+
+namespace {
+
+// What a holder gives back on one node, in the measures that a need has.
+struct Part {
+  double cost = 0;
+  int64_t devices = 0;  // whole accepted ones, or places for a fraction
+  int64_t cpu = 0;
+  int64_t memory = 0;
+  int32_t run = 0;
+};
+struct Sum {
+  int64_t devices = 0, cpu = 0, memory = 0;
+  void Add(const Part& part, int sign) {
+    devices += sign * part.devices;
+    cpu += sign * part.cpu;
+    memory += sign * part.memory;
+  }
+  bool Holds(const Needs& needs, int64_t ranks) const {
+    return (!needs.wants_device() || devices >= ranks * std::max(1, needs.gpu_count)) &&
+           cpu >= ranks * needs.cpu_milli && memory >= ranks * needs.memory_bytes;
+  }
+};
+
+bool Accepts(const Needs& needs, const Device& device) {
+  return device.usable && device.profile == needs.profile &&
+         device.memory_bytes >= needs.gpu_memory_bytes &&
+         (needs.models.empty() ||
+          std::find(needs.models.begin(), needs.models.end(), device.model) != needs.models.end());
+}
+
+int64_t Places(const Needs& needs, int64_t milli) {
+  return needs.gpu_count > 0 ? (milli == 1000 ? 1 : 0) : milli / std::max(1, needs.gpu_milli);
+}
+
+Part PartOf(const Node& node, int32_t index, const Slices& slices, const Needs& needs) {
+  Part part;
+  for (const Slice& slice : slices) {
+    if (slice.node != index) continue;
+    part.cpu += slice.cpu_milli;
+    part.memory += slice.memory_bytes;
+    for (const int16_t position : slice.devices) {
+      const Device& device = node.devices[static_cast<size_t>(position)];
+      if (!Accepts(needs, device)) continue;
+      const int64_t milli = device.milli_free + slice.gpu_milli;
+      part.devices += Places(needs, milli) - Places(needs, device.milli_free);
+    }
+  }
+  return part;
+}
+
+// The cheapest parts that make `sum` hold what is needed: by cost for what they give, then without
+// those that turn out not to be needed; or one alone, if that is cheaper.
+bool Cheapest(std::vector<Part> parts, Sum sum, const Needs& needs, int64_t ranks, double* cost,
+              std::vector<int32_t>* victims) {
+  const auto worth = [](const Part& part) {
+    return part.cost / static_cast<double>(std::max<int64_t>(1, part.devices));
+  };
+  std::stable_sort(parts.begin(), parts.end(),
+                   [&](const Part& a, const Part& b) { return worth(a) < worth(b); });
+  const Part* alone = nullptr;
+  for (const Part& part : parts) {
+    Sum with = sum;
+    with.Add(part, +1);
+    if (with.Holds(needs, ranks) && (alone == nullptr || part.cost < alone->cost)) alone = &part;
+  }
+  std::vector<const Part*> chosen;
+  for (const Part& part : parts) {
+    if (sum.Holds(needs, ranks)) break;
+    sum.Add(part, +1);
+    chosen.push_back(&part);
+  }
+  if (!sum.Holds(needs, ranks)) return false;
+  for (size_t i = 0; i < chosen.size();) {
+    Sum without = sum;
+    without.Add(*chosen[i], -1);
+    if (!without.Holds(needs, ranks)) {
+      ++i;
+      continue;
+    }
+    sum = without;
+    chosen.erase(chosen.begin() + static_cast<ptrdiff_t>(i));
+  }
+  *cost = 0;
+  for (const Part* part : chosen) *cost += part->cost;
+  if (alone != nullptr && alone->cost <= *cost) {
+    chosen = {alone};
+    *cost = alone->cost;
+  }
+  for (const Part* part : chosen) victims->push_back(part->run);
+  return true;
+}
+
+}  // namespace
+
+// Leaves those parts that may go together without taking anybody below its guarantee.
+template <typename Parts>
+void Planner::KeepBorrowers(Parts* parts, QuotaTree* quota) const {
+  std::stable_sort(parts->begin(), parts->end(),
+                   [](const auto& a, const auto& b) { return a.cost < b.cost; });
+  Parts kept;
+  for (const auto& part : *parts) {
+    const Run& victim = run(part.run);
+    if (!quota->Borrows(victim.leaf, victim.held->use)) continue;
+    quota->Add(victim.leaf, victim.held->use, -1);
+    kept.push_back(part);
+  }
+  for (const auto& part : kept) quota->Add(run(part.run).leaf, run(part.run).held->use, +1);
+  *parts = std::move(kept);
+}
+
+Planner::Offer Planner::OfferOf(int32_t index, const Needs& needs, int want, int power,
+                                const Run& by, const std::set<int32_t>& chosen,
+                                QuotaTree* quota) const {
+  Offer offer;
+  const Node& node = cluster_.node(index);
+  Sum free{0, node.cpu_free, node.memory_free};
+  for (const Device& device : node.devices) {
+    if (Accepts(needs, device)) free.devices += Places(needs, device.milli_free);
+  }
+  Sum most = free;
+  std::vector<Part> parts;
+  for (const int32_t holder : node.holders) {
+    const Run& victim = run(holder);
+    const bool taken = chosen.contains(holder);
+    if (!taken && !Evictable(victim, power, by)) continue;
+    Part part = PartOf(node, index, victim.held->slices, needs);
+    part.run = holder;
+    if (taken) {
+      most.Add(part, +1);
+      free.Add(part, +1);
+      continue;
+    }
+    part.cost = CostOf(victim, power);
+    parts.push_back(part);
+  }
+  if (power == kReclaimPower) KeepBorrowers(&parts, quota);
+  for (const Part& part : parts) most.Add(part, +1);
+  for (offer.ranks = want; offer.ranks > 0 && !most.Holds(needs, offer.ranks);) --offer.ranks;
+  if (offer.ranks == 0) return offer;
+  offer.good = Cheapest(std::move(parts), free, needs, offer.ranks, &offer.cost, &offer.victims);
+  return offer;
+}
+
+// Nodes where enough could become free for a rank, by counts alone.
+std::vector<int32_t> Planner::Candidates(const Shape& of, const Needs& needs, int power) const {
+  std::vector<int32_t> candidates;
+  const size_t limit = std::max(kCandidatesMax, 4 * static_cast<size_t>(of.rank_count));
+  Terms terms;
+  terms.now_us = now_us_;
+  terms.preemptible = true;
+  const auto from = static_cast<size_t>(std::max(0, power + 1));
+  for (int32_t i = 0; i < cluster_.size() && candidates.size() < limit; ++i) {
+    const Node& node = cluster_.node(i);
+    if (power != kReclaimPower) {
+      int devices = node.whole_free;
+      int runs = 0;
+      for (size_t level = from; level < ripe_.size(); ++level) {
+        devices += ripe_[level][static_cast<size_t>(i)];
+        runs += ripe_runs_[level][static_cast<size_t>(i)];
+      }
+      if (needs.gpu_count > 0 && devices < needs.gpu_count) continue;
+      if (runs == 0 && cluster_.Fits(node, needs, 1, 1 << 20) == 0) continue;
+    }
+    if (cluster_.Admits(node, of, terms)) candidates.push_back(i);
+  }
+  return candidates;
+}
+
+bool Planner::Choose(int32_t index, int power, std::vector<int32_t>* victims,
+                     std::vector<int32_t>* nodes) const {
+  const Run& by = run(index);
+  const Shape& of = shape(by);
+  std::set<int32_t> chosen;
+  std::set<int32_t> used;
+  QuotaTree quota;
+  if (power == kReclaimPower) quota = quota_;
+  for (const Shape::Group& group : of.groups) {
+    const std::vector<int32_t> candidates = Candidates(of, group.needs, power);
+    auto left = static_cast<int>(group.ranks.size());
+    while (left > 0) {
+      Offer best;
+      int32_t best_node = kNone;
+      for (const int32_t node : candidates) {
+        if (used.contains(node)) continue;
+        Offer offer = OfferOf(node, group.needs, left, power, by, chosen, &quota);
+        if (!offer.good) continue;
+        const double each = offer.cost / offer.ranks;
+        const double best_each = best_node == kNone ? HUGE_VAL : best.cost / best.ranks;
+        const bool better =
+            each < best_each ||
+            (each == best_each &&
+             (offer.ranks > best.ranks ||
+              (offer.ranks == best.ranks &&
+               cluster_.node(node).whole_free < cluster_.node(best_node).whole_free)));
+        if (!better) continue;
+        best = std::move(offer);
+        best_node = node;
+      }
+      if (best_node == kNone) return false;
+      used.insert(best_node);
+      nodes->push_back(best_node);
+      for (const int32_t victim : best.victims) {
+        if (!chosen.insert(victim).second) continue;
+        victims->push_back(victim);
+        if (power == kReclaimPower) quota.Add(run(victim).leaf, run(victim).held->use, -1);
+      }
+      left -= best.ranks;
+    }
+  }
+  return !victims->empty();
+}
+
+bool Planner::MakeRoom(int32_t index, int power, Plan* plan) {
+  const Shape& of = shape(run(index));
+  const bool whole = of.groups.front().needs.gpu_count > 0;
+  if (power != kReclaimPower && whole) {
+    int64_t devices = 0;
+    for (size_t level = static_cast<size_t>(std::max(0, power + 1)); level < ripe_all_.size();
+         ++level) {
+      devices += ripe_all_[level];
+    }
+    if (devices == 0) return false;
+  }
+  std::vector<int32_t> victims;
+  std::vector<int32_t> nodes;
+  if (!Choose(index, power, &victims, &nodes)) return false;
+  for (const int32_t victim : victims) {
+    for (const Slice& slice : run(victim).held->slices) cluster_.Untake(slice);
+  }
+  Slices slices;
+  bool good = cluster_.TryTakeOn(of, TermsOf(run(index)), nodes, &slices) &&
+              (quota_.empty() || quota_.Exceeded(run(index).leaf, UseOf(slices)) < 0);
+  // Elastic victims keep what they can go on with; a peer may not take that.
+  std::map<int32_t, std::pair<int32_t, Slices>> kept;
+  for (size_t i = 0; good && i < victims.size(); ++i) {
+    const Run& victim = run(victims[i]);
+    if (!Spare(victim)) continue;
+    Slices keeps;
+    const int32_t shape_id = Retain(victims[i], &keeps);
+    if (shape_id != kNone) {
+      kept[victims[i]] = {shape_id, std::move(keeps)};
+    } else {
+      good = power == kReclaimPower || run(index).front || victim.priority < run(index).priority ||
+             victim.level > power;
+    }
+  }
+  if (!good) {
+    for (const auto& [victim, keeps] : kept) {
+      for (const Slice& slice : keeps.second) cluster_.Untake(slice);
+    }
+    for (const Slice& slice : slices) cluster_.Untake(slice);
+    for (const int32_t victim : victims) {
+      for (const Slice& slice : run(victim).held->slices) cluster_.Take(slice);
+    }
+    return false;
+  }
+  for (const int32_t victim : victims) {
+    const auto keeps = kept.find(victim);
+    if (keeps != kept.end()) {
+      Resize(victim, keeps->second.first, std::move(keeps->second.second), run(index).uid, plan);
+    } else {
+      Preempt(victim, power, run(index).uid, plan);
+    }
+  }
+  Claim(index, run(index).shape, std::move(slices), plan);
+  return true;
+}
+
+void Planner::Preempt(int32_t victim, int power, uint64_t for_run, Plan* plan) {
+  const Held& held = *run(victim).held;
+  Preemption& preemption = plan->preemptions.emplace_back();
+  preemption.run_uid = run(victim).uid;
+  preemption.for_run_uid = for_run;
+  preemption.reason = power == kReclaimPower ? "reclaimed for a guarantee"
+                      : power == kWindowPower
+                          ? "its node is wanted for maintenance or a reservation"
+                      : power == kFrontPower ? "a run that waited long or has priority goes first"
+                                             : "a run with less service goes first";
+  const int64_t since = std::min(now_us_, std::max(held.started_us, held.last_checkpoint_us));
+  preemption.lost_device_us = static_cast<int64_t>(
+      shape(run(victim)).devices * static_cast<double>(policy_.restart_cost_us + now_us_ - since));
+  Halt(victim, /*given=*/true);
+}
+
+}  // namespace trainyard::placement

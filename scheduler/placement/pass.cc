@@ -1,0 +1,257 @@
+// The select stage: the queue in order, who starts, and what is given to whom. See planner.h.
+#include <algorithm>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "scheduler/placement/planner.h"
+
+namespace trainyard::placement {
+
+Terms Planner::TermsOf(const Run& of) const {
+  Terms terms;
+  terms.now_us = now_us_;
+  terms.limit_us = of.limit_us;
+  terms.preemptible = of.preemptible;
+  // Nodes it failed on are avoided while others could hold it.
+  terms.keep_avoided = shape(of).avoid.empty() || Possible(of.shape, true);
+  return terms;
+}
+
+// Rises when a run of this power could find victims that were not there before.
+uint64_t Planner::RipeVersion(int power) const {
+  uint64_t version = 0;
+  for (size_t level = static_cast<size_t>(std::max(0, power + 1)); level < ripe_version_.size();
+       ++level) {
+    version += ripe_version_[level];
+  }
+  return version;
+}
+
+int Planner::PowerOf(const Line& line) const {
+  if (line.guaranteed) return kReclaimPower;
+  if (line.front || line.priority > 0) return kFrontPower;
+  return line.level;
+}
+
+Plan Planner::Decide(int64_t now_us) {
+  now_us_ = std::max(now_us_, now_us);
+  Plan plan;
+  Advance();
+  Close(&plan);
+  if (!claims_.empty()) Grant(&plan);
+  if (changed_) Pass(&plan);
+  changed_ = false;
+  for (const int32_t index : fresh_) {
+    run(index).fresh = false;
+    if (run(index).held != nullptr) CountRipe(index);
+  }
+  fresh_.clear();
+  std::vector<int32_t> claimed(claims_.begin(), claims_.end());
+  for (const int32_t index : elastic_) {
+    if (run(index).claim != nullptr) claimed.push_back(index);
+  }
+  for (const int32_t index : claimed) {
+    const Run& of = run(index);
+    Reservation& reservation = plan.reservations.emplace_back();
+    reservation.kind = ReservationKind::kGang;
+    reservation.run_uid = of.uid;
+    reservation.made_us = of.held_since_us;
+    for (const Slice& slice : *of.claim) {
+      const Node& node = cluster_.node(slice.node);
+      Reservation::Hold& hold = reservation.holds.emplace_back();
+      hold.node_id = node.id;
+      hold.cpu_milli = slice.cpu_milli;
+      hold.memory_bytes = slice.memory_bytes;
+      for (const int16_t position : slice.devices) {
+        hold.device_uuids.push_back(node.devices[static_cast<size_t>(position)].uuid);
+      }
+    }
+  }
+  const int64_t wake = WakeUs();
+  plan.wake_us = wake == INT64_MAX ? 0 : wake;
+  return plan;
+}
+
+void Planner::Pass(Plan* plan) {
+  if (quota_.any_guarantee()) {
+    for (const auto& [id, at] : line_by_id_) {
+      Line& line = lines_[static_cast<size_t>(at)];
+      const Shape& of = shapes_.at(line.shape);
+      const Needs& needs = of.groups.front().needs;
+      const bool cores = !needs.wants_device();
+      const bool covered =
+          quota_.Covers(line.leaf, cores ? of.cores_milli : of.charge_milli, needs.models, cores);
+      if (covered == line.guaranteed) continue;
+      line.guaranteed = covered;
+      Rekey(at);
+    }
+  }
+  // What one line found out holds for later lines of the shape: their power is no greater.
+  std::map<std::pair<int32_t, int64_t>, std::pair<uint64_t, uint64_t>> failed;
+  for (auto head = heads_.begin(); head != heads_.end();) {
+    const Key key = *head;
+    const int32_t at = std::get<6>(key);
+    Line& line = lines_[static_cast<size_t>(at)];
+    const uint64_t ripe = policy_.preempt ? RipeVersion(PowerOf(line)) : 0;
+    const bool reclaims = line.guaranteed;
+    if (!reclaims && line.failed_room == cluster_.grown() && line.failed_ripe == ripe) {
+      ++head;
+      continue;
+    }
+    const int32_t first = std::get<3>(*line.members.begin());
+    const std::pair<int32_t, int64_t> same{line.shape, line.preemptible ? 0 : line.limit_us};
+    const auto known = failed.find(same);
+    const bool hopeless =
+        !reclaims && known != failed.end() && known->second == std::pair{cluster_.grown(), ripe};
+    if (hopeless || !TryStart(&line, first, plan)) {
+      line.failed_room = cluster_.grown();
+      line.failed_ripe = policy_.preempt ? RipeVersion(PowerOf(line)) : 0;
+      failed[same] = {line.failed_room, line.failed_ripe};
+      if (policy_.select == Select::kStrict && Possible(line.shape, false)) return;
+      head = heads_.upper_bound(key);
+      continue;
+    }
+    head = heads_.upper_bound(key);
+  }
+  if (heads_.empty() && !elastic_.empty()) Grow(plan);
+}
+
+// Whether the shape could start on the nodes that take work if nothing ran there; `avoiding`:
+// without the nodes it failed on.
+bool Planner::Possible(int32_t shape_id, bool avoiding) const {
+  if (empty_ == nullptr) empty_ = std::make_unique<Cluster>(cluster_.Emptied(false));
+  const auto [found, is_new] = possible_.try_emplace({shape_id, avoiding}, false);
+  if (is_new) {
+    Terms terms;
+    terms.now_us = now_us_;
+    terms.preemptible = true;
+    terms.keep_avoided = avoiding;
+    Slices slices;
+    found->second = empty_->TryTake(shapes_.at(shape_id), terms, &slices);
+    for (const Slice& slice : slices) empty_->Untake(slice);
+  }
+  return found->second;
+}
+
+bool Planner::TryStart(Line* line, int32_t index, Plan* plan) {
+  const Run& of = run(index);
+  const Shape& wanted = shape(of);
+  if (!quota_.empty()) {
+    const Use least = {
+        {wanted.groups.front().needs.wants_device() ? 0 : kCores,
+         wanted.groups.front().needs.wants_device() ? wanted.charge_milli : wanted.cores_milli}};
+    if (quota_.Exceeded(of.leaf, least) >= 0) return false;
+  }
+  Terms terms = TermsOf(of);
+  Slices slices;
+  bool found = false;
+  int32_t shape_id = of.shape;
+  if (cluster_.anything_leaving()) {
+    terms.present_only = true;
+    found = TakeAny(index, terms, &slices, &shape_id);
+    terms.present_only = false;
+  }
+  if (!found) found = TakeAny(index, terms, &slices, &shape_id);
+  if (!found) {
+    const int power = PowerOf(*line);
+    if (!policy_.preempt && power != kReclaimPower) return false;
+    return MakeRoom(index, power, plan);
+  }
+  if (!quota_.empty() && quota_.Exceeded(of.leaf, UseOf(slices)) >= 0) {
+    for (const Slice& slice : slices) cluster_.Untake(slice);
+    return false;
+  }
+  Claim(index, shape_id, std::move(slices), plan);
+  return true;
+}
+
+// The slices are its own from now on; it starts at once unless something has to leave first.
+void Planner::Claim(int32_t index, int32_t shape_id, Slices slices, Plan* plan) {
+  Run& of = run(index);
+  Dequeue(index);
+  Reshape(index, shape_id);
+  const bool waits = std::any_of(slices.begin(), slices.end(),
+                                 [&](const Slice& slice) { return cluster_.Waits(slice); });
+  if (waits) {
+    quota_.Add(of.leaf, UseOf(slices), +1);
+    of.claim = std::make_unique<Slices>(std::move(slices));
+    of.held_since_us = now_us_;
+    claims_.insert(index);
+    return;
+  }
+  Start(index, std::move(slices), plan);
+}
+
+void Planner::Start(int32_t index, Slices slices, Plan* plan) {
+  Run& of = run(index);
+  EmitPlacement(of, slices, plan);
+  of.waited_us += now_us_ - of.wait_from_us;
+  --waiting_;
+  Begin(index, std::move(slices));
+}
+
+void Planner::Grant(Plan* plan) {
+  const std::set<int32_t> claims = claims_;
+  for (const int32_t index : claims) {
+    Run& of = run(index);
+    const bool waits = std::any_of(of.claim->begin(), of.claim->end(),
+                                   [&](const Slice& slice) { return cluster_.Waits(slice); });
+    if (waits) continue;
+    Slices slices = std::move(*of.claim);
+    of.claim.reset();
+    claims_.erase(index);
+    quota_.Add(of.leaf, UseOf(slices), -1);
+    Start(index, std::move(slices), plan);
+  }
+}
+
+void Planner::EmitPlacement(const Run& of, const Slices& slices, Plan* plan) const {
+  Placement& placement = plan->placements.emplace_back();
+  placement.run_uid = of.uid;
+  std::vector<const Slice*> order;
+  for (const Slice& slice : slices) order.push_back(&slice);
+  std::sort(order.begin(), order.end(),
+            [](const Slice* a, const Slice* b) { return a->rank < b->rank; });
+  std::map<int32_t, size_t> member_of;
+  for (const Slice* slice : order) {
+    const auto [found, is_new] = member_of.try_emplace(slice->node, placement.members.size());
+    if (is_new) placement.members.emplace_back().node_id = cluster_.node(slice->node).id;
+    PlannedMember& member = placement.members[found->second];
+    member.ranks.push_back(slice->rank);
+    std::vector<std::string>& devices = member.rank_devices.emplace_back();
+    for (const int16_t position : slice->devices) {
+      devices.push_back(cluster_.node(slice->node).devices[static_cast<size_t>(position)].uuid);
+    }
+  }
+}
+
+void Planner::AddClaim(const Reservation& reservation) {
+  const auto found = by_uid_.find(reservation.run_uid);
+  if (found == by_uid_.end()) return;
+  const int32_t index = found->second;
+  Run& of = run(index);
+  if (of.state != State::kWaiting && of.state != State::kStopping) return;
+  std::vector<int32_t> nodes;
+  for (const Reservation::Hold& hold : reservation.holds) {
+    const int32_t node = cluster_.Find(hold.node_id);
+    if (node >= 0 && (nodes.empty() || nodes.back() != node)) nodes.push_back(node);
+  }
+  const auto ranks = static_cast<int32_t>(reservation.holds.size());  // one hold a rank
+  const bool elastic = shape(of).elastic_min > 0 && ranks >= shape(of).elastic_min &&
+                       ranks <= shapes_.at(shape(of).whole).rank_count;
+  const int32_t shape_id = elastic ? shapes_.Fewer(of.shape, ranks) : of.shape;
+  Slices slices;
+  if (!cluster_.TryTakeOn(shapes_.at(shape_id), TermsOf(of), nodes, &slices)) return;
+  of.held_since_us = reservation.made_us;
+  of.claim = std::make_unique<Slices>(std::move(slices));
+  quota_.Add(of.leaf, UseOf(*of.claim), +1);
+  if (of.state == State::kStopping) {
+    of.next_shape = shape_id;
+    return;
+  }
+  Dequeue(index);
+  Reshape(index, shape_id);
+  claims_.insert(index);
+}
+
+}  // namespace trainyard::placement

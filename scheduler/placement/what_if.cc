@@ -1,0 +1,316 @@
+// See what_if.h.
+#include "scheduler/placement/what_if.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "scheduler/placement/planner.h"
+
+namespace trainyard::placement {
+namespace {
+
+using Change = Counterfactual::Change;
+
+constexpr size_t kChangesMax = 6;
+constexpr int64_t kMinuteUs = 60'000'000;
+// A plan's explanations get what-ifs while (runs + nodes) x runs to explain stay below this.
+constexpr size_t kCheap = 4000;
+constexpr size_t kExplainedMax = 8;
+
+WaitingRun* Find(Snapshot* snapshot, uint64_t run_uid) {
+  const auto found = std::find_if(snapshot->waiting.begin(), snapshot->waiting.end(),
+                                  [&](const WaitingRun& run) { return run.run_uid == run_uid; });
+  return found == snapshot->waiting.end() ? nullptr : &*found;
+}
+
+QuotaNode* QuotaOf(Snapshot* snapshot, const std::string& subject) {
+  for (QuotaNode& node : snapshot->quotas) {
+    if (subject == absl::StrCat(node.team, "/", node.project, "/", node.principal)) return &node;
+  }
+  return nullptr;
+}
+
+std::string NameOf(const QuotaNode& node) {
+  if (!node.principal.empty()) return absl::StrCat("user ", node.principal);
+  if (!node.project.empty()) return absl::StrCat("project ", node.project);
+  return node.team.empty() ? "the cluster" : absl::StrCat("team ", node.team);
+}
+
+std::string Duration(int64_t us) {
+  const int64_t minutes = us / kMinuteUs;
+  if (minutes % 60 == 0) return absl::StrCat(minutes / 60, " h");
+  return absl::StrCat(minutes, " min");
+}
+
+class Finder {
+ public:
+  Finder(const Snapshot& snapshot, const Policy& policy, uint64_t run_uid, size_t most)
+      : snapshot_(snapshot), policy_(policy), run_uid_(run_uid), most_(most) {}
+
+  std::vector<Counterfactual> Find() {
+    Snapshot copy = snapshot_;
+    const WaitingRun* const found = placement::Find(&copy, run_uid_);
+    if (found == nullptr || found->ranks.empty()) return {};
+    run_ = *found;
+    if (run_.hold) Try(Make(Change::kRelease, 0, "", "released it would start now"));
+    Preemptible();
+    Topology();
+    Models();
+    Limits();
+    Fewer();
+    Quotas();
+    Priorities();
+    Nodes();
+    return std::move(changes_);
+  }
+
+ private:
+  static Counterfactual Make(Change change, int64_t value, std::string subject, std::string text) {
+    Counterfactual out;
+    out.change = change;
+    out.value = value;
+    out.subject = std::move(subject);
+    out.text = std::move(text);
+    return out;
+  }
+  bool Try(Counterfactual change) {
+    if (changes_.size() >= most_) return false;
+    if (!StartsNow(Apply(change, run_uid_, snapshot_), policy_, run_uid_)) return false;
+    change.start_us = snapshot_.now_us;
+    changes_.push_back(std::move(change));
+    return true;
+  }
+  // The largest value in [1, most] with which it starts; starting gets no harder with less.
+  int64_t Largest(Change change, int64_t most) {
+    int64_t good = 0;
+    int64_t bad = most + 1;
+    while (good + 1 < bad) {
+      const int64_t middle = good + (bad - good) / 2;
+      const bool starts =
+          StartsNow(Apply(Make(change, middle, "", ""), run_uid_, snapshot_), policy_, run_uid_);
+      (starts ? good : bad) = middle;
+    }
+    return good;
+  }
+
+  void Preemptible() {
+    if (!run_.preemptible) {
+      Try(Make(Change::kPreemptible, 1, "", "as preemptible it would start now"));
+    }
+  }
+  void Topology() {
+    if (run_.topology.required) {
+      Try(Make(Change::kTopology, 0, "", "with its topology only preferred it would start now"));
+    }
+  }
+  void Models() {
+    std::set<std::string> models;
+    for (const NodeView& node : snapshot_.nodes) {
+      for (const DeviceView& device : node.devices) models.insert(device.model);
+    }
+    for (const std::string& model : run_.ranks.front().gpu_models) models.erase(model);
+    if (run_.ranks.front().gpu_models.empty()) return;
+    for (const std::string& model : models) {
+      if (!model.empty()) {
+        Try(Make(Change::kModel, 0, model,
+                 absl::StrCat("with ", model, " accepted too it would start now")));
+      }
+    }
+  }
+  void Limits() {
+    int64_t until = 0;  // the next time a node is wanted
+    const auto look = [&](int64_t at) {
+      if (at > snapshot_.now_us && (until == 0 || at < until)) until = at;
+    };
+    for (const NodeView& node : snapshot_.nodes) look(node.available_until_us);
+    for (const Reservation& reservation : snapshot_.reservations) look(reservation.start_us);
+    if (until == 0) return;
+    const int64_t limit = (until - snapshot_.now_us) / kMinuteUs * kMinuteUs;
+    if (limit <= 0 || (run_.time_limit_us > 0 && run_.time_limit_us <= limit)) return;
+    Try(Make(Change::kTimeLimit, limit, "",
+             absl::StrCat("with a time limit of ", Duration(limit), " it would start now")));
+  }
+  void Fewer() {
+    const auto ranks = static_cast<int64_t>(run_.ranks.size());
+    if (ranks > 1) {
+      const int64_t fewer = Largest(Change::kRanks, ranks - 1);
+      if (fewer > 0) {
+        Try(Make(Change::kRanks, fewer, "",
+                 absl::StrCat("with ", fewer, fewer == 1 ? " rank" : " ranks", " instead of ",
+                              ranks, " it would start now")));
+      }
+    }
+    const int64_t gpus = run_.ranks.front().gpu_count;
+    if (gpus <= 1) return;
+    const int64_t fewer = Largest(Change::kGpus, gpus - 1);
+    if (fewer == 0) return;
+    Try(Make(Change::kGpus, fewer, "",
+             absl::StrCat("with ", fewer, fewer == 1 ? " GPU" : " GPUs", " instead of ", gpus,
+                          ranks > 1 ? " for each rank" : "", " it would start now")));
+  }
+  void Quotas() {
+    for (const QuotaNode& node : snapshot_.quotas) {
+      const bool above = (node.team.empty() || node.team == run_.team) &&
+                         (node.project.empty() || node.project == run_.project) &&
+                         (node.principal.empty() || node.principal == run_.principal);
+      if (!above) continue;
+      const std::string subject = absl::StrCat(node.team, "/", node.project, "/", node.principal);
+      const int64_t charge = ChargeMilli(run_.ranks, policy_);
+      for (const auto& [model, share] : node.by_model) {
+        if (model == "cpu") continue;
+        const std::string unit = model.empty() ? " GPUs" : absl::StrCat(" ", model, " GPUs");
+        if (share.limit_milli >= 0) {
+          const int64_t limit = share.limit_milli + charge;
+          Try(Make(Change::kLimit, limit, subject,
+                   absl::StrCat("with a limit of ", limit / 1000, unit, " for ", NameOf(node),
+                                " it would start now")));
+        }
+        const int64_t guarantee = share.guarantee_milli + charge;
+        Try(Make(Change::kGuarantee, guarantee, subject,
+                 absl::StrCat("with ", guarantee / 1000, unit, " guaranteed to ", NameOf(node),
+                              " it would start now")));
+      }
+    }
+  }
+  void Priorities() {
+    int32_t top = run_.priority;
+    for (const WaitingRun& other : snapshot_.waiting) top = std::max(top, other.priority);
+    for (const RunningRun& other : snapshot_.running) top = std::max(top, other.priority);
+    Try(Make(Change::kPriority, top + 1, "",
+             absl::StrCat("with priority ", top + 1, " it would start now")));
+  }
+  // As many more nodes, like the largest one, as it takes.
+  void Nodes() {
+    const auto largest = std::max_element(snapshot_.nodes.begin(), snapshot_.nodes.end(),
+                                          [](const NodeView& a, const NodeView& b) {
+                                            return std::pair(a.devices.size(), a.cpu_milli_total) <
+                                                   std::pair(b.devices.size(), b.cpu_milli_total);
+                                          });
+    if (largest == snapshot_.nodes.end() || !changes_.empty()) return;
+    for (const int64_t more : {1, 2, 4, 8, 16}) {
+      if (Try(Make(Change::kNodes, more, largest->node_id,
+                   absl::StrCat("with ", more, " more ", more == 1 ? "node" : "nodes", " like ",
+                                largest->node_id, " it would start now")))) {
+        return;
+      }
+    }
+  }
+
+  const Snapshot& snapshot_;
+  const Policy& policy_;
+  const uint64_t run_uid_;
+  const size_t most_;
+  WaitingRun run_;
+  std::vector<Counterfactual> changes_;
+};
+
+void AddNodes(const Counterfactual& change, Snapshot* snapshot) {
+  const auto like = std::find_if(snapshot->nodes.begin(), snapshot->nodes.end(),
+                                 [&](const NodeView& n) { return n.node_id == change.subject; });
+  if (like == snapshot->nodes.end()) return;
+  NodeView added = *like;
+  added.schedulable = true;
+  added.available_until_us = 0;
+  added.cpu_milli_free = added.cpu_milli_total;
+  added.memory_free = added.memory_total;
+  for (int64_t i = 0; i < change.value; ++i) {
+    NodeView node = added;
+    node.node_id = absl::StrCat(added.node_id, "+", i + 1);
+    for (DeviceView& device : node.devices) {
+      device.uuid = absl::StrCat(device.uuid, "+", i + 1);
+      if (!device.parent_uuid.empty())
+        device.parent_uuid = absl::StrCat(device.parent_uuid, "+", i + 1);
+      device.milli_free = 1000;
+    }
+    snapshot->nodes.push_back(std::move(node));
+  }
+}
+
+}  // namespace
+
+Snapshot Apply(const Counterfactual& change, uint64_t run_uid, const Snapshot& snapshot) {
+  Snapshot out = snapshot;
+  WaitingRun* const run = Find(&out, run_uid);
+  if (run == nullptr) return out;
+  switch (change.change) {
+    case Change::kRanks:
+      run->ranks.resize(static_cast<size_t>(change.value));
+      break;
+    case Change::kGpus:
+      for (RankNeeds& needs : run->ranks) {
+        needs.gpu_count = std::min(needs.gpu_count, static_cast<int32_t>(change.value));
+      }
+      break;
+    case Change::kTimeLimit:
+      run->time_limit_us = change.value;
+      break;
+    case Change::kPreemptible:
+      run->preemptible = true;
+      break;
+    case Change::kPriority:
+      run->priority = static_cast<int32_t>(change.value);
+      break;
+    case Change::kModel:
+      for (RankNeeds& needs : run->ranks) {
+        if (!needs.gpu_models.empty()) needs.gpu_models.push_back(change.subject);
+      }
+      break;
+    case Change::kGuarantee:
+    case Change::kLimit:
+      if (QuotaNode* const node = QuotaOf(&out, change.subject); node != nullptr) {
+        for (auto& [model, share] : node->by_model) {
+          if (model == "cpu") continue;
+          (change.change == Change::kLimit ? share.limit_milli : share.guarantee_milli) =
+              change.value;
+        }
+      }
+      break;
+    case Change::kTopology:
+      run->topology.required = false;
+      break;
+    case Change::kRelease:
+      run->hold = false;
+      break;
+    case Change::kNodes:
+      AddNodes(change, &out);
+      break;
+  }
+  return out;
+}
+
+bool StartsNow(const Snapshot& snapshot, const Policy& policy, uint64_t run_uid) {
+  Planner planner(policy);
+  FillPlanner(snapshot, &planner);
+  const Plan plan = planner.Decide(snapshot.now_us);
+  return std::any_of(plan.placements.begin(), plan.placements.end(),
+                     [&](const Placement& p) { return p.run_uid == run_uid; }) ||
+         std::any_of(plan.preemptions.begin(), plan.preemptions.end(),
+                     [&](const Preemption& p) { return p.for_run_uid == run_uid; });
+}
+
+std::vector<Counterfactual> WhatIf(const Snapshot& snapshot, const Policy& policy,
+                                   uint64_t run_uid) {
+  return Finder(snapshot, policy, run_uid, kChangesMax).Find();
+}
+
+void AddWhatIfs(const Snapshot& snapshot, const Policy& policy, Plan* plan) {
+  const size_t size = snapshot.waiting.size() + snapshot.running.size() + 8 * snapshot.nodes.size();
+  size_t explained = 0;
+  for (Explanation& explanation : plan->explanations) {
+    if (explanation.reason == "NO_CAPACITY" || explanation.reason == "WAITING_FOR_PREEMPTION") {
+      continue;
+    }
+    if (++explained > kExplainedMax || explained * size > kCheap) return;
+    explanation.changes = Finder(snapshot, policy, explanation.run_uid, 3).Find();
+    for (const Counterfactual& change : explanation.changes) {
+      explanation.counterfactuals.push_back(change.text);
+    }
+  }
+}
+
+}  // namespace trainyard::placement

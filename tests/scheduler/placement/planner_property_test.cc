@@ -1,0 +1,267 @@
+// A million random events on small clusters, seeded: what the planner says is carried out by a
+// model that knows devices only, and every rule is looked at after every plan.
+//  - No device is given out twice; a device that a stopping run still holds is not given out.
+//  - A gang is placed whole; member 0 holds rank 0.
+//  - Only preemptible runs are stopped (or borrowers, for a guarantee), none before its minimum.
+//  - What was vacated for a run is given to nobody else, unless its node is lost.
+//  - Below a load of 0.9 everybody starts; two planners told the same say the same.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/random.h"
+#include "scheduler/placement/planner.h"
+#include "tests/scheduler/placement/builders.h"
+
+namespace trainyard::placement {
+namespace {
+
+constexpr int64_t kSecond = 1'000'000;
+constexpr int64_t kGrace = 20 * kSecond;
+
+struct LiveRun {
+  WaitingRun view;
+  int64_t work_left = 0;
+  int64_t began = -1;  // running since
+  int64_t first_start = -1;
+  int64_t stop_by = -1;
+  int64_t attained = 0;
+  std::vector<std::string> devices;
+};
+
+class World {
+ public:
+  World(uint64_t seed, const std::string& policy, bool quotas, bool twin)
+      : random_(seed),
+        planner_(*PolicyNamed(policy)),
+        twin_(*PolicyNamed(policy)),
+        with_twin_(twin) {
+    nodes_ = 2 + static_cast<int>(random_.Below(4));
+    for (int i = 0; i < nodes_; ++i) {
+      NodeView node = MakeNode(absl::StrCat("n", i), 64, 8);
+      Both([&](Planner& planner) { planner.SetNode(node); });
+    }
+    if (!quotas) return;
+    std::vector<QuotaNode> tree(2);
+    tree[0].team = "a";
+    tree[1].team = "b";
+    for (QuotaNode& node : tree) node.by_model[""].guarantee_milli = 4000 * nodes_;
+    tree[1].by_model[""].limit_milli = 7000 * nodes_;
+    quotas_ = true;
+    Both([&](Planner& planner) { planner.SetQuotas(tree); });
+  }
+
+  // One event and the plan after it.
+  void Step() {
+    int64_t next = now_ + 1 + static_cast<int64_t>(random_.Below(120)) * kSecond;
+    const int64_t wake = planner_.WakeUs();
+    if (wake > now_ && wake < next) next = wake;
+    uint64_t ends = 0;
+    for (const auto& [uid, run] : runs_) {
+      const int64_t end = run.stop_by >= 0 ? run.stop_by
+                          : run.began >= 0 ? run.began + run.work_left
+                                           : INT64_MAX;
+      if (end <= next) {
+        next = std::max(now_, end);
+        ends = uid;
+      }
+    }
+    now_ = next;
+    if (ends != 0) {
+      End(ends);
+    } else if (!draining_ && random_.Below(3) == 0 && load_ < 0.85) {
+      Arrive();
+    }
+    Plan plan = planner_.Decide(now_);
+    if (with_twin_) Compare(plan, twin_.Decide(now_));
+    Carry(plan);
+    ++events_;
+  }
+
+  int64_t events() const { return events_; }
+  int64_t preemptions() const { return preemptions_; }
+
+  // No more arrivals: everybody starts and ends.
+  void Drain() {
+    draining_ = true;
+    for (int i = 0; i < 20000 && !runs_.empty(); ++i) {
+      Step();
+      if (::testing::Test::HasFatalFailure()) return;
+    }
+    ASSERT_TRUE(runs_.empty()) << runs_.size() << " runs never ended";
+  }
+
+ private:
+  template <typename F>
+  void Both(const F& tell) {
+    tell(planner_);
+    if (with_twin_) tell(twin_);
+  }
+
+  void Arrive() {
+    WaitingRun run = MakeRun(next_uid_++, 1, MakeNeeds(1000, 1));
+    const uint64_t kind = random_.Below(10);
+    if (kind < 5) {
+      run.ranks[0].gpu_count = 1 + static_cast<int>(random_.Below(8));
+    } else if (kind < 7) {
+      run.ranks.assign(1 + random_.Below(static_cast<uint64_t>(nodes_)), MakeNeeds(1000, 8));
+    } else if (kind < 8) {
+      run.ranks.assign(1 + random_.Below(6), MakeNeeds(500, 2));
+    }
+    run.queued_us = now_;
+    run.preemptible = random_.Below(4) != 0;
+    run.priority = random_.Below(20) == 0 ? 1 : 0;
+    if (random_.Below(3) == 0) run.owner_uid = 1'000'000 + random_.Below(3);
+    run.team = random_.Below(2) == 0 ? "a" : "b";
+    if (quotas_ && run.ranks.size() > 1) run.ranks.resize(1);
+    LiveRun live;
+    live.view = run;
+    live.work_left = kSecond * static_cast<int64_t>(1 + random_.Below(1u << random_.Below(13)));
+    runs_[run.run_uid] = live;
+    Both([&](Planner& planner) { planner.AddWaiting(run, now_); });
+    Load();
+  }
+
+  // Work that is left, as a share of what the cluster does in an hour.
+  void Load() {
+    double work = 0;
+    for (const auto& [uid, run] : runs_) {
+      work += static_cast<double>(run.work_left) * Gpus(run.view);
+    }
+    load_ = work / (3600.0 * kSecond * 8 * nodes_);
+  }
+  static double Gpus(const WaitingRun& run) {
+    double gpus = 0;
+    for (const RankNeeds& needs : run.ranks) gpus += needs.gpu_count;
+    return gpus;
+  }
+
+  void FreeDevices(LiveRun* run) {
+    for (const std::string& device : run->devices) holders_.erase(device);
+    run->devices.clear();
+  }
+
+  void End(uint64_t uid) {
+    LiveRun& run = runs_.at(uid);
+    FreeDevices(&run);
+    if (run.stop_by < 0) {
+      runs_.erase(uid);
+      Both([&](Planner& planner) { planner.Remove(uid, now_); });
+    } else {
+      run.stop_by = -1;
+      run.view.queued_us = now_;
+      run.view.attained_device_us = run.attained;
+      Both([&](Planner& planner) { planner.AddWaiting(run.view, now_); });
+    }
+    Load();
+  }
+
+  void Compare(const Plan& plan, const Plan& other) {
+    ASSERT_EQ(plan.placements.size(), other.placements.size());
+    ASSERT_EQ(plan.preemptions.size(), other.preemptions.size());
+    for (size_t i = 0; i < plan.placements.size(); ++i) {
+      ASSERT_EQ(plan.placements[i].run_uid, other.placements[i].run_uid);
+      ASSERT_EQ(plan.placements[i].members[0].rank_devices,
+                other.placements[i].members[0].rank_devices);
+    }
+  }
+
+  void Carry(const Plan& plan) {
+    std::set<uint64_t> stopped;
+    for (const Preemption& preemption : plan.preemptions) {
+      ++preemptions_;
+      LiveRun& run = runs_.at(preemption.run_uid);
+      ASSERT_TRUE(stopped.insert(preemption.run_uid).second);
+      ASSERT_GE(run.began, 0) << "only what runs is stopped";
+      ASSERT_LT(run.stop_by, 0) << "once";
+      const bool reclaimed = quotas_ && preemption.reason.find("guarantee") != std::string::npos;
+      ASSERT_TRUE(run.view.preemptible || reclaimed);
+      ASSERT_TRUE(reclaimed || now_ - run.began >= 300 * kSecond) << "its minimum";
+      ASSERT_LE(run.view.priority, runs_.at(preemption.for_run_uid).view.priority);
+      run.work_left = std::max<int64_t>(1, run.work_left - (now_ - run.began));
+      run.attained += static_cast<int64_t>(Gpus(run.view)) * (now_ - run.began);
+      run.began = -1;
+      run.stop_by = now_ + static_cast<int64_t>(random_.Below(kGrace));
+    }
+    for (const Placement& placement : plan.placements) {
+      LiveRun& run = runs_.at(placement.run_uid);
+      ASSERT_LT(run.began, 0);
+      ASSERT_LT(run.stop_by, 0);
+      size_t ranks = 0;
+      for (const PlannedMember& member : placement.members) {
+        ranks += member.ranks.size();
+        for (size_t i = 0; i < member.ranks.size(); ++i) {
+          const auto rank = static_cast<size_t>(member.ranks[i]);
+          ASSERT_EQ(member.rank_devices[i].size(),
+                    static_cast<size_t>(run.view.ranks.at(rank).gpu_count));
+          for (const std::string& device : member.rank_devices[i]) {
+            ASSERT_TRUE(holders_.emplace(device, placement.run_uid).second)
+                << device << " is held by " << holders_[device];
+            run.devices.push_back(device);
+          }
+        }
+      }
+      ASSERT_EQ(ranks, run.view.ranks.size()) << "whole";
+      ASSERT_EQ(placement.members.front().ranks.front(), 0);
+      run.began = now_;
+      if (run.first_start < 0) run.first_start = now_;
+      claims_.erase(placement.run_uid);
+      Both([&](Planner& planner) {
+        if (placement.run_uid % 2 == 0) planner.Checkpointed(placement.run_uid, kCheckpointOnStop);
+      });
+    }
+    std::set<uint64_t> claims;
+    for (const Reservation& reservation : plan.reservations) claims.insert(reservation.run_uid);
+    for (const uint64_t uid : claims_) {
+      ASSERT_TRUE(claims.contains(uid)) << "the claim of " << uid << " was broken";
+    }
+    claims_ = std::move(claims);
+  }
+
+  Random random_;
+  Planner planner_;
+  Planner twin_;
+  const bool with_twin_;
+  bool quotas_ = false;
+  int nodes_ = 0;
+  int64_t now_ = kSecond;
+  double load_ = 0;
+  bool draining_ = false;
+  uint64_t next_uid_ = 1;
+  std::map<uint64_t, LiveRun> runs_;
+  std::map<std::string, uint64_t> holders_;
+  std::set<uint64_t> claims_;
+  int64_t events_ = 0;
+  int64_t preemptions_ = 0;
+};
+
+void Play(uint64_t seed, const std::string& policy, bool quotas, int64_t events, bool twin,
+          int64_t* total, int64_t* preemptions) {
+  SCOPED_TRACE(absl::StrCat("seed ", seed, " ", policy));
+  World world(seed, policy, quotas, twin);
+  for (int64_t i = 0; i < events; ++i) {
+    world.Step();
+    if (::testing::Test::HasFatalFailure()) return;
+  }
+  world.Drain();
+  *total += world.events();
+  *preemptions += world.preemptions();
+}
+
+TEST(PlannerPropertyTest, AMillionEvents) {
+  int64_t total = 0;
+  int64_t preemptions = 0;
+  for (uint64_t seed = 1; total < 1'000'000; ++seed) {
+    const bool quotas = seed % 4 == 0;
+    const char* const policy = seed % 5 == 1 ? "skip" : "las-r";
+    Play(seed, policy, quotas, 5000, seed % 10 == 0, &total, &preemptions);
+    if (::testing::Test::HasFatalFailure()) return;
+  }
+  EXPECT_GT(preemptions, 1000);
+}
+
+}  // namespace
+}  // namespace trainyard::placement

@@ -1,0 +1,150 @@
+// The scheduler's default policy on two real traces, against the figures it promises; skipped with
+// a word where the traces are not at hand (see replay_test.cc).
+#include <cmath>
+#include <cstdlib>
+#include <string>
+
+#include "common/file.h"
+#include "gtest/gtest.h"
+#include "sim/replay/replay.h"
+
+namespace trainyard::replay {
+namespace {
+
+std::string Folder() {
+  const char* given = std::getenv("TRAINYARD_TRACES");
+  return given != nullptr ? given : JoinPath(TRAINYARD_SOURCE_DIR, "../shared/traces");
+}
+
+Options LasR(int nodes) {
+  Options options;
+  options.policy = "las-r";
+  options.nodes = nodes;
+  options.restart_cost = 60;
+  return options;
+}
+
+#define READ_TRACE(trace, name)                                                       \
+  const std::string path = JoinPath(Folder(), name);                                  \
+  if (!Exists(path)) GTEST_SKIP() << path << " is not at hand; set TRAINYARD_TRACES"; \
+  const auto read = ReadTrace(path);                                                  \
+  ASSERT_TRUE(read.ok()) << read.status();                                            \
+  const std::vector<TraceJob>& trace = *read
+
+void CheckJobs(const std::vector<TraceJob>& trace, const Outcome& outcome) {
+  for (size_t row = 0; row < trace.size(); ++row) {
+    const JobResult& job = outcome.jobs[row];
+    ASSERT_GE(job.first_start, trace[row].submit);
+    ASSERT_GE(job.end - job.first_start, trace[row].duration + 60 * job.preemptions) << row;
+  }
+}
+
+TEST(LasRTest, SteadyTrace) {
+  READ_TRACE(trace, "itp-cluster04.csv");
+  Options options = LasR(72);
+  options.estimates = true;
+  const auto outcome = Replay(trace, options);
+  ASSERT_TRUE(outcome.ok());
+  CheckJobs(trace, *outcome);
+  const Summary& s = outcome->summary;
+  EXPECT_LE(s.average_jct, 21'900);
+  EXPECT_LE(s.multi_node_wait, 25'500);
+  EXPECT_LE(s.worst_wait, 130'000);
+  EXPECT_LE(static_cast<double>(s.preemptions), 0.35 * static_cast<double>(trace.size()));
+  ASSERT_GT(s.estimates, 500);
+  const double met = static_cast<double>(s.estimates_met) / static_cast<double>(s.estimates);
+  EXPECT_GE(met, 0.75);
+  EXPECT_LE(met, 0.85);
+}
+
+TEST(LasRTest, OverloadedTraceUnderTheSameConfiguration) {
+  READ_TRACE(trace, "itp-cluster03.csv");
+  Options options = LasR(20);
+  options.estimates = true;
+  const auto outcome = Replay(trace, options);
+  ASSERT_TRUE(outcome.ok());
+  CheckJobs(trace, *outcome);
+  const Summary& s = outcome->summary;
+  EXPECT_LE(s.average_jct, 130'000);
+  EXPECT_LE(s.multi_node_wait, 110'000);
+  EXPECT_LE(s.worst_wait, 880'000);
+  const double met = static_cast<double>(s.estimates_met) / static_cast<double>(s.estimates);
+  EXPECT_GE(met, 0.75);
+  EXPECT_LE(met, 0.85);
+  options.estimates = false;
+  options.parameters = {{"aging", 0}};
+  const auto off = Replay(trace, options);
+  ASSERT_TRUE(off.ok());
+  EXPECT_LE(off->summary.average_jct, 80'000);
+}
+
+TEST(LasRTest, EqualRunsAndNamedParameters) {
+  std::vector<TraceJob> trace;
+  for (int i = 0; i < 300; ++i) {
+    TraceJob job;
+    job.id = i;
+    job.submit = i * 97;
+    job.gpus = 1 << (i % 6);
+    job.duration = 60 + (i * 7919) % 50000;
+    trace.push_back(job);
+  }
+  const auto once = Replay(trace, LasR(4));
+  const auto again = Replay(trace, LasR(4));
+  ASSERT_TRUE(once.ok() && again.ok());
+  CheckJobs(trace, *once);
+  for (size_t row = 0; row < trace.size(); ++row) {
+    ASSERT_EQ(once->jobs[row].end, again->jobs[row].end);
+  }
+  Options wrong = LasR(4);
+  wrong.parameters = {{"agein", 1}};
+  EXPECT_FALSE(Replay(trace, wrong).ok());
+}
+
+// Twenty users on a cluster that is well used; a study of 200 one-GPU trials arrives. Nobody else's
+// wait for a first start rises by more than a tenth in the 95th of a hundred.
+TEST(LasRTest, StudyHoldsUpNobody) {
+  std::vector<TraceJob> users;
+  for (int i = 0; i < 1200; ++i) {
+    TraceJob job;
+    job.id = i;
+    job.submit = (i / 20) * 3600 + (i * 6151) % 3600;
+    job.gpus = i % 10 == 0 ? 8 : i % 3 == 0 ? 2 : 1;
+    job.duration = 300 + (i * 104729) % 26000;
+    job.tenant = "user" + std::to_string(i % 20);
+    users.push_back(job);
+  }
+  std::stable_sort(users.begin(), users.end(),
+                   [](const TraceJob& a, const TraceJob& b) { return a.submit < b.submit; });
+  const size_t count = users.size();
+  std::vector<TraceJob> both = users;
+  for (int i = 0; i < 200; ++i) {
+    TraceJob trial;
+    trial.id = 10'000 + i;
+    trial.submit = 50 * 3600;
+    trial.gpus = 1;
+    trial.duration = 7200 + (i * 31) % 3600;
+    trial.study = 1;
+    both.push_back(trial);
+  }
+  std::stable_sort(both.begin(), both.end(),
+                   [](const TraceJob& a, const TraceJob& b) { return a.submit < b.submit; });
+  const auto p95 = [&](const std::vector<TraceJob>& trace) {
+    const auto outcome = Replay(trace, LasR(24));
+    EXPECT_TRUE(outcome.ok());
+    std::vector<int64_t> waits;
+    for (size_t row = 0; row < trace.size(); ++row) {
+      if (trace[row].study == 0)
+        waits.push_back(outcome->jobs[row].first_start - trace[row].submit);
+    }
+    EXPECT_EQ(waits.size(), count);
+    std::sort(waits.begin(), waits.end());
+    return waits[static_cast<size_t>(0.95 * static_cast<double>(waits.size()))];
+  };
+  const int64_t alone = p95(users);
+  const int64_t beside = p95(both);
+  EXPECT_LE(static_cast<double>(beside), 1.1 * static_cast<double>(alone) + 1)
+      << "alone " << alone << " s";
+}
+
+}  // namespace
+}  // namespace trainyard::replay
