@@ -70,6 +70,7 @@ class Search {
   }
 
   double Improvement(double mean, double variance) const {
+    if (problem_.only_limits) return 0;
     const double deviation = std::sqrt(variance);
     double unused;
     return LogImprovement((problem_.threshold - mean) / deviation, &unused) + Log(deviation);
@@ -87,6 +88,12 @@ class Search {
     double variance;
     problem_.posterior->Predict(candidate->features.data(), &mean, &variance);
     candidate->value = Improvement(mean, variance);
+    for (const AcquisitionLimit& limit : problem_.limits) {
+      limit.posterior->Predict(candidate->features.data(), &mean, &variance);
+      double unused;
+      candidate->value +=
+          problem_.caution * LogNormalCdf((limit.most - mean) / std::sqrt(variance), &unused);
+    }
   }
 
   // The seen point nearest to `features` (largest coordinate), and how far it is.
@@ -166,6 +173,15 @@ class Search {
       const auto row = static_cast<Eigen::Index>(i);
       pool[i].value = Improvement(mean[row], variance[row]);
     }
+    for (const AcquisitionLimit& limit : problem_.limits) {
+      limit.posterior->PredictMany(points, &mean, &variance);
+      for (size_t i = 0; i < pool.size(); ++i) {
+        const auto row = static_cast<Eigen::Index>(i);
+        double unused;
+        pool[i].value += problem_.caution *
+                         LogNormalCdf((limit.most - mean[row]) / std::sqrt(variance[row]), &unused);
+      }
+    }
     return pool;
   }
 
@@ -200,28 +216,49 @@ class Search {
     Features features = current->features;
     box.function = [&](const std::vector<double>& x, std::vector<double>* gradient) {
       for (size_t i = 0; i < smooth.size(); ++i) features[smooth[i]] = x[i];
-      double mean;
-      double variance;
-      Eigen::VectorXd by_mean;
-      Eigen::VectorXd by_variance;
-      problem_.posterior->PredictWithGradient(features.data(), &mean, &variance, &by_mean,
-                                              &by_variance);
-      const double deviation = std::sqrt(variance);
-      const double z = (problem_.threshold - mean) / deviation;
-      double slope;
-      const double value = LogImprovement(z, &slope) + Log(deviation);
-      for (size_t i = 0; i < smooth.size(); ++i) {
-        const double by_deviation = by_variance[smooth[i]] / (2 * deviation);
-        (*gradient)[i] = -(slope * (-by_mean[smooth[i]] - z * by_deviation) / deviation +
-                           by_deviation / deviation);
-      }
-      return -value;
+      return -SlopeAt(features, smooth, gradient);
     };
     const BoxMinimum end = MinimizeInBox(box, start);
     for (size_t i = 0; i < smooth.size(); ++i) features[smooth[i]] = end.x[i];
     Candidate moved = Made(features);
     Evaluate(&moved);
     if (moved.value > current->value && !problem_.taken(moved.point)) *current = std::move(moved);
+  }
+
+  // The value to be maximised, and minus its derivatives by the smooth coordinates.
+  double SlopeAt(const Features& features, const std::vector<int>& smooth,
+                 std::vector<double>* gradient) const {
+    double mean;
+    double variance;
+    Eigen::VectorXd by_mean;
+    Eigen::VectorXd by_variance;
+    double value = 0;
+    std::fill(gradient->begin(), gradient->end(), 0.0);
+    // By a function of z = (limit - mean) / deviation whose slope is given.
+    const auto add = [&](double z, double slope, double by_deviation_alone) {
+      const double deviation = std::sqrt(variance);
+      for (size_t i = 0; i < smooth.size(); ++i) {
+        const double by_deviation = by_variance[smooth[i]] / (2 * deviation);
+        (*gradient)[i] -= slope * (-by_mean[smooth[i]] - z * by_deviation) / deviation +
+                          by_deviation_alone * by_deviation / deviation;
+      }
+    };
+    double slope;
+    if (!problem_.only_limits) {
+      problem_.posterior->PredictWithGradient(features.data(), &mean, &variance, &by_mean,
+                                              &by_variance);
+      const double z = (problem_.threshold - mean) / std::sqrt(variance);
+      value += LogImprovement(z, &slope) + Log(std::sqrt(variance));
+      add(z, slope, 1);
+    }
+    for (const AcquisitionLimit& limit : problem_.limits) {
+      limit.posterior->PredictWithGradient(features.data(), &mean, &variance, &by_mean,
+                                           &by_variance);
+      const double z = (limit.most - mean) / std::sqrt(variance);
+      value += problem_.caution * LogNormalCdf(z, &slope);
+      add(z, problem_.caution * slope, 0);
+    }
+    return value;
   }
 
   // One discrete coordinate at a time to its best neighbour.

@@ -17,10 +17,21 @@ namespace trainyard::tuning {
 
 using Features = std::vector<double>;
 
+// A metric that must stay below a limit.
+struct AcquisitionLimit {
+  const GpPosterior* posterior;
+  double most;  // z of the limit
+};
+
 struct AcquisitionProblem {
   const Space* space = nullptr;
   const GpPosterior* posterior = nullptr;
-  double threshold = 0;                     // improvement is below this z
+  double threshold = 0;  // improvement is below this z
+  // Expected improvement is weighted by the chance to keep these, `caution` times over; alone it
+  // counts while nothing that keeps them is known.
+  std::vector<AcquisitionLimit> limits;
+  double caution = 1;
+  bool only_limits = false;
   std::vector<Features> centers;            // good points, best first; at least one
   std::function<bool(const Point&)> taken;  // must not be proposed
   // Half the side of a box round centers[0] that is searched; 1 or more: everything.

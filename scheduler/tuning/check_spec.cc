@@ -218,6 +218,12 @@ class Checker {
           absl::StrCat("algorithm ", v1::StudySpec::Algorithm_Name(algorithm), " is not built in"),
           "leave it out for the default optimiser");
     }
+    if (algorithm == v1::StudySpec::PBT && (spec_.duplicates() == v1::StudySpec::FORBID ||
+                                            spec_.duplicates() == v1::StudySpec::REPEAT)) {
+      Add("NOT_SUPPORTED", "duplicates",
+          "members of a population that do well go on with the parameters they have",
+          "leave duplicates out, or use another algorithm");
+    }
     if (spec_.transfer_from_size() > 0) {
       Add("NOT_SUPPORTED", "transfer_from", "learning from earlier studies is not built in",
           "remove the field, or give their best points as initial_trials");
@@ -288,6 +294,7 @@ class Checker {
       case v1::StudySpec::GP:
       case v1::StudySpec::TPE:
       case v1::StudySpec::CMA_ES:
+      case v1::StudySpec::PBT:
       case v1::StudySpec::BOHB:
         return true;
       default:

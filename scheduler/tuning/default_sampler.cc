@@ -11,8 +11,8 @@ constexpr size_t kModelledMax = 1000;  // trials; a suggestion takes some 0.2 s 
 
 class DefaultSampler : public Sampler {
  public:
-  DefaultSampler(const v1::StudySpec& spec, const Space& space)
-      : gp_(MakeGpSampler(spec, space)), tpe_(MakeTpeSampler(spec, space)) {}
+  DefaultSampler(const v1::StudySpec& spec, const Space& space, const Lessons* lessons)
+      : gp_(MakeGpSampler(spec, space, lessons)), tpe_(MakeTpeSampler(spec, space)) {}
 
   Point Propose(const History& history, const Ask& ask) override {
     const bool small = history.entries().size() <= kModelledMax;
@@ -26,8 +26,9 @@ class DefaultSampler : public Sampler {
 
 }  // namespace
 
-std::unique_ptr<Sampler> MakeDefaultSampler(const v1::StudySpec& spec, const Space& space) {
-  return std::make_unique<DefaultSampler>(spec, space);
+std::unique_ptr<Sampler> MakeDefaultSampler(const v1::StudySpec& spec, const Space& space,
+                                            const Lessons* lessons) {
+  return std::make_unique<DefaultSampler>(spec, space, lessons);
 }
 
 }  // namespace trainyard::tuning

@@ -6,10 +6,12 @@
 #include <memory>
 
 #include "scheduler/tuning/sampler.h"
+#include "scheduler/tuning/transfer.h"
 
 namespace trainyard::tuning {
 
-std::unique_ptr<Sampler> MakeDefaultSampler(const v1::StudySpec& spec, const Space& space);
+std::unique_ptr<Sampler> MakeDefaultSampler(const v1::StudySpec& spec, const Space& space,
+                                            const Lessons* lessons);
 
 }  // namespace trainyard::tuning
 

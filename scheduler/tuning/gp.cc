@@ -21,9 +21,19 @@ constexpr double kVarianceMin = 1e-12;
 
 }  // namespace
 
+Eigen::VectorXd MeansAt(const GpData& data) {
+  Eigen::VectorXd means = Eigen::VectorXd::Zero(data.x.rows());
+  for (Eigen::Index i = 0; data.mean != nullptr && i < means.size(); ++i) {
+    const Eigen::VectorXd point = data.x.row(i);
+    means[i] = data.mean->At(point.data(), nullptr);
+  }
+  return means;
+}
+
 GpPosterior::GpPosterior(const GpData& data, const Eigen::MatrixXd& pending,
                          const KernelParameters& parameters)
     : kernel_(parameters, data.categorical),
+      mean_(data.mean),
       n_(data.x.rows()),
       z_(WarpOutputs(data.t, parameters.warp(), nullptr)),
       noise_(parameters.noise()) {
@@ -45,15 +55,29 @@ GpPosterior::GpPosterior(const GpData& data, const Eigen::MatrixXd& pending,
     break;
   }
   const auto of_data = lower_.topLeftCorner(n_, n_).triangularView<Eigen::Lower>();
-  alpha_ = of_data.solve(z_);
+  const Eigen::VectorXd expected = MeansAt(data);
+  alpha_ = of_data.solve(z_ - expected);
   of_data.transpose().solveInPlace(alpha_);
-  fitted_ = k.topLeftCorner(n_, n_) * alpha_;
+  fitted_ = k.topLeftCorner(n_, n_) * alpha_ + expected;
+}
+
+double GpPosterior::Skill() const {
+  const Eigen::MatrixXd inverse = lower_.topLeftCorner(n_, n_).triangularView<Eigen::Lower>().solve(
+      Eigen::MatrixXd::Identity(n_, n_));
+  const Eigen::ArrayXd diagonal = inverse.colwise().squaredNorm();
+  const double errors = (alpha_.array() / diagonal).square().sum();
+  const double all = (z_.array() - z_.mean()).square().sum();
+  return all > 0 ? 1 - errors / all : 0;
+}
+
+double GpPosterior::MeanAt(const double* point, Eigen::VectorXd* gradient) const {
+  return mean_ == nullptr ? 0 : mean_->At(point, gradient);
 }
 
 void GpPosterior::Predict(const double* point, double* mean, double* variance) const {
   Eigen::VectorXd row(x_.rows());
   kernel_.Row(x_, point, row.data());
-  *mean = row.head(n_).dot(alpha_);
+  *mean = row.head(n_).dot(alpha_) + MeanAt(point, nullptr);
   lower_.triangularView<Eigen::Lower>().solveInPlace(row);
   *variance = std::max(kernel_.diagonal() - row.squaredNorm(), kVarianceMin);
 }
@@ -67,6 +91,10 @@ void GpPosterior::PredictMany(const Eigen::MatrixXd& points, Eigen::VectorXd* me
     kernel_.Row(x_, point.data(), rows.data() + i * m);
   }
   *mean = rows.topRows(n_).transpose() * alpha_;
+  for (Eigen::Index i = 0; mean_ != nullptr && i < points.rows(); ++i) {
+    const Eigen::VectorXd point = points.row(i);
+    (*mean)[i] += MeanAt(point.data(), nullptr);
+  }
   lower_.triangularView<Eigen::Lower>().solveInPlace(rows);
   *variance =
       (kernel_.diagonal() - rows.colwise().squaredNorm().transpose().array()).max(kVarianceMin);
@@ -78,8 +106,9 @@ void GpPosterior::PredictWithGradient(const double* point, double* mean, double*
   Eigen::VectorXd row(x_.rows());
   Eigen::MatrixXd slopes;
   kernel_.RowWithGradient(x_, point, row.data(), &slopes);
-  *mean = row.head(n_).dot(alpha_);
-  *mean_gradient = slopes.topRows(n_).transpose() * alpha_;
+  Eigen::VectorXd expected_gradient = Eigen::VectorXd::Zero(x_.cols());
+  *mean = row.head(n_).dot(alpha_) + MeanAt(point, &expected_gradient);
+  *mean_gradient = slopes.topRows(n_).transpose() * alpha_ + expected_gradient;
   lower_.triangularView<Eigen::Lower>().solveInPlace(row);
   *variance = std::max(kernel_.diagonal() - row.squaredNorm(), kVarianceMin);
   lower_.triangularView<Eigen::Lower>().transpose().solveInPlace(row);

@@ -13,15 +13,28 @@
 
 namespace trainyard::tuning {
 
-struct GpData {
-  Eigen::MatrixXd x;              // one point a row
-  Eigen::VectorXd t;              // scaled objectives, see output_warp.h
-  std::vector<char> categorical;  // a dimension
+// What is expected of z before the data speak.
+class MeanFunction {
+ public:
+  virtual ~MeanFunction() = default;
+  // `gradient`, by each coordinate of the point, may be null.
+  virtual double At(const double* point, Eigen::VectorXd* gradient) const = 0;
 };
+
+struct GpData {
+  Eigen::MatrixXd x;                   // one point a row
+  Eigen::VectorXd t;                   // scaled objectives, see output_warp.h
+  std::vector<char> categorical;       // a dimension
+  const MeanFunction* mean = nullptr;  // none: zero
+};
+
+// The mean function at the data.
+Eigen::VectorXd MeansAt(const GpData& data);
 
 struct GpFitted {
   KernelParameters best;   // the likelier of two ends
   KernelParameters plain;  // the end whose output warp does not zoom in on the best values
+  double value = 0;        // of `best`: the least found by Evaluate
 };
 
 // The negative logarithm of likelihood times priors, and its gradient by the parameters.
@@ -41,6 +54,7 @@ class GpFit {
   int n_;
   int d_;
   Eigen::VectorXd t_;
+  Eigen::VectorXd mean_;  // expected of z
   Eigen::MatrixXd
       squared_;  // one row a pair (i > j, column by column of j), one column a dimension
 };
@@ -64,9 +78,15 @@ class GpPosterior {
   // Posterior means at the data.
   const Eigen::VectorXd& fitted() const { return fitted_; }
   double noise() const { return noise_; }
+  // Share of the variance of z that each point's prediction from the others explains: 1 all, 0 or
+  // less nothing.
+  double Skill() const;
 
  private:
+  double MeanAt(const double* point, Eigen::VectorXd* gradient) const;
+
   Kernel kernel_;
+  const MeanFunction* mean_;
   Eigen::MatrixXd x_;  // data, then pending
   Eigen::Index n_;     // data
   Eigen::VectorXd z_;

@@ -52,7 +52,10 @@ struct GpFit::Pairs {
 };
 
 GpFit::GpFit(const GpData& data)
-    : n_(static_cast<int>(data.x.rows())), d_(static_cast<int>(data.x.cols())), t_(data.t) {
+    : n_(static_cast<int>(data.x.rows())),
+      d_(static_cast<int>(data.x.cols())),
+      t_(data.t),
+      mean_(MeansAt(data)) {
   squared_.resize(n_ * (n_ - 1) / 2, d_);
   for (int d = 0; d < d_; ++d) {
     Eigen::Index pair = 0;
@@ -148,8 +151,9 @@ double GpFit::Evaluate(const std::vector<double>& parameters, std::vector<double
   if (cholesky.info() != Eigen::Success) return std::numeric_limits<double>::infinity();
   double jacobian;
   const Eigen::VectorXd z = WarpOutputs(t_, p.warp(), &jacobian);
-  const Eigen::VectorXd alpha = cholesky.solve(z);
-  value += 0.5 * z.dot(alpha) - jacobian;
+  const Eigen::VectorXd residual = z - mean_;
+  const Eigen::VectorXd alpha = cholesky.solve(residual);
+  value += 0.5 * residual.dot(alpha) - jacobian;
   for (int i = 0; i < n_; ++i) value += Log(cholesky.matrixLLT()(i, i));
   Eigen::MatrixXd g = cholesky.solve(Eigen::MatrixXd::Identity(n_, n_));
   g.noalias() -= alpha * alpha.transpose();
@@ -192,6 +196,7 @@ GpFitted GpFit::Fit(int evaluations_max) const {
   GpFitted fitted{KernelParameters(d_), KernelParameters(d_)};
   fitted.plain.values = plain.x;
   fitted.best.values = zoomed.value < plain.value ? zoomed.x : plain.x;
+  fitted.value = std::min(zoomed.value, plain.value);
   return fitted;
 }
 

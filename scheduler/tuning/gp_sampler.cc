@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -12,75 +11,75 @@
 #include "scheduler/tuning/acquisition.h"
 #include "scheduler/tuning/curve_model.h"
 #include "scheduler/tuning/gp.h"
+#include "scheduler/tuning/gp_model.h"
 #include "scheduler/tuning/math.h"
 #include "scheduler/tuning/output_warp.h"
+#include "scheduler/tuning/pareto.h"
 #include "scheduler/tuning/scalarize.h"
 #include "scheduler/tuning/sobol.h"
+#include "scheduler/tuning/trust_region.h"
 
 namespace trainyard::tuning {
 namespace {
 
 constexpr int kModelMax = 500;    // points of the posterior
-constexpr int kFitMax = 100;      // points of the fit
 constexpr int kPendingMax = 256;  // points conditioned on
 constexpr double kNearest = 1e-6;
-constexpr double kNoisy = 3e-3;    // noise over signal: a small region would chase chance
-constexpr double kBlind = 0.2;     // noise over signal: the model tells little
-constexpr double kStalled = 1e-5;  // expected improvement, in deviations of the objective
+constexpr double kNoisy = 3e-3;  // noise over signal: a small region would chase chance
+constexpr double kNoisyRadius = 0.2;
+constexpr double kBlind = 0.2;       // noise over signal: the model tells little
+constexpr double kUnskilled = 0.15;  // share foretold: the model tells little
+constexpr double kStalled = 1e-5;    // expected improvement, in deviations of the objective
 constexpr double kReach = 0.3;
 constexpr double kReachMost = 0.5;
-
-struct Observation {
-  int32_t id;
-  double value;
-  Features features;
-};
+constexpr double kCaution = 4;  // while fewer trials are safe than was asked for
+constexpr size_t kCenters = 5;
+constexpr size_t kEarlyTrials = 5;  // with lessons that hold, the start ends here
+constexpr double kEarlyAgreement = 0.7;
 
 class GpSampler : public Sampler {
  public:
-  GpSampler(const v1::StudySpec& spec, const Space& space)
-      : spec_(spec), space_(space), curves_(spec.stopping()) {
-    for (const Dimension& dimension : space.dimensions()) {
-      categorical_.push_back(dimension.is_categorical() ? 1 : 0);
-    }
-  }
+  GpSampler(const v1::StudySpec& spec, const Space& space, const Lessons* lessons)
+      : spec_(spec),
+        space_(space),
+        lessons_(lessons),
+        models_(space, lessons),
+        curves_(spec.stopping()) {}
 
   Point Propose(const History& history, const Ask& ask) override {
-    const int start = StartTrials(space_);
-    if (ask.index < start || history.succeeded() < std::min(start, 4)) {
-      return Spread(ask);
-    }
-    const std::vector<Observation> all = Observe(history, ask);
+    const std::optional<Point> given = OfTheStart(history, ask);
+    if (given.has_value()) return *given;
+    const Scalarizer scalarizer(spec_, history, ask.seed);
+    const std::vector<Observation> all = Observe(history, scalarizer);
     const std::vector<Observation> modelled = Thinned(all, kModelMax);
-    const GpData data = ToData(modelled);
-    const GpFitted& fit = FittedTo(all);
-    const double doubt = fit.best.noise() / fit.best.signal();
-    const bool local = ask.id % (doubt > kNoisy ? 4 : 2) == 0;
-    if (doubt > kBlind && ask.id % 4 == 1) return Spread(ask);
+    const auto model = models_.FittedTo(all, /*transfer=*/true);
+    const double doubt = model->fit.best.noise() / model->fit.best.signal();
+    const bool blind = doubt > kBlind || model->skill < kUnskilled;
+    if (blind && ask.id % 4 == 1) return Spread(ask);
+    const bool local = ask.id % (doubt > kNoisy ? 4 : 2) == 0 && model->skill >= kUnskilled;
+    GpData data = models_.ToData(modelled);
+    data.mean = model->mean.get();
     const Eigen::MatrixXd pending = PendingOf(history, ask);
-    const GpPosterior posterior(data, pending, local ? fit.best : fit.plain);
+    const GpPosterior posterior(data, pending, local ? model->fit.best : model->fit.plain);
 
     AcquisitionProblem problem;
     problem.space = &space_;
     problem.posterior = &posterior;
-    problem.threshold = posterior.z().minCoeff();
-    for (const size_t i : FirstByValue(posterior.fitted(), 5)) {
-      problem.centers.push_back(modelled[i].features);
+    const std::vector<GpPosterior> limits = LimitsOf(history, pending, &problem);
+    Aim(history, modelled, &problem);
+    if (local) {
+      problem.radius = TrustRadius(all, space_, static_cast<size_t>(StartTrials(space_)));
+      if (doubt > kNoisy) problem.radius = std::max(problem.radius, kNoisyRadius);
     }
-    if (local) problem.radius = TrustRadius(all);
-    const auto n = static_cast<double>(data.x.rows() + pending.rows());
-    problem.reach = ReachAt(n);
+    SetEffort(data.x.rows() + pending.rows(), &problem);
     problem.seen = &data.x;
-    problem.candidates = static_cast<int>(std::clamp(3e6 / (n * n), 96.0, 800.0));
-    problem.climbs = n > 250 ? 3 : 4;
-    problem.climb_evaluations = n > 250 ? 12 : 25;
     problem.seed = MixSeed(ask.seed, 0xacce55);
     problem.taken = [&](const Point& point) { return IsTaken(point, history, data.x, pending); };
     const std::optional<Proposal> best = MaximizeImprovement(problem);
     if (!best.has_value()) return DrawUniform(space_, ask.seed);
     // Nothing is expected anywhere: an evenly spread point teaches more than a far corner.
-    if (!local && best->log_improvement < Log(kStalled)) return Spread(ask);
-    return best->point;
+    const bool stalled = problem.limits.empty() && best->log_improvement < Log(kStalled);
+    return !local && stalled ? Spread(ask) : best->point;
   }
 
  private:
@@ -89,32 +88,111 @@ class GpSampler : public Sampler {
         ScrambledSobol(ask.study_seed, static_cast<uint32_t>(ask.index), space_.size()));
   }
 
-  // How far from what was seen a proposal may lie: early models are surest about corners that
-  // they know least.
-  double ReachAt(double n) const {
-    const double reach = kReach * (1 + n / (5.0 * (space_.size() + 1)));
-    return reach > kReachMost ? 1 : reach;
+  // Evenly spread points; with earlier studies, every second of the first few is one that was good
+  // there, and the start is short when the first trials agree with them.
+  std::optional<Point> OfTheStart(const History& history, const Ask& ask) {
+    const int start = StartTrials(space_);
+    const bool taught = lessons_ != nullptr && !lessons_->empty();
+    if (taught && ask.index < start && ask.index % 2 == 0) {
+      const auto which = static_cast<size_t>(ask.index / 2);
+      if (which < std::min<size_t>(lessons_->points().size(), static_cast<size_t>(start) / 4)) {
+        return lessons_->points()[which];
+      }
+    }
+    if (history.succeeded() < std::min(start, 4)) return Spread(ask);
+    if (ask.index >= start || (taught && LessonsHold(history))) return std::nullopt;
+    return Spread(ask);
   }
 
-  static std::vector<size_t> FirstByValue(const Eigen::VectorXd& values, size_t most) {
-    std::vector<size_t> order(static_cast<size_t>(values.size()));
+  bool LessonsHold(const History& history) const {
+    if (static_cast<size_t>(history.succeeded()) < kEarlyTrials) return false;
+    const Scalarizer scalarizer(spec_, history, /*seed=*/0);
+    std::vector<Observation> all;
+    for (const auto& [id, entry] : history.entries()) {
+      if (entry.status != Entry::kSucceeded) continue;
+      all.push_back({id, scalarizer.Value(entry), space_.ToFeatures(entry.point)});
+    }
+    const GpData data = models_.ToData(all);
+    double agreement;
+    lessons_->Agree(data, WarpOutputs(data.t, 2, nullptr), &agreement);
+    return agreement >= kEarlyAgreement;
+  }
+
+  // Early models are surest about corners that they know least: a proposal lies only so far from
+  // what was seen. The longer the history, the fewer candidates can be looked at.
+  void SetEffort(Eigen::Index points, AcquisitionProblem* problem) const {
+    const auto n = static_cast<double>(points);
+    const double reach = kReach * (1 + n / (5.0 * (space_.size() + 1)));
+    problem->reach = reach > kReachMost ? 1 : reach;
+    problem->candidates = static_cast<int>(std::clamp(3e6 / (n * n), 96.0, 800.0));
+    problem->climbs = n > 250 ? 3 : 4;
+    problem->climb_evaluations = n > 250 ? 12 : 25;
+  }
+
+  // Where to look, and what to improve on: the best posterior mean among trials that keep the
+  // limits.
+  void Aim(const History& history, const std::vector<Observation>& modelled,
+           AcquisitionProblem* problem) const {
+    const Eigen::VectorXd& fitted = problem->posterior->fitted();
+    std::vector<size_t> order(modelled.size());
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&values](size_t a, size_t b) {
-      return values[static_cast<Eigen::Index>(a)] < values[static_cast<Eigen::Index>(b)];
+    std::vector<char> is_bad(modelled.size(), 0);
+    for (size_t i = 0; i < modelled.size() && !problem->limits.empty(); ++i) {
+      const Entry& entry = *history.Find(modelled[i].id);
+      is_bad[i] = entry.status != Entry::kSucceeded || !IsSafe(entry, history, spec_);
+    }
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+      if (is_bad[a] != is_bad[b]) return is_bad[a] < is_bad[b];
+      return fitted[static_cast<Eigen::Index>(a)] < fitted[static_cast<Eigen::Index>(b)];
     });
-    order.resize(std::min(order.size(), most));
-    return order;
+    for (size_t i = 0; i < std::min(order.size(), kCenters); ++i) {
+      problem->centers.push_back(modelled[order[i]].features);
+    }
+    // Of noisy measurements the least is a lucky one: the mean there counts.
+    problem->threshold = fitted[static_cast<Eigen::Index>(order[0])];
+    problem->only_limits = is_bad[order[0]] != 0;
+  }
+
+  // One posterior a metric with a safety threshold.
+  std::vector<GpPosterior> LimitsOf(const History& history, const Eigen::MatrixXd& pending,
+                                    AcquisitionProblem* problem) {
+    std::vector<GpPosterior> posteriors;
+    posteriors.reserve(static_cast<size_t>(spec_.metrics_size()));  // pointers to them are kept
+    for (int m = 0; m < spec_.metrics_size(); ++m) {
+      const auto& metric = spec_.metrics(m);
+      if (!metric.has_safety_threshold()) continue;
+      std::vector<Observation> all;
+      int safe = 0;
+      const double limit = (history.maximizes(m) ? -1 : 1) * metric.safety_threshold();
+      for (const auto& [id, entry] : history.entries()) {
+        if (entry.status == Entry::kPending) continue;
+        double value = std::numeric_limits<double>::infinity();
+        if (entry.status == Entry::kSucceeded) value = entry.objectives[static_cast<size_t>(m)];
+        safe += value <= limit ? 1 : 0;
+        all.push_back({id, value, space_.ToFeatures(entry.point)});
+      }
+      const std::vector<Observation> modelled = Thinned(all, kModelMax);
+      std::vector<double> values;
+      for (const Observation& observation : modelled) values.push_back(observation.value);
+      const KernelParameters parameters = models_.FittedTo(all, /*transfer=*/false)->fit.plain;
+      posteriors.emplace_back(models_.ToData(modelled), pending, parameters);
+      problem->limits.push_back({&posteriors.back(), WarpedLike(values, parameters.warp(), limit)});
+      if (safe < metric.desired_min_safe_trials_fraction() * static_cast<double>(all.size())) {
+        problem->caution = kCaution;
+      }
+    }
+    return posteriors;
   }
 
   // A trial that was stopped counts with what it would have come to, as far as its curve tells.
-  std::vector<Observation> Observe(const History& history, const Ask& ask) {
+  // Limits have models of their own.
+  std::vector<Observation> Observe(const History& history, const Scalarizer& scalarizer) {
     std::vector<Observation> all;
-    const Scalarizer scalarizer(spec_, history, ask.seed);
     std::optional<bool> has_curves;
     for (const auto& [id, entry] : history.entries()) {
       if (entry.status == Entry::kPending) continue;
       double value = std::numeric_limits<double>::infinity();
-      if (entry.status == Entry::kSucceeded) value = scalarizer.Value(entry);
+      if (entry.status == Entry::kSucceeded) value = scalarizer.Goal(entry);
       if (entry.stopped_early && entry.curve.size() >= kReportsMin && spec_.metrics_size() == 1) {
         if (!has_curves.has_value()) has_curves = curves_.Refresh(history);
         if (*has_curves) value = curves_.Predict(entry).mean;
@@ -122,68 +200,6 @@ class GpSampler : public Sampler {
       all.push_back({id, value, space_.ToFeatures(entry.point)});
     }
     return all;
-  }
-
-  // At most `most`: the better half by value, the rest evenly over the ids.
-  static std::vector<Observation> Thinned(const std::vector<Observation>& all, int most) {
-    const auto limit = static_cast<size_t>(most);
-    if (all.size() <= limit) return all;
-    std::vector<size_t> order(all.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(),
-                     [&all](size_t a, size_t b) { return all[a].value < all[b].value; });
-    std::vector<size_t> kept(order.begin(), order.begin() + static_cast<int64_t>(limit / 2));
-    std::vector<size_t> rest(order.begin() + static_cast<int64_t>(limit / 2), order.end());
-    std::sort(rest.begin(), rest.end());
-    const size_t others = limit - kept.size();
-    for (size_t i = 0; i < others; ++i) kept.push_back(rest[i * rest.size() / others]);
-    std::sort(kept.begin(), kept.end());
-    std::vector<Observation> out;
-    for (const size_t i : kept) out.push_back(all[i]);
-    return out;
-  }
-
-  GpData ToData(const std::vector<Observation>& observations) const {
-    GpData data;
-    data.categorical = categorical_;
-    data.x.resize(static_cast<Eigen::Index>(observations.size()), space_.size());
-    std::vector<double> values;
-    for (size_t i = 0; i < observations.size(); ++i) {
-      for (int d = 0; d < space_.size(); ++d) {
-        data.x(static_cast<Eigen::Index>(i), d) = observations[i].features[static_cast<size_t>(d)];
-      }
-      values.push_back(observations[i].value);
-    }
-    data.t = ScaleObjectives(values);
-    return data;
-  }
-
-  // Parameters fitted to a prefix of the trials that grows in steps, so that most asks find them
-  // in the cache; the answer depends on the trials alone.
-  const GpFitted& FittedTo(const std::vector<Observation>& all) {
-    size_t count = all.size();
-    if (count > 40) {
-      size_t step = 2;
-      while (step * 16 < count) step *= 2;
-      count -= count % step;
-    }
-    const std::vector<Observation> prefix(all.begin(), all.begin() + static_cast<int64_t>(count));
-    const std::vector<Observation> used = Thinned(prefix, kFitMax);
-    uint64_t key = 1;
-    for (const Observation& observation : used) {
-      uint64_t bits;
-      std::memcpy(&bits, &observation.value, sizeof(bits));
-      key = MixSeed(MixSeed(key, static_cast<uint64_t>(observation.id)), bits);
-      for (const double feature : observation.features) {
-        std::memcpy(&bits, &feature, sizeof(bits));
-        key = MixSeed(key, bits);
-      }
-    }
-    if (key != cached_key_ || cached_ == nullptr) {
-      cached_ = std::make_unique<GpFitted>(GpFit(ToData(used)).Fit(30));
-      cached_key_ = key;
-    }
-    return *cached_;
   }
 
   Eigen::MatrixXd PendingOf(const History& history, const Ask& ask) const {
@@ -207,38 +223,14 @@ class GpSampler : public Sampler {
     return pending;
   }
 
-  // Half the side of the trust region: doubled after successes in a row, halved after failures,
-  // begun anew when it has become tiny.
-  double TrustRadius(const std::vector<Observation>& all) const {
-    const int patience = std::max(4, space_.size());
-    double radius = 0.4;
-    double best = std::numeric_limits<double>::infinity();
-    int successes = 0;
-    int failures = 0;
-    for (size_t i = 0; i < all.size(); ++i) {
-      const bool success = all[i].value < best;
-      if (success) best = all[i].value;
-      if (static_cast<int>(i) < StartTrials(space_)) continue;
-      successes = success ? successes + 1 : 0;
-      failures = success ? 0 : failures + 1;
-      if (successes >= 3) {
-        radius = std::min(0.8, radius * 2);
-        successes = 0;
-      }
-      if (failures >= patience) {
-        radius /= 2;
-        failures = 0;
-      }
-      if (radius < 0.01) radius = 0.4;
-    }
-    return radius;
-  }
-
+  // Measuring a point again pays only where noise is said to be high; never while it runs.
   bool IsTaken(const Point& point, const History& history, const Eigen::MatrixXd& data,
                const Eigen::MatrixXd& pending) const {
-    if (history.Contains(KeyOf(point))) return true;
+    const bool again = MayMeasureAgain(spec_);
+    if (!again && history.Contains(KeyOf(point))) return true;
     const Features features = space_.ToFeatures(point);
     for (const auto* x : {&data, &pending}) {
+      if (again && x == &data) continue;
       for (Eigen::Index i = 0; i < x->rows(); ++i) {
         bool near = true;
         for (Eigen::Index d = 0; d < x->cols() && near; ++d) {
@@ -252,18 +244,24 @@ class GpSampler : public Sampler {
 
   const v1::StudySpec& spec_;
   const Space& space_;
+  const Lessons* const lessons_;
+  GpModels models_;
   StudyCurves curves_;
-  std::vector<char> categorical_;
-  uint64_t cached_key_ = 0;
-  std::unique_ptr<GpFitted> cached_;
 };
 
 }  // namespace
 
 int StartTrials(const Space& space) { return std::clamp(space.size() + 1, 4, 24); }
 
-std::unique_ptr<Sampler> MakeGpSampler(const v1::StudySpec& spec, const Space& space) {
-  return std::make_unique<GpSampler>(spec, space);
+bool MayMeasureAgain(const v1::StudySpec& spec) {
+  return spec.noise() == v1::StudySpec::NOISE_HIGH &&
+         (spec.duplicates() == v1::StudySpec::DUPLICATES_UNSPECIFIED ||
+          spec.duplicates() == v1::StudySpec::ALLOW);
+}
+
+std::unique_ptr<Sampler> MakeGpSampler(const v1::StudySpec& spec, const Space& space,
+                                       const Lessons* lessons) {
+  return std::make_unique<GpSampler>(spec, space, lessons);
 }
 
 }  // namespace trainyard::tuning

@@ -6,7 +6,8 @@
 
 namespace trainyard::tuning {
 
-std::unique_ptr<Sampler> MakeSampler(const v1::StudySpec& spec, const Space& space) {
+std::unique_ptr<Sampler> MakeSampler(const v1::StudySpec& spec, const Space& space,
+                                     const Lessons* lessons) {
   switch (spec.algorithm()) {
     case v1::StudySpec::RANDOM:
       return MakeRandomSampler(space);
@@ -15,15 +16,17 @@ std::unique_ptr<Sampler> MakeSampler(const v1::StudySpec& spec, const Space& spa
     case v1::StudySpec::SOBOL:
       return MakeSobolSampler(space);
     case v1::StudySpec::GP:
-      return MakeGpSampler(spec, space);
+      return MakeGpSampler(spec, space, lessons);
     case v1::StudySpec::TPE:
       return MakeTpeSampler(spec, space);
     case v1::StudySpec::CMA_ES:
       return MakeCmaSampler(spec, space);
+    case v1::StudySpec::PBT:
+      return MakePbtSampler(spec, space);
     case v1::StudySpec::BOHB:
       return MakeBohbSampler(spec, space);
     default:
-      return MakeDefaultSampler(spec, space);
+      return MakeDefaultSampler(spec, space, lessons);
   }
 }
 

@@ -46,6 +46,17 @@ double NormalCdf(double z) {
   return 0.5 + NormalPdf(z) * sum;
 }
 
+double LogNormalCdf(double z, double* derivative) {
+  if (z < -2.5) {
+    const double ratio = -z + MillsTail(-z);  // density over distribution
+    *derivative = ratio;
+    return -0.5 * z * z - kHalfLogTwoPi - Log(ratio);
+  }
+  const double cdf = NormalCdf(z);
+  *derivative = NormalPdf(z) / cdf;
+  return Log(cdf);
+}
+
 double NormalDraw(Random* random) {
   for (;;) {
     const double u = 2 * random->Uniform() - 1;

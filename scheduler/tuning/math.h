@@ -46,6 +46,8 @@ double Log(double x);
 
 // Cumulative standard normal distribution.
 double NormalCdf(double z);
+// Its logarithm and that one's derivative, exact also for z far below zero.
+double LogNormalCdf(double z, double* derivative);
 // Standard normal density.
 double NormalPdf(double z);
 // Standard normal value (polar method over Log).

@@ -8,27 +8,31 @@
 #include "common/errors.h"
 #include "common/random.h"
 #include "scheduler/tuning/curve_stop.h"
+#include "scheduler/tuning/gp_model.h"
 #include "scheduler/tuning/history.h"
 #include "scheduler/tuning/pareto.h"
 #include "scheduler/tuning/sampler.h"
 #include "scheduler/tuning/space.h"
 #include "scheduler/tuning/stopping.h"
+#include "scheduler/tuning/transfer.h"
 #include "scheduler/tuning/tuning.h"
 
 namespace trainyard::tuning {
 namespace {
 
-constexpr int kRetriesMax = 64;      // draws to get past a duplicate
+constexpr int kRetriesMax = 64;  // draws to get past a duplicate
+constexpr size_t kPosteriorLeast = 4;
 constexpr double kWalkMax = 200000;  // points of a finite space looked at for a free one
 
 class StudyOptimizer : public Optimizer {
  public:
-  StudyOptimizer(const v1::StudySpec& spec, uint64_t seed)
+  StudyOptimizer(const v1::StudySpec& spec, uint64_t seed, const std::vector<EarlierStudy>& earlier)
       : spec_(spec),
         seed_(spec.seed() != 0 ? spec.seed() : seed),
         space_(spec),
         history_(spec_, space_),
-        sampler_(MakeSampler(spec_, space_)) {
+        lessons_(spec_, space_, earlier),
+        sampler_(MakeSampler(spec_, space_, &lessons_)) {
     for (const auto& given : spec_.initial_trials()) {
       given_.push_back(
           space_.FromParameters({given.parameters().begin(), given.parameters().end()}));
@@ -59,7 +63,10 @@ class StudyOptimizer : public Optimizer {
         result.exhausted = true;
         break;
       }
-      Suggestion suggestion{space_.ToParameters(*point), trial_seed, 0};
+      Suggestion suggestion;
+      suggestion.parameters = space_.ToParameters(*point);
+      suggestion.seed = trial_seed;
+      suggestion.origin = origin_;
       if (spec_.duplicates() == v1::StudySpec::REUSE) suggestion.same_as = SameAs(*point);
       result.suggestions.push_back(std::move(suggestion));
       batch.keys.push_back(KeyOf(*point));
@@ -106,12 +113,17 @@ class StudyOptimizer : public Optimizer {
       if (count >= 0 && static_cast<int>(ids.size()) > count) ids.resize(count);
       return ids;
     }
+    if (spec_.noise() == v1::StudySpec::NOISE_HIGH && !spec_.metrics(0).has_safety_threshold()) {
+      ids = BestByPosterior();
+    }
     for (const bool early : {false, true}) {  // trials that ran to their end come first
       for (const auto& [value, id] : history_.ranking()) {
         if (static_cast<int>(ids.size()) >= count) break;
-        if (history_.Find(id)->stopped_early == early) ids.push_back(id);
+        if (history_.Find(id)->stopped_early != early) continue;
+        if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
       }
     }
+    if (count >= 0 && static_cast<int>(ids.size()) > count) ids.resize(count);
     return ids;
   }
 
@@ -121,12 +133,23 @@ class StudyOptimizer : public Optimizer {
     std::vector<uint64_t> keys;
   };
 
+  // Trials that ran to their end and are modelled; nothing while they are few.
+  std::vector<int32_t> BestByPosterior() const {
+    std::vector<Observation> all;
+    for (const auto& [id, entry] : history_.entries()) {
+      if (entry.status != Entry::kSucceeded || entry.stopped_early) continue;
+      all.push_back({id, entry.objectives[0], space_.ToFeatures(entry.point)});
+    }
+    return all.size() < kPosteriorLeast ? std::vector<int32_t>() : ByPosterior(all, space_);
+  }
+
   bool Taken(uint64_t key, const Batch& batch) const {
     return history_.Contains(key) ||
            std::find(batch.keys.begin(), batch.keys.end(), key) != batch.keys.end();
   }
 
   bool DuplicatesForbidden() const {
+    if (sampler_->MayRepeat()) return false;
     const auto policy = spec_.duplicates();
     if (policy == v1::StudySpec::FORBID) return true;
     return policy == v1::StudySpec::DUPLICATES_UNSPECIFIED &&
@@ -134,6 +157,7 @@ class StudyOptimizer : public Optimizer {
   }
 
   std::optional<Point> NextPoint(int32_t id, uint64_t trial_seed, const Batch& batch) {
+    origin_ = 0;
     int32_t first_of_repeat = id;
     int32_t index = id - 1;
     if (spec_.duplicates() == v1::StudySpec::REPEAT && spec_.repeats() > 1) {
@@ -163,6 +187,7 @@ class StudyOptimizer : public Optimizer {
     }
     ask.seed = trial_seed;
     Point point = sampler_->Propose(history_, ask);
+    origin_ = sampler_->Origin(history_, ask);
     if (!DuplicatesForbidden()) return point;
     for (ask.attempt = 1; Taken(KeyOf(point), batch); ++ask.attempt) {
       if (ask.attempt > kRetriesMax) return AnyFree(trial_seed, batch);
@@ -205,18 +230,24 @@ class StudyOptimizer : public Optimizer {
   const uint64_t seed_;
   const Space space_;
   History history_;
+  const Lessons lessons_;
   std::unique_ptr<Sampler> sampler_;
   CurveStop curve_stop_{spec_.stopping()};
   std::vector<Point> given_;
+  int32_t origin_ = 0;  // of the point that NextPoint gave last
   int32_t best_seen_ = 0;
   double best_since_seconds_ = 0;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Optimizer>> MakeOptimizer(const v1::StudySpec& spec, uint64_t seed) {
+absl::StatusOr<std::unique_ptr<Optimizer>> MakeOptimizer(const v1::StudySpec& spec, uint64_t seed,
+                                                         const std::vector<EarlierStudy>& earlier) {
   if (absl::Status status = CheckStudySpec(spec); !status.ok()) return status;
-  return std::make_unique<StudyOptimizer>(spec, seed);
+  for (const EarlierStudy& study : earlier) {
+    if (absl::Status status = CheckStudySpec(study.spec); !status.ok()) return status;
+  }
+  return std::make_unique<StudyOptimizer>(spec, seed, earlier);
 }
 
 }  // namespace trainyard::tuning

@@ -8,18 +8,32 @@
 
 namespace trainyard::tuning {
 
-Eigen::VectorXd ScaleObjectives(const std::vector<double>& objectives) {
+namespace {
+
+struct Scaling {
+  double best = 0;
+  double unit = 0;  // 0: nothing differs
+};
+
+Scaling ScalingOf(const std::vector<double>& objectives) {
   std::vector<double> finite;
   for (const double y : objectives) {
     if (std::isfinite(y)) finite.push_back(y);
   }
-  Eigen::VectorXd t = Eigen::VectorXd::Zero(static_cast<Eigen::Index>(objectives.size()));
-  if (finite.empty()) return t;
+  if (finite.empty()) return {};
   std::sort(finite.begin(), finite.end());
-  const double best = finite.front();
+  Scaling scaling{finite.front(), 0};
   // Halves, so that the difference of the two largest doubles is still one.
-  double unit = finite[finite.size() / 2] / 2 - best / 2;
-  if (!(unit > 0)) unit = finite.back() / 2 - best / 2;
+  scaling.unit = finite[finite.size() / 2] / 2 - scaling.best / 2;
+  if (!(scaling.unit > 0)) scaling.unit = finite.back() / 2 - scaling.best / 2;
+  return scaling;
+}
+
+}  // namespace
+
+Eigen::VectorXd ScaleObjectives(const std::vector<double>& objectives) {
+  Eigen::VectorXd t = Eigen::VectorXd::Zero(static_cast<Eigen::Index>(objectives.size()));
+  const auto [best, unit] = ScalingOf(objectives);
   double worst = 0;
   for (Eigen::Index i = 0; i < t.size(); ++i) {
     const double y = objectives[static_cast<size_t>(i)];
@@ -51,6 +65,20 @@ Eigen::VectorXd WarpOutputs(const Eigen::VectorXd& t, double c, double* log_jaco
   }
   if (log_jacobian != nullptr) *log_jacobian = jacobian;
   return z;
+}
+
+double WarpedLike(const std::vector<double>& objectives, double c, double y) {
+  const Eigen::VectorXd t = ScaleObjectives(objectives);
+  const auto [best, unit] = ScalingOf(objectives);
+  double own = y > best ? kWorstScaled : -kWorstScaled;
+  if (unit > 0) own = std::clamp((y / 2 - best / 2) / unit, -kWorstScaled, kWorstScaled);
+  own = std::max(own, -0.9 * c);
+  Eigen::ArrayXd logs(t.size());
+  for (Eigen::Index i = 0; i < t.size(); ++i) logs[i] = Log((c + t[i]) / c);
+  const double mean = logs.size() > 0 ? logs.mean() : 0;
+  const double deviation = logs.size() > 0 ? std::sqrt((logs - mean).square().mean()) : 0;
+  const double off = Log((c + own) / c) - mean;
+  return deviation > 1e-12 ? off / deviation : off;
 }
 
 }  // namespace trainyard::tuning

@@ -19,6 +19,9 @@ Eigen::VectorXd ScaleObjectives(const std::vector<double>& objectives);
 // z of every t. `log_jacobian` (may be null) gets the sum of log dz/dt.
 Eigen::VectorXd WarpOutputs(const Eigen::VectorXd& t, double c, double* log_jacobian);
 
+// z that an objective y would have beside `objectives`, warped with c.
+double WarpedLike(const std::vector<double>& objectives, double c, double y);
+
 }  // namespace trainyard::tuning
 
 #endif  // TRAINYARD_SCHEDULER_TUNING_OUTPUT_WARP_H_

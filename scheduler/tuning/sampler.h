@@ -27,10 +27,17 @@ class Sampler {
  public:
   virtual ~Sampler() = default;
   virtual Point Propose(const History& history, const Ask& ask) = 0;
+  // The trial whose checkpoint the proposal goes on from; 0: none.
+  virtual int32_t Origin(const History&, const Ask&) { return 0; }
+  // Whether equal points are part of the method, whatever the spec says about duplicates.
+  virtual bool MayRepeat() const { return false; }
 };
 
-// The sampler of the spec's algorithm. `space` must outlive it.
-std::unique_ptr<Sampler> MakeSampler(const v1::StudySpec& spec, const Space& space);
+class Lessons;  // transfer.h
+
+// The sampler of the spec's algorithm. All arguments must outlive it; `lessons` may be null.
+std::unique_ptr<Sampler> MakeSampler(const v1::StudySpec& spec, const Space& space,
+                                     const Lessons* lessons);
 
 // Independent uniform draws on the warped axes.
 std::unique_ptr<Sampler> MakeRandomSampler(const Space& space);
@@ -40,6 +47,8 @@ std::unique_ptr<Sampler> MakeSobolSampler(const Space& space);
 std::unique_ptr<Sampler> MakeGridSampler(const Space& space);
 // CMA-ES with margin; see cma_sampler.cc.
 std::unique_ptr<Sampler> MakeCmaSampler(const v1::StudySpec& spec, const Space& space);
+// Population based training; see pbt.cc.
+std::unique_ptr<Sampler> MakePbtSampler(const v1::StudySpec& spec, const Space& space);
 // Parzen densities at the furthest budget; see bohb.cc.
 std::unique_ptr<Sampler> MakeBohbSampler(const v1::StudySpec& spec, const Space& space);
 

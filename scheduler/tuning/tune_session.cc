@@ -153,6 +153,7 @@ TuneSession::Reply TuneSession::Ask(const Request& request, double elapsed_secon
     trial["id"] = id;
     trial["parameters"] = ToJson(suggestion.parameters);
     if (suggestion.same_as > 0) trial["same_as"] = suggestion.same_as;
+    if (suggestion.origin > 0) trial["origin"] = suggestion.origin;
     reply["trials"].push_back(std::move(trial));
     TrialRecord record;
     record.id = id;

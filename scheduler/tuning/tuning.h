@@ -33,6 +33,8 @@ struct Suggestion {
   // With duplicates REUSE: a succeeded trial with the same parameters, whose measurement may stand
   // for this one's; 0 when there is none.
   int32_t same_as = 0;
+  // With algorithm PBT: the ended trial from whose checkpoint this one goes on; 0: from nothing.
+  int32_t origin = 0;
 };
 struct SuggestResult {
   std::vector<Suggestion> suggestions;  // at most `count`
@@ -66,8 +68,17 @@ class Optimizer {
 // "parameters[2].max") when the spec is impossible or asks for an algorithm that is not built in.
 absl::Status CheckStudySpec(const v1::StudySpec& spec);
 
-// `seed`: of the study, used where spec.seed is 0. The spec must pass CheckStudySpec.
-absl::StatusOr<std::unique_ptr<Optimizer>> MakeOptimizer(const v1::StudySpec& spec, uint64_t seed);
+// A study to learn from. Parameters and the metric are known again by their names.
+struct EarlierStudy {
+  v1::StudySpec spec;
+  std::vector<TrialRecord> trials;
+};
+
+// `seed`: of the study, used where spec.seed is 0. The spec must pass CheckStudySpec. `earlier`:
+// studies that the model-based algorithms (the default, GP) learn from, oldest first; what this
+// study's own trials contradict is dropped.
+absl::StatusOr<std::unique_ptr<Optimizer>> MakeOptimizer(
+    const v1::StudySpec& spec, uint64_t seed, const std::vector<EarlierStudy>& earlier = {});
 
 }  // namespace trainyard::tuning
 

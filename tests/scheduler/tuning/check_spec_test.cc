@@ -51,7 +51,8 @@ std::vector<BadSpec> BadSpecs() {
       "BAD_SEARCH_SPACE parameters[0].conditional_parameters[0].condition");
   add("grid of a continuum", SpecBuilder().Double("x", 0, 1).Algorithm(v1::StudySpec::GRID),
       "BAD_SEARCH_SPACE parameters.x");
-  add("not built in", SpecBuilder().Double("x", 0, 1).Algorithm(v1::StudySpec::PBT),
+  add("not built in",
+      SpecBuilder().Double("x", 0, 1).Algorithm(static_cast<v1::StudySpec::Algorithm>(99)),
       "NOT_SUPPORTED algorithm");
   return rows;
 }

@@ -1,0 +1,18 @@
+// How far round the best point a local ask looks: a box that doubles after successes in a row and
+// halves after failures in it (Eriksson and others, "Scalable global optimization via local
+// Bayesian optimization", 2019). Trials elsewhere count only when they move the centre. Pure.
+#ifndef TRAINYARD_SCHEDULER_TUNING_TRUST_REGION_H_
+#define TRAINYARD_SCHEDULER_TUNING_TRUST_REGION_H_
+
+#include <vector>
+
+#include "scheduler/tuning/gp_model.h"
+
+namespace trainyard::tuning {
+
+// Half the side of the box, in features; `skip`: trials of the start that were not searched for.
+double TrustRadius(const std::vector<Observation>& all, const Space& space, size_t skip);
+
+}  // namespace trainyard::tuning
+
+#endif  // TRAINYARD_SCHEDULER_TUNING_TRUST_REGION_H_
