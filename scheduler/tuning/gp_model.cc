@@ -14,7 +14,7 @@ namespace {
 constexpr int kFitMax = 100;      // points of the fit
 constexpr int kEvaluations = 30;  // of the likelihood, from each of two starts
 constexpr size_t kKeptMax = 16;   // fits: a study of several metrics alternates between some
-constexpr double kAdvantage = 1;  // of an expectation from earlier studies, in log likelihood
+constexpr double kAdvantage = 0;  // of an expectation from earlier studies, in log likelihood
 
 uint64_t KeyOfAll(const std::vector<Observation>& used, bool transfer) {
   uint64_t key = transfer ? 2 : 1;

@@ -95,7 +95,7 @@ class GpSampler : public Sampler {
     const bool taught = lessons_ != nullptr && !lessons_->empty();
     if (taught && ask.index < start && ask.index % 2 == 0) {
       const auto which = static_cast<size_t>(ask.index / 2);
-      if (which < std::min<size_t>(lessons_->points().size(), static_cast<size_t>(start) / 4)) {
+      if (which < std::min<size_t>(lessons_->points().size(), static_cast<size_t>(start) / 3)) {
         return lessons_->points()[which];
       }
     }

@@ -9,7 +9,7 @@
 namespace trainyard::tuning {
 namespace {
 
-constexpr size_t kTrialsMin = 5;
+constexpr size_t kTrialsMin = 4;
 constexpr size_t kTrialsMax = 100;  // of one study: its better half and others evenly
 constexpr size_t kSourcesMax = 8;   // the last ones
 constexpr size_t kPointsEach = 2;

@@ -16,7 +16,7 @@ namespace trainyard::tuning {
 
 class Lessons {
  public:
-  // Studies without this study's first metric, or with under five finished trials, teach nothing.
+  // Studies without this study's first metric, or with under four finished trials, teach nothing.
   Lessons(const v1::StudySpec& spec, const Space& space, const std::vector<EarlierStudy>& earlier);
   ~Lessons();
 
