@@ -12,6 +12,7 @@ build=(
   libgtest-dev libgmock-dev libbenchmark-dev
   zsh fish  # whose completion the tests try
   iproute2 openssl python3-torch python3-mpi4py  # nodes as network namespaces; examples
+  spin clang-14 libclang-rt-14-dev libfuzzer-14-dev  # models of the protocols; fuzzers
 )
 run=(openmpi-bin python3 python3-pip python3-setuptools python3-wheel python3-sklearn python3-numpy procps)
 

@@ -1,5 +1,7 @@
 // trainyard-sim: what the scheduler would do, on a virtual clock.
 //   trainyard-sim replay --trace FILE.csv --nodes N --gpus-per-node G --policy P [...]
+//   trainyard-sim run --seed N [--hours H] [--agents A] [--faults all|NAME,...]
+//                     [--guard-off NAME] [--json FILE]
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
@@ -15,6 +17,7 @@
 #include "scheduler/placement/policy.h"
 #include "sim/replay/replay.h"
 #include "sim/replay/trace.h"
+#include "sim/run/command.h"
 
 namespace trainyard {
 namespace {
@@ -137,12 +140,16 @@ int Main(int argc, char** argv) {
   ReplayCommand replay_command;
   CLI::App* const replay_app = app.add_subcommand("replay", "Replays a trace under a policy");
   Declare(replay_app, &replay_command);
+  sim::RunCommand run_command;
+  CLI::App* const run_app =
+      app.add_subcommand("run", "Plays a cluster under faults and checks what must hold");
+  sim::DeclareRun(run_app, &run_command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return error.get_exit_code() == 0 ? app.exit(error) : (app.exit(error), 2);
   }
-  return RunReplay(replay_command);
+  return run_app->parsed() ? sim::Run(run_command) : RunReplay(replay_command);
 }
 
 }  // namespace

@@ -117,6 +117,18 @@ void MemoryJournal::DropLast(size_t events) {
   records_.resize(records_.size() - std::min(events, records_.size()));
 }
 
+std::unique_ptr<MemoryJournal> MemoryJournal::Clone() const {
+  MutexLock lock(&mutex_);
+  auto copy = std::make_unique<MemoryJournal>();
+  MutexLock other(&copy->mutex_);
+  copy->incarnation_ = incarnation_;
+  copy->base_ = base_;
+  copy->through_ = through_;
+  copy->records_ = records_;
+  copy->rows_ = rows_;
+  return copy;
+}
+
 uint64_t MemoryJournal::sequence() const {
   MutexLock lock(&mutex_);
   return base_ + records_.size();

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,6 +41,9 @@ class MemoryJournal : public Journal {
   // Power cut: the last `events` records were never synced (only for those not yet acknowledged in
   // the caller's world).
   void DropLast(size_t events);
+
+  // A copy of all that is stored, as a backup is.
+  std::unique_ptr<MemoryJournal> Clone() const;
 
   uint64_t sequence() const;
   // Stored records from base + 1 on.

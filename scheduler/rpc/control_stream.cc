@@ -9,6 +9,7 @@
 #include "scheduler/rpc/agent_streams.h"
 #include "scheduler/rpc/auth.h"
 #include "scheduler/rpc/duplex_stream.h"
+#include "scheduler/runtime/session_order.h"
 
 namespace trainyard::rpc {
 namespace {
@@ -27,7 +28,9 @@ class ControlStream : public Duplex, public AgentStream {
 
   // What comes before the welcome was meant for the session before; the welcome holds it all.
   bool Send(const agent::v1::SchedulerMessage& message) override {
-    return welcomed_.load(std::memory_order_acquire) && Push(message);
+    if (!welcomed_.load(std::memory_order_acquire)) return false;
+    if (message.has_delta()) order_.Told(message.delta().version(), Now());
+    return Push(message);
   }
   void Replaced() override {
     Close(absl::AbortedError("another connection of this node took over"));
@@ -43,8 +46,9 @@ class ControlStream : public Duplex, public AgentStream {
       case agent::v1::AgentMessage::kFact:
         return Fact(message->mutable_fact());
       case agent::v1::AgentMessage::kDesiredAck:
+        return order_.Acknowledged(message->desired_ack().version(), Now());
       case agent::v1::AgentMessage::BODY_NOT_SET:
-        return;  // of use to people who look, and to later versions
+        return;  // of a later version
     }
   }
 
@@ -63,6 +67,7 @@ class ControlStream : public Duplex, public AgentStream {
                        hello.inventory().node_id(), "\""),
           absl::StrCat("start it with --node_id=", node_id_, ", or join with a new token")));
     }
+    order_.Begin(hello.first_unacked_fact());
     // From here on this stream is the node's; an older one that ends now disconnects nobody.
     const std::shared_ptr<Duplex> self = shared_from_this();
     registry_->Register(node_id_, std::shared_ptr<AgentStream>(self, this));
@@ -77,6 +82,7 @@ class ControlStream : public Duplex, public AgentStream {
                                        // Deltas come after it, on this same thread; a heartbeat
                                        // may come as soon as the welcome is out.
                                        welcomed_.store(true, std::memory_order_release);
+                                       order_.Told(message.welcome().version(), Now());
                                        Push(std::move(message));
                                      });
   }
@@ -86,6 +92,9 @@ class ControlStream : public Duplex, public AgentStream {
     if (!context_.runtime->AgentHeartbeat(node_id_)) {
       return Close(absl::AbortedError("the lease was lost; connect anew"));
     }
+    if (order_.Lags(Now())) {
+      return Close(absl::AbortedError("what the node is to run is not acknowledged; connect anew"));
+    }
     agent::v1::SchedulerMessage message;
     message.mutable_lease_renewed()->set_sequence(heartbeat.sequence());
     Push(std::move(message));
@@ -93,6 +102,9 @@ class ControlStream : public Duplex, public AgentStream {
 
   void Fact(agent::v1::Fact* fact) {
     if (!greeted_) return Close(absl::FailedPreconditionError("a fact before the hello"));
+    if (!order_.TakeFact(fact->sequence())) {
+      return Close(absl::AbortedError("facts before this one are missing; connect anew"));
+    }
     // What was measured before the end belongs to the trial's result.
     if (fact->has_exited()) hub_->Flush(fact->key().run_uid());
     core::Command command;
@@ -101,11 +113,14 @@ class ControlStream : public Duplex, public AgentStream {
     context_.runtime->Post(std::move(command), nullptr);
   }
 
+  absl::Duration Now() const { return context_.clock->Monotonic(); }
+
   const api::Context context_;
   const core::Principal principal_;
   AgentRegistry* const registry_;
   MetricHub* const hub_;
   const std::string node_id_;
+  runtime::SessionOrder order_;
   bool greeted_ = false;  // reader's thread alone
   std::atomic<bool> welcomed_{false};
 };

@@ -127,7 +127,9 @@ absl::StatusOr<LaunchSpec> Agent::SpecFor(const MemberId& id, const Member& memb
   context.node_id = options_.inventory.node_id();
   context.cores = options_.inventory.cores();
   context.master_port = core_->PortOf(id);
-  context.lease_ms = absl::ToInt64Milliseconds(core_->lease_length());
+  const absl::Duration lease = core_->LeaseLeft(assignment, Time());
+  context.lease_ms = std::max<int64_t>(1, absl::ToInt64Milliseconds(lease));
+  context.lease_grace_ms = absl::ToInt64Milliseconds(core_->LeaseGrace(assignment));
   if (!run_as->user.empty()) {
     context.base_env["HOME"] = run_as->home;
     context.base_env["USER"] = context.base_env["LOGNAME"] = run_as->user;

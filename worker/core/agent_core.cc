@@ -13,6 +13,12 @@ namespace {
 using agent::v1::DesiredMember;
 using agent::v1::SchedulerMessage;
 
+// Of a lease: for clocks that do not run equally fast, and for the time that killing takes.
+constexpr int kStrictMarginPart = 50;
+// How long the scheduler may take to say welcome and to make facts durable.
+constexpr absl::Duration kWelcomePatience = absl::Seconds(15);
+constexpr absl::Duration kFactPatience = absl::Seconds(30);
+
 agent::v1::MemberPhase ReportedPhase(AgentCore::Phase phase) {
   switch (phase) {
     case AgentCore::Phase::kStaging:
@@ -76,7 +82,7 @@ void AgentCore::Receive(const SchedulerMessage& message, const Now& now) {
     case SchedulerMessage::kDelta:
       return OnDelta(message.delta(), now);
     case SchedulerMessage::kFactAck:
-      return OnFactAck(message.fact_ack().sequence());
+      return OnFactAck(message.fact_ack().sequence(), now);
     case SchedulerMessage::kLeaseRenewed:
       return OnRenewed(message.lease_renewed().sequence(), now);
     case SchedulerMessage::BODY_NOT_SET:
@@ -101,6 +107,7 @@ void AgentCore::OnWelcome(const agent::v1::Welcome& welcome, const Now& now) {
   store_address_ = welcome.store_address();
   lease_.Begin(hello_sent_, absl::Milliseconds(welcome.lease_ms()),
                absl::Milliseconds(welcome.heartbeat_ms()));
+  heard_facts_ = now.monotonic;
   for (const agent::v1::Fact& fact : outbox_.facts()) {
     agent::v1::AgentMessage message;
     *message.mutable_fact() = fact;
@@ -134,8 +141,9 @@ void AgentCore::OnDelta(const agent::v1::DesiredDelta& delta, const Now& now) {
   Send(std::move(ack));
 }
 
-void AgentCore::OnFactAck(uint64_t sequence) {
+void AgentCore::OnFactAck(uint64_t sequence, const Now& now) {
   if (outbox_.Acknowledge(sequence) == 0) return;
+  heard_facts_ = now.monotonic;
   effects_.push_back(DropFacts{outbox_.acknowledged()});
   for (auto& [id, member] : members_) {
     if (member.phase != Phase::kExited || member.exited_fact > sequence) continue;
@@ -148,24 +156,43 @@ void AgentCore::OnRenewed(uint64_t sequence, const Now& now) {
   const bool was_valid = lease_.Valid(now.monotonic);
   if (!lease_.Renew(sequence)) return;
   for (auto& [id, member] : members_) HandOnLease(id, &member, now);
-  if (!was_valid) ReconcileAll(now);
+  was_valid ? LaunchWaiting(now) : ReconcileAll(now);
+}
+
+absl::Duration AgentCore::LeaseGrace(const agent::v1::Assignment& assignment) const {
+  const absl::Duration grace = GraceOf(assignment);
+  return assignment.strict_lease() ? std::min(grace, lease_.length() / 2) : grace;
+}
+
+absl::Duration AgentCore::LeaseLeft(const agent::v1::Assignment& assignment, const Now& now) const {
+  if (assignment.strict_lease()) {
+    const absl::Duration margin = lease_.length() / kStrictMarginPart;
+    return lease_.until() - now.monotonic - LeaseGrace(assignment) - margin;
+  }
+  return absl::Milliseconds(assignment.stop_after_ms()) - (now.monotonic - lease_.last_word());
 }
 
 void AgentCore::HandOnLease(const MemberId& id, Member* member, const Now& now) {
   const bool lives = member->phase == Phase::kStarting || member->phase == Phase::kRunning;
   if (!lives) return;
-  absl::Duration length;
-  if (member->assignment.strict_lease()) {
-    length = lease_.until() - now.monotonic;
-  } else {
-    const absl::Duration stop_after = absl::Milliseconds(member->assignment.stop_after_ms());
-    // Far from its end a lease need not be handed on with every heartbeat.
-    if (now.monotonic - member->renewed < stop_after / 20) return;
-    length = stop_after - (now.monotonic - lease_.last_word());
-  }
+  const absl::Duration stop_after = absl::Milliseconds(member->assignment.stop_after_ms());
+  // Far from its end a lease need not be handed on with every heartbeat.
+  const bool recent = now.monotonic - member->renewed < stop_after / 20;
+  if (!member->assignment.strict_lease() && recent) return;
+  const absl::Duration length = LeaseLeft(member->assignment, now);
   if (length <= absl::ZeroDuration()) return;
   member->renewed = now.monotonic;
   effects_.push_back(RenewLease{id, length});
+}
+
+// What waited for a longer lease may start now.
+void AgentCore::LaunchWaiting(const Now& now) {
+  for (auto& [id, member] : members_) {
+    const auto wish = wishes_.find(id);
+    if (member.phase == Phase::kPrepared && wish != wishes_.end()) {
+      MoveOn(id, &member, wish->second, now);
+    }
+  }
 }
 
 bool AgentCore::IsStale(const MemberId& id) const {
@@ -246,17 +273,30 @@ void AgentCore::Tick(const Now& now) {
     message.mutable_heartbeat()->set_sequence(sequence);
     Send(std::move(message));
   }
-  if (welcomed_ && !lease_.Valid(now.monotonic)) {
-    welcomed_ = false;
-    lease_.EndSession();
-    effects_.push_back(Reconnect{"the scheduler has not answered for a whole lease"});
-  }
+  CheckSession(now);
   for (auto& [id, member] : members_) CheckDeadline(id, &member, now);
+}
+
+void AgentCore::CheckSession(const Now& now) {
+  if (connected_ && !welcomed_ && now.monotonic >= hello_sent_ + kWelcomePatience) {
+    GiveUpSession("the scheduler has not said welcome");
+  } else if (welcomed_ && !lease_.Valid(now.monotonic)) {
+    GiveUpSession("the scheduler has not answered for a whole lease");
+  } else if (welcomed_ && !outbox_.facts().empty() &&
+             now.monotonic >= heard_facts_ + kFactPatience) {
+    GiveUpSession("the scheduler has not acknowledged what happened here");
+  }
+}
+
+void AgentCore::GiveUpSession(const std::string& why) {
+  Disconnected();
+  effects_.push_back(trainyard::worker::Reconnect{why});
 }
 
 absl::Duration AgentCore::NextTick() const {
   absl::Duration next = lease_.next_heartbeat();
   if (welcomed_) next = std::min(next, lease_.until());
+  if (connected_ && !welcomed_) next = std::min(next, hello_sent_ + kWelcomePatience);
   for (const auto& [id, member] : members_) {
     if (member.phase == Phase::kStaging || member.phase == Phase::kPublishing) {
       next = std::min(next, member.deadline);

@@ -7,6 +7,8 @@
 //    has processes here, nor twice for one epoch.
 //  - A fact is stored before it is sent and stays until acknowledged; it is sent again after every
 //    reconnect. Exited and Released are said once per member.
+//  - No device serves two members here, whatever is asked for.
+//  - A session in which the welcome or an acknowledgement does not come ends, and another begins.
 //  - An attempt's folder is removed only after its Exited is acknowledged.
 //  - Losing the scheduler stops nothing: the supervisors count their own lease down.
 // No thread, clock or I/O: time comes in as `Now`. Thread-compatible.
@@ -89,6 +91,8 @@ struct MemberEnd {
   std::vector<std::string> metrics_seen;
 };
 MemberEnd EndOf(const ExitReport& report);
+// From the order to stop to the killing, as the spec says.
+absl::Duration GraceOf(const agent::v1::Assignment& assignment);
 
 class AgentCore {
  public:
@@ -141,6 +145,13 @@ class AgentCore {
   std::vector<MemberId> Members() const;
   Phase PhaseOf(const MemberId& id) const;  // of a known member
   absl::Duration lease_length() const { return lease_.length(); }
+  // How long the ranks of a member may go on from `now` without another word, before they are told
+  // to stop: for strict runs so that they are gone, grace included, when the lease ends; for others
+  // what is left of stop_after. Not positive: not at all.
+  absl::Duration LeaseLeft(const agent::v1::Assignment& assignment, const Now& now) const;
+  // The grace of ranks whose lease has ended: that of the spec, for strict runs at most half a
+  // lease.
+  absl::Duration LeaseGrace(const agent::v1::Assignment& assignment) const;
   bool welcomed() const { return welcomed_; }
   const v1::NodeInventory& inventory() const { return inventory_; }
   const Outbox& outbox() const { return outbox_; }
@@ -165,7 +176,7 @@ class AgentCore {
 
   void OnWelcome(const agent::v1::Welcome& welcome, const Now& now);
   void OnDelta(const agent::v1::DesiredDelta& delta, const Now& now);
-  void OnFactAck(uint64_t sequence);
+  void OnFactAck(uint64_t sequence, const Now& now);
   void OnRenewed(uint64_t sequence, const Now& now);
   void TakeWish(const agent::v1::DesiredMember& desired, const Now& now);
   void TakeAssignment(const MemberId& id, const agent::v1::DesiredMember& desired, const Now& now);
@@ -182,6 +193,10 @@ class AgentCore {
   uint64_t SayEnd(const MemberId& id, agent::v1::Exited exited, const Now& now);
   uint64_t Say(agent::v1::Fact fact, const MemberId& id, const Now& now);
   void HandOnLease(const MemberId& id, Member* member, const Now& now);
+  void LaunchWaiting(const Now& now);
+  bool DevicesFree(const MemberId& id) const;
+  void CheckSession(const Now& now);
+  void GiveUpSession(const std::string& why);
   void Remember(const MemberId& id);
   void Send(agent::v1::AgentMessage message);
 
@@ -197,6 +212,8 @@ class AgentCore {
   bool welcomed_ = false;      // in this session
   bool knows_wishes_ = false;  // a whole desired state came since the start
   absl::Duration hello_sent_ = absl::ZeroDuration();
+  // When the scheduler last acknowledged facts, or had none to acknowledge, in this session.
+  absl::Duration heard_facts_ = absl::ZeroDuration();
   uint64_t version_ = 0;
   std::vector<Effect> effects_;
 };

@@ -11,9 +11,13 @@ namespace {
 constexpr int kBadPackage = 65;  // sysexits: the user's data are wrong
 
 constexpr size_t kEndedMax = 10000;
-constexpr int64_t kGraceDefaultMillis = 10000;
 
 }  // namespace
+
+absl::Duration GraceOf(const agent::v1::Assignment& assignment) {
+  const int64_t asked = assignment.grace_ms();
+  return absl::Milliseconds(asked > 0 ? asked : 10000);
+}
 
 MemberEnd EndOf(const ExitReport& report) {
   MemberEnd end;
@@ -88,12 +92,40 @@ void AgentCore::Adopt(const agent::v1::Assignment& assignment, Phase phase, cons
 
 bool AgentCore::MayLaunch(const MemberId& id, const Now& now) const {
   if (!lease_.Valid(now.monotonic)) return false;
+  const agent::v1::Assignment& assignment = members_.at(id).assignment;
+  if (assignment.strict_lease() && LeaseLeft(assignment, now) <= absl::ZeroDuration()) return false;
+  if (!DevicesFree(id)) return false;
   for (auto it = members_.lower_bound({id.run_uid, 0, 0});
        it != members_.end() && it->first.run_uid == id.run_uid && it->first.epoch < id.epoch;
        ++it) {
     const Phase phase = it->second.phase;
     if (phase == Phase::kStarting || phase == Phase::kRunning || phase == Phase::kStopping) {
       return false;
+    }
+  }
+  return true;
+}
+
+// Fractions of a device are shared; a whole one serves one member.
+bool AgentCore::DevicesFree(const MemberId& id) const {
+  const auto uuids = [](const Member& member) {
+    std::set<std::string> devices;
+    for (const agent::v1::RankSlot& rank : member.assignment.ranks()) {
+      devices.insert(rank.device_uuids().begin(), rank.device_uuids().end());
+    }
+    return devices;
+  };
+  const Member& member = members_.at(id);
+  const std::set<std::string> wanted = uuids(member);
+  if (wanted.empty()) return true;
+  for (const auto& [other_id, other] : members_) {
+    const bool lives = other.phase == Phase::kStarting || other.phase == Phase::kRunning ||
+                       other.phase == Phase::kStopping;
+    const bool share =
+        member.assignment.per_rank().gpu_milli() > 0 && other.assignment.per_rank().gpu_milli() > 0;
+    if (other_id == id || !lives || share) continue;
+    for (const std::string& uuid : uuids(other)) {
+      if (wanted.count(uuid) > 0) return false;
     }
   }
   return true;
@@ -137,9 +169,7 @@ void AgentCore::StopKnown(const MemberId& id, Member* member, agent::v1::StopRea
       return;
   }
   member->stop = reason;
-  const int64_t grace = member->assignment.grace_ms();
-  effects_.push_back(
-      StopMember{id, reason, absl::Milliseconds(grace > 0 ? grace : kGraceDefaultMillis)});
+  effects_.push_back(StopMember{id, reason, GraceOf(member->assignment)});
 }
 
 void AgentCore::Staged(const MemberId& id, const absl::Status& status, int32_t port,
@@ -187,12 +217,7 @@ void AgentCore::Ended(const MemberId& id, const MemberEnd& end, const Now& now) 
   } else {
     SayExited(id, &member, {}, now);
   }
-  // A newer epoch of the run may have waited for this.
-  for (auto it = members_.upper_bound(id); it != members_.end() && it->first.run_uid == id.run_uid;
-       ++it) {
-    const auto wish = wishes_.find(it->first);
-    if (wish != wishes_.end()) MoveOn(it->first, &it->second, wish->second, now);
-  }
+  LaunchWaiting(now);  // a newer epoch of the run, or another member for its devices
 }
 
 void AgentCore::Published(const MemberId& id, const absl::Status& status,
@@ -293,6 +318,7 @@ uint64_t AgentCore::SayEnd(const MemberId& id, agent::v1::Exited exited, const N
 uint64_t AgentCore::Say(agent::v1::Fact fact, const MemberId& id, const Now& now) {
   *fact.mutable_key() = KeyOf(id);
   fact.set_time_us(now.wall_us);
+  if (outbox_.facts().empty()) heard_facts_ = now.monotonic;
   const agent::v1::Fact& kept = outbox_.Add(std::move(fact));
   effects_.push_back(StoreFact{kept});
   if (welcomed_) {

@@ -226,6 +226,7 @@ absl::StatusOr<LaunchSpec> BuildLaunchSpec(const Assignment& assignment,
   if (assignment.grace_ms() > 0) spec.grace_ms = assignment.grace_ms();
   spec.timeout_ms = assignment.timeout_ms();
   spec.lease_ms = assignment.strict_lease() ? context.lease_ms : assignment.stop_after_ms();
+  spec.lease_grace_ms = assignment.strict_lease() ? context.lease_grace_ms : 0;
   if (assignment.pass_job_dir()) spec.job_dir_argument = JobDirArgument(context);
   for (const v1::ParameterValue& parameter : assignment.parameters()) {
     spec.parameters.push_back(parameter.parameter_id());

@@ -25,7 +25,8 @@ struct LaunchContext {
   int32_t cores = 1;                         // of the machine, for OMP_NUM_THREADS
   std::string master_address = "127.0.0.1";  // used when the assignment has no peer's
   int32_t master_port = 0;
-  int64_t lease_ms = 0;  // of strict runs; others get the assignment's stop_after
+  int64_t lease_ms = 0;        // of strict runs; others get the assignment's stop_after
+  int64_t lease_grace_ms = 0;  // of strict runs when their lease ends; 0: the assignment's grace
   int64_t user_id = -1;
   int64_t group_id = -1;
   std::string mpirun = "mpirun";

@@ -81,6 +81,7 @@ std::string LaunchSpecToJson(const LaunchSpec& spec) {
                {"grace_ms", spec.grace_ms},
                {"timeout_ms", spec.timeout_ms},
                {"lease_ms", spec.lease_ms},
+               {"lease_grace_ms", spec.lease_grace_ms},
                {"job_dir_argument", spec.job_dir_argument},
                {"parameters", spec.parameters},
                {"metric_file", spec.metric_file},
@@ -106,6 +107,7 @@ bool LaunchSpecFromJson(const std::string& text, LaunchSpec* spec, std::string* 
   Read(value, "grace_ms", &spec->grace_ms);
   Read(value, "timeout_ms", &spec->timeout_ms);
   Read(value, "lease_ms", &spec->lease_ms);
+  Read(value, "lease_grace_ms", &spec->lease_grace_ms);
   Read(value, "job_dir_argument", &spec->job_dir_argument);
   Read(value, "parameters", &spec->parameters);
   Read(value, "metric_file", &spec->metric_file);

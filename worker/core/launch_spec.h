@@ -45,6 +45,7 @@ struct LaunchSpec {
   int64_t grace_ms = 10000;              // SIGTERM to SIGKILL
   int64_t timeout_ms = 0;                // from the start; 0: none
   int64_t lease_ms = 0;                  // without a word from the agent; 0: for ever
+  int64_t lease_grace_ms = 0;            // the grace when the lease ends; 0: grace_ms
   std::string job_dir_argument;          // the --job-dir argument we added, "" when none
   std::vector<std::string> parameters;   // names of hyperparameters that we added as arguments
   std::string metric_file;               // hypertune file of rank 0; "": none

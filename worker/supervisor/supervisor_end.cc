@@ -86,7 +86,7 @@ void Supervisor::CheckDeadlines() {
   }
   if (lease_deadline_ms_ > 0 && now >= lease_deadline_ms_) {
     lease_deadline_ms_ = 0;
-    Stop("STOP_STALE", spec_.grace_ms);
+    Stop("STOP_STALE", spec_.lease_grace_ms > 0 ? spec_.lease_grace_ms : spec_.grace_ms);
   }
   if (term_deadline_ms_ > 0 && now >= term_deadline_ms_) {
     term_deadline_ms_ = 0;

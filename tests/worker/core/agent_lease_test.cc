@@ -138,13 +138,102 @@ TEST(AgentLeaseTest, AStrictMemberGetsEveryRenewal) {
   scene.Pass(absl::Seconds(1));
   EXPECT_THAT(scene.Tick(), ElementsAre("heartbeat 1"));
   scene.Pass(absl::Seconds(0.5));
-  EXPECT_THAT(scene.Renew(1), ElementsAre("lease 1-1-0 9.5s")) << "from the heartbeat's sending";
+  EXPECT_THAT(scene.Renew(1), ElementsAre("lease 1-1-0 4.3s"))
+      << "from the heartbeat's sending; the grace, at most half a lease, ends before the lease";
+}
+
+TEST(AgentLeaseTest, RanksOfAStrictMemberAreGoneWhenTheLeaseEnds) {
+  AgentScene scene;
+  scene.Connect();
+  agent::v1::Assignment assignment = AssignmentOf(kOne);
+  assignment.set_strict_lease(true);
+  for (const int64_t grace_ms : {100, 2000, 5000, 60000}) {
+    assignment.set_grace_ms(grace_ms);
+    const absl::Duration grace = scene.core().LeaseGrace(assignment);
+    const absl::Duration left = scene.core().LeaseLeft(assignment, scene.now());
+    EXPECT_LE(grace, absl::Seconds(5));
+    EXPECT_GT(left, absl::ZeroDuration());
+    EXPECT_LT(left + grace, absl::Seconds(10)) << grace_ms;
+    EXPECT_GE(left + grace, absl::Seconds(9.7)) << grace_ms;
+  }
+  assignment.set_strict_lease(false);
+  EXPECT_EQ(scene.core().LeaseGrace(assignment), absl::Seconds(60));
+  EXPECT_EQ(scene.core().LeaseLeft(assignment, scene.now()),
+            absl::Milliseconds(assignment.stop_after_ms()));
+}
+
+TEST(AgentLeaseTest, AStrictMemberStartsOnlyWithTimeToStop) {
+  AgentScene scene;
+  agent::v1::DesiredMember run = WantRun(kOne);
+  run.mutable_assignment()->set_strict_lease(true);
+  scene.Connect({run});
+  scene.Pass(absl::Seconds(6));
+  EXPECT_THAT(scene.Tick(), ElementsAre("heartbeat 1"));
+  EXPECT_THAT(scene.Staged(kOne), IsEmpty()) << "four seconds are less than the grace";
+  EXPECT_THAT(scene.Renew(1), ElementsAre("launch 1-1-0"));
+}
+
+TEST(AgentLeaseTest, ASessionWithoutAWelcomeIsGivenUp) {
+  AgentScene scene;
+  scene.core().Connected(scene.now());
+  scene.Effects();
+  scene.Pass(absl::Seconds(14));
+  EXPECT_THAT(scene.Tick(), IsEmpty());
+  EXPECT_EQ(scene.core().NextTick(), absl::Seconds(115));
+  scene.Pass(absl::Seconds(1));
+  EXPECT_THAT(scene.Tick(), ElementsAre("reconnect"));
+  EXPECT_THAT(scene.Tick(), IsEmpty()) << "once";
+}
+
+TEST(AgentLeaseTest, ASessionWithoutAcknowledgementsIsGivenUp) {
+  AgentScene scene;
+  scene.lease_ms = 1000000;
+  scene.Connect();
+  scene.Pass(absl::Seconds(60));
+  EXPECT_THAT(scene.Tick(), Not(Contains("reconnect"))) << "nothing was to be acknowledged";
+  scene.BringUp(kOne);
+  scene.Pass(absl::Seconds(29));
+  EXPECT_THAT(scene.Tick(), Not(Contains("reconnect")));
+  scene.Pass(absl::Seconds(1));
+  EXPECT_THAT(scene.Tick(), Contains("reconnect"));
+  EXPECT_EQ(scene.core().outbox().facts().size(), 1u) << "it is said again";
+}
+
+TEST(AgentLeaseTest, ADeviceServesOneMemberAtATime) {
+  AgentScene scene;
+  agent::v1::DesiredMember first = WantRun(kOne);
+  first.mutable_assignment()->add_ranks()->add_device_uuids("gpu-a");
+  agent::v1::DesiredMember second = WantRun(kTwo);
+  second.mutable_assignment()->add_ranks()->add_device_uuids("gpu-b");
+  second.mutable_assignment()
+      ->mutable_ranks(second.assignment().ranks_size() - 1)
+      ->add_device_uuids("gpu-a");
+  scene.Connect({first});
+  EXPECT_THAT(scene.Staged(kOne), ElementsAre("launch 1-1-0"));
+  scene.Started(kOne);
+  scene.Delta({second});
+  EXPECT_THAT(scene.Staged(kTwo), IsEmpty());
+  EXPECT_THAT(scene.Ended(kOne), Contains(testing::HasSubstr("launch")));
+}
+
+TEST(AgentLeaseTest, FractionsOfADeviceAreShared) {
+  AgentScene scene;
+  agent::v1::DesiredMember first = WantRun(kOne);
+  first.mutable_assignment()->add_ranks()->add_device_uuids("gpu-a");
+  first.mutable_assignment()->mutable_per_rank()->set_gpu_milli(500);
+  agent::v1::DesiredMember second = WantRun(kTwo);
+  *second.mutable_assignment()->mutable_ranks() = first.assignment().ranks();
+  second.mutable_assignment()->mutable_per_rank()->set_gpu_milli(500);
+  scene.Connect({first, second});
+  EXPECT_THAT(scene.Staged(kOne), Contains(testing::HasSubstr("launch")));
+  EXPECT_THAT(scene.Staged(kTwo), Contains(testing::HasSubstr("launch")));
 }
 
 TEST(AgentLeaseTest, OtherMembersGetTheirLongLeaseNowAndThen) {
   AgentScene scene;
   scene.Connect();
   scene.BringUp(kOne);
+  scene.AckAll();
   int handed_on = 0;
   for (uint64_t beat = 1; beat <= 180; ++beat) {
     scene.Pass(absl::Seconds(1));

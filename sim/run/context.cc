@@ -1,0 +1,68 @@
+// See context.h.
+#include "sim/run/context.h"
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace trainyard::sim {
+namespace {
+
+constexpr double kPointProbability = 0.0005;
+
+}  // namespace
+
+Context::Context(const Options& options)
+    : options_(options), random_(MixSeed(options.seed, 0x7261696e)) {
+  for (const Fault fault : options.faults) enabled_[static_cast<size_t>(fault)] = true;
+}
+
+bool Context::Strikes(Fault fault, double probability) {
+  if (!Enabled(fault) || random_.Uniform() >= probability) return false;
+  Count(fault);
+  return true;
+}
+
+bool Context::StrikesAt(Fault fault, const char* point) {
+  if (!Enabled(fault)) return false;
+  auto& [passed, struck] = points_[point];
+  ++passed;
+  if (random_.Uniform() >= kPointProbability) return false;
+  ++struck;
+  Count(fault);
+  Note(point, -1);
+  return true;
+}
+
+void Context::Note(const char* what, int64_t node, uint64_t a, uint64_t b) {
+  remarks_[next_remark_++ % kRemarks] = {queue_.now_us(), what, node, a, b};
+  queue_.Mix(a * 31 + b * 17 + static_cast<uint64_t>(node));
+}
+
+std::vector<std::string> Context::LastNotes() const {
+  std::vector<std::string> lines;
+  for (uint64_t i = next_remark_ < kRemarks ? 0 : next_remark_ - kRemarks; i < next_remark_; ++i) {
+    const Remark& remark = remarks_[i % kRemarks];
+    std::string line =
+        absl::StrFormat("%14.6f s  %s", static_cast<double>(remark.time_us) / 1e6, remark.what);
+    if (remark.node >= 0) absl::StrAppend(&line, " node=n", remark.node);
+    if (remark.a != 0 || remark.b != 0) absl::StrAppend(&line, " ", remark.a);
+    if (remark.b != 0) absl::StrAppend(&line, "/", remark.b);
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+void Context::Violate(const std::string& what) {
+  if (violation_.has_value()) return;
+  violation_ = Violation{what, queue_.now_us()};
+}
+
+std::string NodeName(int node) { return absl::StrCat("n", node); }
+
+int64_t Exponential(Random* random, double mean_us) {
+  return static_cast<int64_t>(-mean_us * std::log(1 - random->Uniform()));
+}
+
+}  // namespace trainyard::sim
