@@ -13,7 +13,8 @@ WANTED = {
 
 class CorpusTest(unittest.TestCase):
     def test_every_parser_has_a_declared_fuzzer(self):
-        declared = set(re.findall(r"trainyard_fuzzer\((\w+)_fuzz", (HERE / "CMakeLists.txt").read_text()))
+        lists = (HERE / "CMakeLists.txt").read_text()
+        declared = set(re.findall(r"trainyard_fuzzer\((\w+)_fuzz", lists))
         sources = {path.stem.removesuffix("_fuzz") for path in HERE.glob("*_fuzz.cc")}
         self.assertEqual(declared, sources)
         self.assertEqual(WANTED - declared, set())

@@ -31,7 +31,8 @@ def targets():
 def build():
     environment = dict(os.environ, CCACHE_BASEDIR=str(ROOT), CCACHE_NOHASHDIR="1")
     if not (BUILD / "build.ninja").exists():
-        subprocess.run(["cmake", "--preset", "fuzz"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        configure = ["cmake", "--preset", "fuzz"]
+        subprocess.run(configure, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     done = subprocess.run(
         ["ninja", "-C", str(BUILD), "fuzzers"], env=environment, capture_output=True, text=True
     )

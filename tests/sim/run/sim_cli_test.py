@@ -60,7 +60,8 @@ class SimCliTest(unittest.TestCase):
         self.assertEqual(hashes[0], hashes[1])
 
     def test_named_faults_alone(self):
-        done = run("--seed", "5", "--hours", "0.5", "--faults", "agent-crash,delay", "--json", self.json)
+        faults = ["--faults", "agent-crash,delay"]
+        done = run("--seed", "5", "--hours", "0.5", *faults, "--json", self.json)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(set(self.figures()["faults"]), {"agent-crash", "delay"})
         done = run("--seed", "5", "--hours", "0.2", "--faults", "none", "--json", self.json)
