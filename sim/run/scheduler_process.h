@@ -8,11 +8,11 @@
 #include <array>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "scheduler/runtime/engine.h"
 #include "scheduler/runtime/row_keeper.h"
 #include "sim/run/checker.h"
@@ -118,7 +118,7 @@ class SchedulerProcess : public runtime::AgentLink {
   bool doomed_ = false;             // dies when what it still may say is said
   int words_left_ = 0;              // when doomed
   std::vector<uint64_t> archives_;  // noted, not yet written
-  absl::flat_hash_map<std::string, StreamPtr> streams_;
+  std::map<std::string, StreamPtr> streams_;
 };
 
 }  // namespace trainyard::sim

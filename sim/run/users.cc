@@ -2,6 +2,7 @@
 #include "sim/run/users.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -212,7 +213,9 @@ void Users::Tell(uint64_t study_uid, int32_t trial) {
 }
 
 void Users::GoHome() {
-  for (const auto& [uid, job] : checker_->state().jobs) {
+  const std::map<uint64_t, core::JobPtr> jobs(checker_->state().jobs.begin(),
+                                              checker_->state().jobs.end());
+  for (const auto& [uid, job] : jobs) {
     if (job->paused()) Place(Make(core::PauseJob{"team", job->job_id(), true}));
   }
   for (int node = 0; node < context_->options().agents; ++node) {

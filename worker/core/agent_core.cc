@@ -257,12 +257,20 @@ void AgentCore::Reconcile(const MemberId& id, const Now& now) {
 }
 
 // A stop may reach a node that the order to prepare never did: then there is nothing to wait for.
+// What ended here and was acknowledged is asked for again only by a scheduler that has forgotten
+// it, because an old backup was put in place: it is told again.
 void AgentCore::ReconcileUnknown(const MemberId& id, const Wish& wish, const Now& now) {
-  if (wish.want != agent::v1::STOPPED || ended_.count(id) != 0 || outbox_.HasEnd(id)) return;
+  const bool ended = ended_.count(id) != 0;
+  if ((wish.want != agent::v1::STOPPED && !ended) || outbox_.HasEnd(id)) return;
   agent::v1::Exited exited;
   *exited.mutable_record() = StoppedEnd(wish.reason).record;
   exited.set_refused(true);
-  exited.set_stopped_on_request(true);
+  exited.set_stopped_on_request(wish.want == agent::v1::STOPPED);
+  if (wish.want != agent::v1::STOPPED) {
+    exited.mutable_record()->set_cause(v1::NODE_LOST);
+    exited.mutable_record()->set_message(
+        "It ended here before the scheduler's state was restored.");
+  }
   SayEnd(id, std::move(exited), now);
 }
 
@@ -275,6 +283,10 @@ void AgentCore::Tick(const Now& now) {
   }
   CheckSession(now);
   for (auto& [id, member] : members_) CheckDeadline(id, &member, now);
+  if (!welcomed_) return;
+  for (const auto& [id, wish] : wishes_) {
+    if (members_.count(id) == 0) ReconcileUnknown(id, wish, now);
+  }
 }
 
 void AgentCore::CheckSession(const Now& now) {

@@ -37,8 +37,11 @@ TEST(AgentCoreTest, AMembersLifeFromOrderToRemovedFolder) {
   EXPECT_THAT(scene.AckAll(), ElementsAre("drop 3", "clean 1-1-0"));
   EXPECT_THAT(scene.Cleaned(kOne), IsEmpty());
   EXPECT_THAT(scene.core().Members(), IsEmpty());
-  // The wish may still stand: the same epoch is never started again.
-  EXPECT_THAT(scene.Delta({WantRun(kOne)}), ElementsAre("ack 2"));
+  // Asked for again, by a scheduler that has forgotten its end: the same epoch is never started
+  // again, and the end is told once more.
+  EXPECT_THAT(scene.Delta({WantRun(kOne)}),
+              ElementsAre("fact exited 1-1-0 NODE_LOST refused", "fact released 1-1-0", "ack 2"));
+  EXPECT_THAT(scene.Tick(), IsEmpty()) << "once, until it is acknowledged";
   EXPECT_THAT(scene.Delta({}, {kOne}), ElementsAre("ack 3"));
 }
 
