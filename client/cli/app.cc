@@ -87,11 +87,12 @@ void NoteQuietFlags(const Parsed& parsed, Console* console) {
 
 int ExitCodeOf(const absl::Status& status) {
   if (status.ok()) return 0;
-  if (const int code = ExitCodeOfReason(ReasonOf(status)); code != 0) return code;
+  const std::string reason = ReasonOf(status);
+  if (absl::IsAborted(status)) {  // the verdict on a job; a lost race has reasons of its own
+    return reason == "ETAG_MISMATCH" || reason == "ABORTED" ? 1 : 8;
+  }
+  if (const int code = ExitCodeOfReason(reason); code != 0) return code;
   switch (status.code()) {
-    case absl::StatusCode::kAborted:
-      // The verdict on a job; a lost race has its own reasons.
-      return ReasonOf(status) == "ETAG_MISMATCH" || ReasonOf(status) == "ABORTED" ? 1 : 8;
     case absl::StatusCode::kNotFound:
       return 3;
     case absl::StatusCode::kInvalidArgument:

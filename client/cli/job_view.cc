@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -99,6 +100,20 @@ std::string TimelineLines(const v1::Job& job) {
   return out;
 }
 
+// The stable reason that a job's error names, "trial 1: METRIC_MISSING: ..."; JOB_FAILED when none.
+std::string ReasonIn(absl::string_view message) {
+  for (const char* reason : {"ARGUMENT_REFUSED", "METRIC_MISSING", "MODULE_NOT_FOUND",
+                             "OUTPUT_NOT_WRITABLE", "TIMED_OUT", "SCHEDULER_UNREACHABLE"}) {
+    const size_t at = message.find(absl::StrCat(reason, ": "));
+    if (at == absl::string_view::npos) continue;
+    const absl::string_view before = message.substr(0, at);
+    const bool of_a_trial =
+        absl::StartsWith(before, "trial ") || absl::StrContains(before, " trial ");
+    if (at == 0 || (of_a_trial && absl::EndsWith(before, ": "))) return reason;
+  }
+  return "JOB_FAILED";
+}
+
 }  // namespace
 
 std::string ShortName(absl::string_view name) {
@@ -186,7 +201,7 @@ absl::Status VerdictOf(const v1::Job& job, bool log_shown) {
                                   "trainyard jobs describe ",
                                   id));
   }
-  return MakeError(absl::StatusCode::kAborted, "JOB_FAILED", message,
+  return MakeError(absl::StatusCode::kAborted, ReasonIn(job.error().message()), message,
                    absl::StrCat("whole log: trainyard jobs logs ", id,
                                 "; history: trainyard jobs describe ", id));
 }

@@ -12,6 +12,14 @@ constexpr int kBadPackage = 65;  // sysexits: the user's data are wrong
 
 constexpr size_t kEndedMax = 10000;
 
+// "ARGUMENT_REFUSED: Rank 0 exited ...": the stable reason, where it says more than the cause,
+// stands before the sentence, so that programs find it too.
+std::string WithReason(const ExitReport& report) {
+  const bool says_more =
+      !report.reason.empty() && report.reason != "PROGRAM_FAILED" && report.reason != report.cause;
+  return says_more ? absl::StrCat(report.reason, ": ", report.message) : report.message;
+}
+
 }  // namespace
 
 absl::Duration GraceOf(const agent::v1::Assignment& assignment) {
@@ -24,7 +32,7 @@ MemberEnd EndOf(const ExitReport& report) {
   v1::ExitCause cause = v1::EXIT_CAUSE_UNSPECIFIED;
   if (!report.cause.empty() && !v1::ExitCause_Parse(report.cause, &cause)) cause = v1::INTERNAL;
   end.record.set_cause(cause);
-  end.record.set_message(report.message);
+  end.record.set_message(WithReason(report));
   end.record.set_rank(report.rank);
   end.record.set_node(report.node);
   end.record.set_exit_code(report.exit_code);

@@ -299,6 +299,8 @@ class Scene:
         text = re.sub(r"^state: (QUEUED|PREPARING|RUNNING)$", "state: STATE", text, flags=re.M)
         text = re.sub(r"^ *File \"<frozen [^\n]*\n", "", text, flags=re.M)
         text = re.sub(r"lr=[0-9.e-]+[0-9]", "lr=X", text)
+        # Python shows this line to whom may read the file.
+        text = re.sub(r"^ +os\.makedirs\(.*\n", "", text, flags=re.M)
         text = re.sub(r"\bt[0-9a-f]{12}\b", "TOKEN_ID", text)
         # Progress comes and goes with the machine's speed.
         return re.sub(r"^(waiting: .*|c\d\w*: (QUEUED|PREPARING|RUNNING))\n", "", text, flags=re.M)

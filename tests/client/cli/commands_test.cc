@@ -114,6 +114,23 @@ TEST_F(CommandsTest, ErrorsHaveExitCodesAndReasons) {
   EXPECT_EQ(json::parse(result.err)["faults"][0]["reason"], "NOT_FOUND");
 }
 
+TEST_F(CommandsTest, AJobsOwnReasonIsThatOfItsVerdict) {
+  const auto reason_of = [&](const std::string& message) -> std::string {
+    v1::Job bad = Job("bad", v1::FAILED);
+    bad.mutable_error()->set_cause(v1::USER_ERROR);
+    bad.mutable_error()->set_message(message);
+    server_.PutJob(bad);
+    const Result result = Run({"jobs", "wait", "bad", "-o", "json"});
+    EXPECT_EQ(result.code, 8);
+    return json::parse(result.err)["faults"][0]["reason"];
+  };
+  EXPECT_EQ(reason_of("ARGUMENT_REFUSED: Rank 0 exited"), "ARGUMENT_REFUSED");
+  EXPECT_EQ(reason_of("2 trials failed; trial 1: METRIC_MISSING: never"), "METRIC_MISSING");
+  EXPECT_EQ(reason_of("SCHEDULER_UNREACHABLE: stopped"), "SCHEDULER_UNREACHABLE");
+  EXPECT_EQ(reason_of("Rank 0 exited with code 1: Error: TIMED_OUT: x"), "JOB_FAILED");
+  EXPECT_EQ(reason_of("exit code 3"), "JOB_FAILED");
+}
+
 TEST_F(CommandsTest, WrongCommandLinesAreToldWholeAndAsJsonWhereAsked) {
   const Result text = Run({"jobs", "list", "--stat", "RUNNING", "--limitt", "3"});
   EXPECT_EQ(text.code, 2);

@@ -387,6 +387,11 @@ TEST(AgentCoreTest, EndOfReadsAnExitReport) {
   EXPECT_EQ(end.record.signal(), 9);
   EXPECT_TRUE(end.stopped_on_request);
   EXPECT_TRUE(end.started);
+  EXPECT_EQ(end.record.message(), "m");
+  report.reason = "PROGRAM_FAILED";
+  EXPECT_EQ(EndOf(report).record.message(), "m");
+  report.reason = "ARGUMENT_REFUSED";
+  EXPECT_EQ(EndOf(report).record.message(), "ARGUMENT_REFUSED: m");
   report.cause = "A_NEWER_CAUSE";
   EXPECT_EQ(EndOf(report).record.cause(), v1::INTERNAL);
 }
