@@ -60,12 +60,16 @@ absl::StatusOr<v1::ScaleTier> Client::SetTier(v1::SetTierRequest request) {
   return CallUnary(connection_.get(), &Connection::admin, &v1::AdminService::Stub::SetTier,
                    std::move(request));
 }
-absl::StatusOr<v1::ListProjectsResponse> Client::ListProjects(v1::ListProjectsRequest request) {
-  return CallUnary(connection_.get(), &Connection::admin, &v1::AdminService::Stub::ListProjects,
-                   std::move(request));
-}
 absl::StatusOr<v1::Project> Client::CreateProject(v1::CreateProjectRequest request) {
   return CallUnary(connection_.get(), &Connection::admin, &v1::AdminService::Stub::CreateProject,
+                   std::move(request));
+}
+absl::StatusOr<v1::Project> Client::UpdateProject(v1::UpdateProjectRequest request) {
+  return CallUnary(connection_.get(), &Connection::admin, &v1::AdminService::Stub::UpdateProject,
+                   std::move(request));
+}
+absl::StatusOr<v1::ListProjectsResponse> Client::ListProjects(v1::ListProjectsRequest request) {
+  return CallUnary(connection_.get(), &Connection::admin, &v1::AdminService::Stub::ListProjects,
                    std::move(request));
 }
 

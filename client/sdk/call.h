@@ -22,6 +22,7 @@
 #include "trainyard/v1/insight.grpc.pb.h"
 #include "trainyard/v1/job.grpc.pb.h"
 #include "trainyard/v1/node.grpc.pb.h"
+#include "trainyard/v1/queue.grpc.pb.h"
 #include "trainyard/v1/study.grpc.pb.h"
 
 namespace trainyard::client {
@@ -48,6 +49,7 @@ struct Client::Connection {
   std::unique_ptr<v1::NodeService::Stub> nodes;
   std::unique_ptr<v1::ArtifactService::Stub> artifacts;
   std::unique_ptr<v1::AdminService::Stub> admin;
+  std::unique_ptr<v1::QueueService::Stub> queues;
   std::atomic<bool> answered{false};
 };
 

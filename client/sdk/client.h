@@ -20,6 +20,7 @@
 #include "trainyard/v1/artifact.pb.h"
 #include "trainyard/v1/job.pb.h"
 #include "trainyard/v1/node.pb.h"
+#include "trainyard/v1/queue.pb.h"
 #include "trainyard/v1/study.pb.h"
 
 namespace trainyard::v1 {
@@ -93,8 +94,26 @@ class Client {
   absl::StatusOr<v1::JoinToken> CreateJoinToken(v1::CreateJoinTokenRequest request);
   absl::StatusOr<v1::ListTiersResponse> ListTiers(v1::ListTiersRequest request);
   absl::StatusOr<v1::ScaleTier> SetTier(v1::SetTierRequest request);
-  absl::StatusOr<v1::ListProjectsResponse> ListProjects(v1::ListProjectsRequest request);
   absl::StatusOr<v1::Project> CreateProject(v1::CreateProjectRequest request);
+  absl::StatusOr<v1::Project> UpdateProject(v1::UpdateProjectRequest request);
+  absl::StatusOr<v1::ListProjectsResponse> ListProjects(v1::ListProjectsRequest request);
+
+  // The queue and what governs it.
+  absl::StatusOr<v1::Job> SetJobQueueing(v1::SetJobQueueingRequest request);
+  absl::StatusOr<v1::Queue> SetQueue(v1::SetQueueRequest request);
+  absl::Status DeleteQueue(v1::DeleteQueueRequest request);
+  absl::StatusOr<v1::Quota> SetQuota(v1::SetQuotaRequest request);
+  absl::Status DeleteQuota(v1::DeleteQuotaRequest request);
+  absl::StatusOr<v1::Reservation> CreateReservation(v1::CreateReservationRequest request);
+  absl::Status DeleteReservation(v1::DeleteReservationRequest request);
+  absl::StatusOr<v1::Queue> GetQueue(v1::GetQueueRequest request);
+  absl::StatusOr<v1::ListQueuesResponse> ListQueues(v1::ListQueuesRequest request);
+  absl::StatusOr<v1::Quota> GetQuota(v1::GetQuotaRequest request);
+  absl::StatusOr<v1::ListQuotasResponse> ListQuotas(v1::ListQuotasRequest request);
+  absl::StatusOr<v1::ListReservationsResponse> ListReservations(
+      v1::ListReservationsRequest request);
+  absl::StatusOr<v1::GetUsageResponse> GetUsage(v1::GetUsageRequest request);
+  absl::StatusOr<v1::ExportHistoryResponse> ExportHistory(v1::ExportHistoryRequest request);
 
   struct Connection;  // channel and stubs; call.h
 

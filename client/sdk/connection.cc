@@ -95,6 +95,7 @@ void Client::Connection::Open() {
     nodes = v1::NodeService::NewStub(channel);
     artifacts = v1::ArtifactService::NewStub(channel);
     admin = v1::AdminService::NewStub(channel);
+    queues = v1::QueueService::NewStub(channel);
   });
 }
 

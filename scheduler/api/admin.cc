@@ -178,15 +178,35 @@ void CreateProject(const Context& context, const core::Principal& principal,
   absl::Status status = MayAdminister(principal);
   if (status.ok()) status = CheckId("project_id", request.project_id());
   if (!status.ok()) return done(status);
-  context.runtime->Post(MakeCommand(principal, request.request_id(), request,
-                                    core::CreateProject{request.project_id(), request.run_as()}),
-                        [request, done](const absl::StatusOr<core::Reply>& reply) {
-                          if (!reply.ok()) return done(reply.status());
-                          v1::Project project;
-                          project.set_name(FormatProject(request.project_id()));
-                          project.set_run_as(request.run_as());
-                          done(std::move(project));
-                        });
+  context.runtime->Post(
+      MakeCommand(principal, request.request_id(), request,
+                  core::CreateProject{request.project_id(), request.run_as(), request.team()}),
+      [request, done](const absl::StatusOr<core::Reply>& reply) {
+        if (!reply.ok()) return done(reply.status());
+        v1::Project project;
+        project.set_name(FormatProject(request.project_id()));
+        project.set_run_as(request.run_as());
+        project.set_team(request.team());
+        done(std::move(project));
+      });
+}
+
+void UpdateProject(const Context& context, const core::Principal& principal,
+                   const v1::UpdateProjectRequest& request, Done<v1::Project> done) {
+  absl::Status status = MayAdminister(principal);
+  if (!status.ok()) return done(status);
+  absl::StatusOr<std::string> id = ParseProject(request.project().name());
+  if (!id.ok()) return done(id.status());
+  core::SetProject body;
+  body.project.set_project_id(*id);
+  body.project.set_run_as(request.project().run_as());
+  body.project.set_team(request.project().team());
+  context.runtime->Post(
+      MakeCommand(principal, request.request_id(), request, std::move(body)),
+      [project = request.project(), done](const absl::StatusOr<core::Reply>& reply) {
+        if (!reply.ok()) return done(reply.status());
+        done(project);
+      });
 }
 
 absl::StatusOr<v1::ListProjectsResponse> ListProjects(const Context& context,
@@ -198,6 +218,7 @@ absl::StatusOr<v1::ListProjectsResponse> ListProjects(const Context& context,
     v1::Project* project = response.add_projects();
     project->set_name(FormatProject(row.project_id()));
     project->set_run_as(row.run_as());
+    project->set_team(row.team());
   }
   return response;
 }

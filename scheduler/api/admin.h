@@ -24,6 +24,8 @@ void SetTier(const Context& context, const core::Principal& principal,
              const v1::SetTierRequest& request, Done<v1::ScaleTier> done);
 void CreateProject(const Context& context, const core::Principal& principal,
                    const v1::CreateProjectRequest& request, Done<v1::Project> done);
+void UpdateProject(const Context& context, const core::Principal& principal,
+                   const v1::UpdateProjectRequest& request, Done<v1::Project> done);
 absl::StatusOr<v1::ListProjectsResponse> ListProjects(const Context& context,
                                                       const core::Principal& principal,
                                                       const v1::ListProjectsRequest& request);

@@ -7,6 +7,7 @@
 #include "absl/strings/strip.h"
 #include "common/names.h"
 #include "scheduler/api/explain.h"
+#include "scheduler/core/queueing.h"
 
 namespace trainyard::api {
 namespace {
@@ -83,6 +84,9 @@ v1::Job JobOf(const runtime::View& view, const journal::v1::JobRow& row, v1::Job
   *job.mutable_labels() = row.labels();
   const core::SpecPtr spec = view.Spec(row.uid());
   if (spec != nullptr) {
+    job.set_priority(core::PriorityOf(row, *spec));
+    job.set_on_hold(!IsTerminal(row.state()) && core::IsOnHold(row, *spec));
+    job.set_queue(core::QueueOf(row, *spec));
     if (detail == v1::FULL_VIEW) {
       *job.mutable_spec() = *spec;
     } else {
@@ -103,6 +107,11 @@ v1::Job JobOf(const runtime::View& view, const journal::v1::JobRow& row, v1::Job
     AddAttempts(*run, job.mutable_attempts());
     job.set_revision(std::max(job.revision(), run->revision()));
   }
+  for (const journal::v1::WaitsFor& wait : row.queue().waits_for()) {
+    job.add_waits_for(FormatJob(row.project(), wait.name()));
+  }
+  job.set_device_us(row.used().device_us());
+  job.set_cpu_us(row.used().cpu_us());
   if (detail == v1::FULL_VIEW) *job.mutable_timeline() = row.timeline();
   if (row.state() == v1::QUEUED) {
     const v1::ExplainJobResponse why = ExplainRow(view, row);

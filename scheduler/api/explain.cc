@@ -9,6 +9,8 @@
 #include "absl/time/time.h"
 #include "common/names.h"
 #include "scheduler/api/convert.h"
+#include "scheduler/core/queueing.h"
+#include "scheduler/core/settings.h"
 
 namespace trainyard::api {
 namespace {
@@ -23,12 +25,6 @@ std::string NodesOf(const journal::v1::RunRow& run) {
 
 void ExplainWaiting(const runtime::View& view, const journal::v1::RunRow& run,
                     v1::ExplainJobResponse* out) {
-  const core::SpecPtr spec = view.Spec(run.job_uid());
-  if (spec != nullptr && spec->scheduling().hold()) {
-    out->set_reason("WAITING_FOR_RESOURCES");
-    out->set_message("was submitted on hold and is not placed; submit it without to have it run");
-    return;
-  }
   const auto explanation = view.Explanation(run.uid());
   if (explanation == nullptr) {
     out->set_reason("WAITING_FOR_RESOURCES");
@@ -50,6 +46,39 @@ void ExplainWaiting(const runtime::View& view, const journal::v1::RunRow& run,
     SetTime(explanation->estimated_start_us, out->mutable_estimated_start());
     out->mutable_estimate_band()->set_seconds(explanation->estimate_band_us / 1'000'000);
   }
+}
+
+// What keeps the job out of the queue whatever is free.
+bool ExplainBlocked(const runtime::View& view, const journal::v1::JobRow& job,
+                    v1::ExplainJobResponse* out) {
+  const core::SpecPtr spec = view.Spec(job.uid());
+  if (spec == nullptr) return false;
+  if (core::IsOnHold(job, *spec)) {
+    out->set_reason("HELD");
+    out->set_message(absl::StrCat("is on hold; trainyard jobs release ", job.job_id(),
+                                  " lets it wait for a place"));
+    out->add_counterfactuals("released, it would wait for a place");
+    return true;
+  }
+  if (job.queue().waits_for_size() > 0) {
+    std::vector<std::string> names;
+    for (const journal::v1::WaitsFor& wait : job.queue().waits_for()) {
+      names.push_back(absl::StrCat(wait.name(), wait.on_end() ? " to end" : " to succeed"));
+      out->add_blockers(FormatJob(job.project(), wait.name()));
+    }
+    out->set_reason("WAITING_FOR_JOBS");
+    out->set_message(absl::StrCat("waits for job ", absl::StrJoin(names, ", ")));
+    return true;
+  }
+  const core::SettingPtr queue = view.Setting(core::QueueKey(core::QueueOf(job, *spec)));
+  if (queue != nullptr && queue->queue().stopped() && job.start_us() == 0) {
+    out->set_reason("QUEUE_STOPPED");
+    out->set_message(absl::StrCat("its queue ", core::QueueOf(job, *spec), " starts no jobs",
+                                  queue->queue().reason().empty() ? "" : ": ",
+                                  queue->queue().reason()));
+    return true;
+  }
+  return false;
 }
 
 void ExplainRun(const runtime::View& view, const journal::v1::RunRow& run,
@@ -97,6 +126,7 @@ v1::ExplainJobResponse ExplainRow(const runtime::View& view, const journal::v1::
     out.set_message("is paused; resume it to have it placed again");
     return out;
   }
+  if (ExplainBlocked(view, job, &out)) return out;
   const core::RunPtr run = WaitingRun(view, job);
   if (run == nullptr) {
     out.set_reason("WAITING_FOR_RESOURCES");

@@ -2,12 +2,14 @@
 #include "scheduler/api/jobs.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <set>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/errors.h"
 #include "common/mutex.h"
 #include "common/names.h"
@@ -72,6 +74,20 @@ absl::Status ResolveSpec(const Context& context, const core::Principal& principa
   return MakeError(absl::StatusCode::kInvalidArgument, once);
 }
 
+// How the jobs that the spec waits for ended, where they ended: those that have left the owner's
+// memory are known here alone.
+std::map<std::string, v1::JobState> EndedLongAgo(const Context& context, const std::string& project,
+                                                 const v1::JobSpec& spec) {
+  std::map<std::string, v1::JobState> ended;
+  const std::string prefix = absl::StrCat(FormatProject(project), "/jobs/");
+  for (const v1::Dependency& dependency : spec.scheduling().after()) {
+    const std::string id(absl::StripPrefix(dependency.job(), prefix));
+    const core::JobPtr job = context.runtime->view().JobByName(project, id);
+    if (job != nullptr && IsTerminal(job->state())) ended[id] = job->state();
+  }
+  return ended;
+}
+
 // Spec, names and access of one submit, before it is posted.
 absl::StatusOr<core::Command> SubmitCommand(const Context& context,
                                             const core::Principal& principal,
@@ -92,6 +108,7 @@ absl::StatusOr<core::Command> SubmitCommand(const Context& context,
   body.job_id = request.job_id();
   body.spec = request.spec();
   body.validate_only = request.validate_only();
+  body.ended = EndedLongAgo(context, *project, request.spec());
   if (absl::Status status = ResolveSpec(context, principal, *project, field, &body.spec);
       !status.ok())
     return status;

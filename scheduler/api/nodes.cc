@@ -28,6 +28,9 @@ v1::Node NodeOf(const Context& context, const core::Principal& principal,
   node.set_name(FormatNode(agent.node_id()));
   *node.mutable_inventory() = agent.inventory();
   node.set_reason(agent.reason());
+  if (agent.drain_deadline_us() != 0) {
+    SetTime(agent.drain_deadline_us(), node.mutable_drain_deadline());
+  }
   std::set<std::string> devices;
   std::set<uint64_t> jobs;
   bool busy = false;
@@ -107,12 +110,18 @@ void DrainNode(const Context& context, const core::Principal& principal,
   if (!node_id.ok()) return done(node_id.status());
   absl::Status status = core::CheckAccess(principal, core::Action::kAdminister, "", "");
   if (!status.ok()) return done(status);
+  const int64_t deadline_us = request.deadline().seconds() * 1'000'000;
+  if (request.has_deadline() && (deadline_us <= 0 || request.undo())) {
+    return done(MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
+                          "a deadline is a time, and belongs to a drain", "leave it out",
+                          "deadline"));
+  }
   if (context.runtime->view().Agent(*node_id) == nullptr) {
     return done(NoSuchNode(context, *node_id));
   }
   context.runtime->Post(
       MakeCommand(principal, request.request_id(), request,
-                  core::DrainNode{*node_id, request.undo(), request.reason()}),
+                  core::DrainNode{*node_id, request.undo(), request.reason(), deadline_us}),
       [context, principal, node_id = *node_id, done](const absl::StatusOr<core::Reply>& reply) {
         if (!reply.ok()) return done(reply.status());
         const core::AgentPtr agent = context.runtime->view().Agent(node_id);

@@ -18,10 +18,12 @@ absl::Status CheckAdmin(const Draft& draft) {
   return CheckAccess(draft.principal(), Action::kAdminister, "", "");
 }
 
-void EmitProject(absl::string_view project, absl::string_view run_as, Draft* draft) {
+void EmitProject(absl::string_view project, absl::string_view run_as, absl::string_view team,
+                 Draft* draft) {
   records::Event event;
   event.mutable_project_created()->mutable_project()->set_project_id(std::string(project));
   event.mutable_project_created()->mutable_project()->set_run_as(std::string(run_as));
+  event.mutable_project_created()->mutable_project()->set_team(std::string(team));
   draft->EmitUnread(std::move(event));
 }
 
@@ -37,7 +39,7 @@ absl::StatusOr<Reply> Start(const StartServer& command, Draft* draft) {
                                                                              : last + 1);
   event.mutable_server_started()->set_version(command.version);
   draft->Emit(std::move(event));
-  if (draft->state().projects.empty()) EmitProject("default", "", draft);
+  if (draft->state().projects.empty()) EmitProject("default", "", "", draft);
   return Reply();
 }
 
@@ -45,15 +47,19 @@ absl::StatusOr<Reply> MakeProject(const CreateProject& command, Draft* draft) {
   if (absl::Status status = CheckAdmin(*draft); !status.ok()) return status;
   if (absl::Status status = CheckId("project", command.project); !status.ok()) return status;
   const auto& projects = draft->state().projects;
+  if (!command.team.empty()) {
+    if (absl::Status status = CheckId("team", command.team); !status.ok()) return status;
+  }
   Reply reply;
   reply.name = FormatProject(command.project);
   if (const auto old = projects.find(command.project); old != projects.end()) {
-    if (old->second.run_as() == command.run_as) return reply;  // it is as wished
+    if (old->second.run_as() == command.run_as && old->second.team() == command.team)
+      return reply;  // it is as wished
     return MakeError(absl::StatusCode::kAlreadyExists, "ALREADY_EXISTS",
                      absl::StrCat("there is already a project ", command.project),
                      "choose another name");
   }
-  EmitProject(command.project, command.run_as, draft);
+  EmitProject(command.project, command.run_as, command.team, draft);
   return reply;
 }
 

@@ -155,11 +155,14 @@ absl::StatusOr<Reply> Drain(const DrainNode& command, Draft* draft) {
   if (!status.ok()) return status;
   const AgentPtr agent = draft->Agent(command.node_id);
   if (agent == nullptr) return UnknownNode(command.node_id, draft->state());
-  if (agent->draining() == command.undo) {
+  const bool new_deadline =
+      !command.undo && agent->draining() && command.deadline_us != agent->drain_deadline_us();
+  if (agent->draining() == command.undo || new_deadline) {
     records::Event event;
     event.mutable_node_drain_set()->set_node_id(command.node_id);
     event.mutable_node_drain_set()->set_draining(!command.undo);
     event.mutable_node_drain_set()->set_reason(command.undo ? "" : command.reason);
+    if (!command.undo) event.mutable_node_drain_set()->set_deadline_us(command.deadline_us);
     draft->Emit(std::move(event));
   }
   if (command.undo && agent->quarantined()) {

@@ -22,6 +22,8 @@ void Touched::Merge(const Touched& other) {
   agents.insert(other.agents.begin(), other.agents.end());
   tokens.insert(other.tokens.begin(), other.tokens.end());
   requests.insert(other.requests.begin(), other.requests.end());
+  setting_keys.insert(other.setting_keys.begin(), other.setting_keys.end());
+  ledger_keys.insert(other.ledger_keys.begin(), other.ledger_keys.end());
   settings |= other.settings;
   server |= other.server;
 }

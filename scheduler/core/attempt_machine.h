@@ -9,6 +9,7 @@
 #define TRAINYARD_SCHEDULER_CORE_ATTEMPT_MACHINE_H_
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "scheduler/core/draft.h"
 
 namespace trainyard::core {
@@ -22,6 +23,10 @@ void AdvanceAttempt(uint64_t run_uid, Draft* draft);
 // Asks every member that is not over to stop, once. `exit`: the failure behind it, where there is.
 void StopAttempt(uint64_t run_uid, wire::StopReason reason, const v1::ExitRecord* exit,
                  Draft* draft);
+
+// Takes the run off its nodes with its grace, so that it leaves a checkpoint; it waits again then.
+// Nothing when it stops already. `why`: in words, for people.
+void PreemptRun(uint64_t run_uid, absl::string_view why, Draft* draft);
 
 // The verdict, now; members that are not over count as lost.
 void EndAttempt(uint64_t run_uid, Draft* draft);

@@ -32,6 +32,7 @@ struct StartServer {
 struct CreateProject {
   std::string project;
   std::string run_as;
+  std::string team;
 };
 struct SetTier {
   trainyard::v1::ScaleTier tier;
@@ -47,6 +48,8 @@ struct SubmitJob {
   std::string job_id;
   trainyard::v1::JobSpec spec;
   bool validate_only = false;
+  // How jobs that the spec waits for ended, by id, where they have left memory.
+  std::map<std::string, trainyard::v1::JobState> ended;
 };
 struct CancelJob {
   std::string project;
@@ -100,6 +103,25 @@ struct DrainNode {
   std::string node_id;
   bool undo = false;
   std::string reason;
+  int64_t deadline_us = 0;  // what still runs then is preempted; 0: it may end by itself
+};
+// Only what is set in `queueing` changes.
+struct SetQueueing {
+  std::string project;
+  std::string job_id;
+  journal::v1::Queueing queueing;
+  uint64_t etag = 0;
+};
+struct SetSetting {
+  journal::v1::SettingRow setting;
+  bool only_new = false;  // ALREADY_EXISTS instead of replacing
+};
+struct DeleteSetting {
+  std::string key;
+};
+// Replaces what is said of a project that exists.
+struct SetProject {
+  journal::v1::ProjectRow project;
 };
 
 // From agents.
@@ -156,11 +178,12 @@ struct ApplyStudyStop {
 // request ids.
 struct Tick {};
 
-using CommandBody = std::variant<StartServer, CreateProject, SetTier, CreateToken, RevokeToken,
-                                 SubmitJob, CancelJob, SetJobLabels, PauseJob, CreateStudy,
-                                 DeleteStudy, AskTrials, AddMeasurement, CompleteTrial, DrainNode,
-                                 AgentJoin, AgentConnect, AgentLoss, AgentFact, ReportMeasurements,
-                                 ApplyPlan, ApplySuggestions, ApplyStops, ApplyStudyStop, Tick>;
+using CommandBody =
+    std::variant<StartServer, CreateProject, SetTier, CreateToken, RevokeToken, SubmitJob,
+                 CancelJob, SetJobLabels, PauseJob, CreateStudy, DeleteStudy, AskTrials,
+                 AddMeasurement, CompleteTrial, DrainNode, AgentJoin, AgentConnect, AgentLoss,
+                 AgentFact, ReportMeasurements, ApplyPlan, ApplySuggestions, ApplyStops,
+                 ApplyStudyStop, Tick, SetQueueing, SetSetting, DeleteSetting, SetProject>;
 
 struct Command {
   Principal principal;

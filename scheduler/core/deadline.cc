@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "scheduler/core/queueing.h"
+
 namespace trainyard::core {
 namespace {
 
@@ -16,7 +18,8 @@ int64_t OrDefault(const google::protobuf::Duration& duration, int64_t fallback_u
   return micros > 0 ? micros : fallback_us;
 }
 
-Deadline OfAttempt(const Rows& rows, const records::RunRow& run, const v1::Scheduling& limits) {
+Deadline OfAttempt(const Rows& rows, const records::RunRow& run, const v1::Scheduling& limits,
+                   int64_t time_limit_us) {
   const records::AttemptRow& attempt = run.attempt();
   const int64_t up_us = rows.Server().start_us();
   const int64_t phase_us = std::max(attempt.phase_us(), up_us);
@@ -30,7 +33,7 @@ Deadline OfAttempt(const Rows& rows, const records::RunRow& run, const v1::Sched
       first = {phase_us + kStartUs, Due::kNotPrepared};
       break;
     case records::A_RUNNING:
-      first = {std::max(attempt.running_us() + TimeoutUs(limits), up_us), Due::kTimeLimit};
+      first = {std::max(attempt.running_us() + time_limit_us, up_us), Due::kTimeLimit};
       break;
     case records::A_STOPPING:
     case records::A_PUBLISHING:
@@ -75,14 +78,20 @@ Deadline DeadlineOf(const Rows& rows, const records::RunRow& run) {
     case records::R_WAITING: {
       if (run.first_start_us() > 0) return {};  // max_wait is for jobs that never ran
       const SpecPtr spec = rows.Spec(run.job_uid());
-      const int64_t wait = spec == nullptr ? 0 : MicrosOf(spec->scheduling().max_wait());
+      const JobPtr job = rows.Job(run.job_uid());
+      if (spec == nullptr || job == nullptr || IsBlocked(*job, *spec)) return {};
+      const int64_t wait = MaxWaitUs(*job, *spec);
       if (wait <= 0) return {};
       return {run.queued_us() + wait, Due::kMaxWait};
     }
     case records::R_ACTIVE: {
       const SpecPtr spec = rows.Spec(run.job_uid());
-      return OfAttempt(rows, run,
-                       spec == nullptr ? v1::Scheduling::default_instance() : spec->scheduling());
+      const JobPtr job = rows.Job(run.job_uid());
+      const v1::Scheduling& limits =
+          spec == nullptr ? v1::Scheduling::default_instance() : spec->scheduling();
+      const int64_t time_limit_us =
+          spec == nullptr || job == nullptr ? TimeoutUs(limits) : TimeLimitUs(*job, *spec);
+      return OfAttempt(rows, run, limits, time_limit_us);
     }
     default:
       return {};

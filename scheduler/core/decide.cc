@@ -14,8 +14,11 @@
 #include "scheduler/core/draft.h"
 #include "scheduler/core/elastic.h"
 #include "scheduler/core/job_machine.h"
+#include "scheduler/core/queue_machine.h"
+#include "scheduler/core/queueing.h"
 #include "scheduler/core/requests.h"
 #include "scheduler/core/run_machine.h"
+#include "scheduler/core/settings.h"
 #include "scheduler/core/state_rows.h"
 #include "scheduler/core/study_machine.h"
 #include "scheduler/core/trial_machine.h"
@@ -58,6 +61,10 @@ struct Decider {
   Result operator()(const ApplySuggestions& c) const { return TakeSuggestions(c, draft); }
   Result operator()(const ApplyStops& c) const { return TakeStops(c, draft); }
   Result operator()(const ApplyStudyStop& c) const { return TakeStudyStop(c, draft); }
+  Result operator()(const SetQueueing& c) const { return ChangeQueueing(c, draft); }
+  Result operator()(const SetSetting& c) const { return PutSetting(c, draft); }
+  Result operator()(const DeleteSetting& c) const { return DropSetting(c, draft); }
+  Result operator()(const SetProject& c) const { return ChangeProject(c, draft); }
 
   Result operator()(const AgentFact& c) const {
     Result taken = Noted(TakeFact(c, draft));
@@ -70,7 +77,7 @@ struct Decider {
   Result operator()(const ApplyPlan& plan) const {
     if (absl::Status status = CheckSystem(*draft); !status.ok()) return status;
     for (const auto& [run_uid, reason] : plan.preemptions) {
-      StopAttempt(run_uid, wire::STOP_PREEMPT, nullptr, draft);
+      PreemptRun(run_uid, reason, draft);
     }
     // What does not fit any more goes on waiting and is planned again.
     for (const PlacedRun& placement : plan.placements) PlaceRun(placement, draft).IgnoreError();
@@ -85,6 +92,8 @@ struct Decider {
       due.push_back(run_uid);
     }
     for (const uint64_t run_uid : due) RunIsDue(run_uid, draft);
+    SettingsAreDue(draft);
+    CancelBroken(kDueInOneTick, draft);
     return Reply();
   }
 
@@ -120,7 +129,13 @@ absl::StatusOr<Decision> Decide(const State& state, const Command& command) {
 }
 
 int64_t NextDeadline(const State& state) {
-  return state.deadlines.empty() ? kNever : state.deadlines.begin()->first;
+  if (!state.broken_jobs.empty()) return 0;
+  int64_t next = kNever;
+  if (!state.deadlines.empty()) next = state.deadlines.begin()->first;
+  if (!state.cluster_deadlines.empty()) {
+    next = std::min(next, state.cluster_deadlines.begin()->first);
+  }
+  return next;
 }
 
 std::vector<SuggestionNeed> NeededSuggestions(const State& state) {
@@ -129,6 +144,7 @@ std::vector<SuggestionNeed> NeededSuggestions(const State& state) {
     const records::StudyRow& study = *state.studies.at(uid);
     const JobPtr& job = state.jobs.at(study.job_uid());
     if (job->paused() || job->cancel_requested()) continue;
+    if (IsBlocked(*job, *state.specs.at(job->uid()))) continue;
     needs.push_back({uid, study.next_trial(), SuggestionsWanted(study)});
   }
   return needs;

@@ -9,6 +9,7 @@
 #include "scheduler/core/core.h"
 #include "scheduler/core/deadline.h"
 #include "scheduler/core/job_json.h"
+#include "scheduler/core/queueing.h"
 #include "scheduler/core/state_rows.h"
 
 namespace trainyard::core {
@@ -41,11 +42,12 @@ void FillPeers(const State& state, const records::AttemptRow& attempt, wire::Ass
   }
 }
 
-void FillLimits(const v1::Scheduling& scheduling, wire::Assignment* out) {
+void FillLimits(const records::JobRow& job, const v1::JobSpec& spec, wire::Assignment* out) {
+  const v1::Scheduling& scheduling = spec.scheduling();
   out->set_grace_ms(GraceUs(scheduling) / 1000);
   out->set_staging_timeout_ms(StagingUs(scheduling) / 1000);
   out->set_publish_timeout_ms(PublishUs(scheduling) / 1000);
-  out->set_timeout_ms(TimeoutUs(scheduling) / 1000);
+  out->set_timeout_ms(TimeLimitUs(job, spec) / 1000);
   out->set_stop_after_ms(StopAfterUs(scheduling) / 1000);
   out->set_strict_lease(scheduling.strict_lease());
 }
@@ -100,7 +102,7 @@ void FillAssignment(const State& state, const records::RunRow& run, const record
   out->set_job_dir(spec.job_dir().empty() ? spec.base_output_directory() : spec.job_dir());
   out->set_pass_job_dir(!spec.job_dir().empty());
   FillCheckpoint(run, member.member(), out);
-  FillLimits(spec.scheduling(), out);
+  FillLimits(job, spec, out);
   if (const auto project = state.projects.find(job.project()); project != state.projects.end()) {
     out->set_run_as(project->second.run_as());
   }

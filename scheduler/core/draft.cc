@@ -101,6 +101,16 @@ AgentPtr Draft::Agent(const std::string& node_id) const {
 }
 TokenPtr Draft::Token(const std::string& id) const { return Look(tokens_, state_.tokens, id); }
 
+// Settings and the ledger are read as they were before the command.
+SettingPtr Draft::Setting(const std::string& key) const {
+  const auto found = state_.settings.find(key);
+  return found == state_.settings.end() ? nullptr : found->second;
+}
+LedgerPtr Draft::Ledger(const std::string& key) const {
+  const auto found = state_.ledger.find(key);
+  return found == state_.ledger.end() ? nullptr : found->second;
+}
+
 void Draft::PutServer(const records::ServerRow& row) { server_ = row; }
 void Draft::PutJob(JobPtr row) { jobs_[row->uid()] = std::move(row); }
 void Draft::PutSpec(uint64_t job_uid, const v1::JobSpec& spec) {

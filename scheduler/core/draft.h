@@ -48,6 +48,8 @@ class Draft : public Rows {
   TrialPtr Trial(TrialKey key) const override;
   AgentPtr Agent(const std::string& node_id) const override;
   TokenPtr Token(const std::string& id) const override;
+  SettingPtr Setting(const std::string& key) const override;
+  LedgerPtr Ledger(const std::string& key) const override;
 
   void PutServer(const records::ServerRow& row) override;
   void PutJob(JobPtr row) override;
@@ -60,6 +62,9 @@ class Draft : public Rows {
   void PutTier(const v1::ScaleTier&) override {}
   void PutProject(const records::ProjectRow&) override {}
   void PutRequest(const records::RequestRow&) override {}
+  void PutSetting(SettingPtr) override {}
+  void DropSetting(const std::string&) override {}
+  void PutLedger(LedgerPtr) override {}
 
  private:
   NodeUse* EditUse(const std::string& node_id);

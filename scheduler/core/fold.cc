@@ -52,6 +52,12 @@ void Fold(const records::Event& event, Rows* rows) {
     case records::Event::kStudyEnded:
       FoldStudy(event, rows);
       break;
+    case records::Event::kJobQueueingSet:
+    case records::Event::kDependencyEnded:
+    case records::Event::kSettingSet:
+    case records::Event::kSettingDeleted:
+      FoldQueue(event, rows);
+      break;
     case records::Event::BODY_NOT_SET:
       break;
   }

@@ -17,6 +17,7 @@ void FoldRun(const records::Event& event, Rows* rows);
 void FoldAttempt(const records::Event& event, Rows* rows);
 void FoldMember(const records::Event& event, Rows* rows);  // facts of agents
 void FoldStudy(const records::Event& event, Rows* rows);
+void FoldQueue(const records::Event& event, Rows* rows);  // places in the queue, settings
 
 // The member of `attempt` of that number, null when there is none.
 records::MemberRow* MemberOf(records::AttemptRow* attempt, int32_t member);

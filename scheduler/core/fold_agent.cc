@@ -76,9 +76,20 @@ void FoldAbsentees(const records::Event& event, uint64_t run_uid, Rows* rows) {
   });
 }
 
+bool LeavesLater(const v1::NodeInventory& before, const v1::NodeInventory& now) {
+  return !now.has_available_until() ||
+         now.available_until().seconds() > before.available_until().seconds();
+}
+
 void FoldConnect(const records::Event& event, Rows* rows) {
   const records::AgentConnected& connected = event.agent_connected();
   auto row = CopyOrNew(connected.node_id(), event, *rows);
+  // The machine that was about to leave is back with more time, or for good.
+  if (row->leaving() && LeavesLater(row->inventory(), connected.inventory())) {
+    row->set_draining(false);
+    row->set_leaving(false);
+    row->clear_reason();
+  }
   *row->mutable_inventory() = connected.inventory();
   row->set_connected(true);
   row->set_connect_us(event.time_us());
@@ -109,6 +120,8 @@ void FoldAgent(const records::Event& event, Rows* rows) {
     EditAgent(rows, drain.node_id(), event.sequence(), [&](records::AgentRow* row) {
       row->set_draining(drain.draining());
       row->set_reason(drain.reason());
+      row->set_drain_deadline_us(drain.deadline_us());
+      row->set_leaving(drain.leaving());
     });
   } else if (event.has_node_quarantined()) {
     const records::NodeQuarantined& quarantine = event.node_quarantined();

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "scheduler/core/fold.h"
+#include "scheduler/core/ledger.h"
 #include "scheduler/core/state_rows.h"
 #include "scheduler/core/timeline.h"
 
@@ -114,6 +115,7 @@ void FoldStop(const records::Event& event, Rows* rows) {
                 if (attempt->stop_reason() == wire::STOP_REASON_UNSPECIFIED || final) {
                   attempt->set_stop_reason(stop.reason());
                 }
+                if (!stop.why().empty()) attempt->set_stop_why(stop.why());
                 if (final) run->set_cancel_requested(true);
                 if (stop.has_exit() && !attempt->has_exit()) {
                   *attempt->mutable_exit() = stop.exit();
@@ -168,6 +170,7 @@ void FoldEnded(const records::Event& event, Rows* rows) {
       });
   const RunPtr run = rows->Run(ended.run_uid());
   if (run == nullptr) return;
+  if (run->attempt().epoch() == ended.epoch()) ChargeAttempt(event, *run, rows);
   FoldNodes(event, *run, rows);
   FoldIntoJob(event, ended.run_uid(),
               absl::StrCat("attempt ", absl::AsciiStrToLower(PlainName(ended.state()))),

@@ -30,6 +30,8 @@ void FoldCreate(const records::Event& event, Rows* rows) {
   job->set_run_uid(created.run_uid());
   job->set_study_uid(created.study_uid());
   job->set_revision(event.sequence());
+  if (!created.waits_for().empty())
+    *job->mutable_queue()->mutable_waits_for() = created.waits_for();
   rows->PutJob(std::move(job));
 
   if (created.run_uid() == 0) return;

@@ -65,6 +65,7 @@ void Forget(uint64_t job_uid, State* state) {
   }
   state->old_names[NameHash(absl::StrCat(job->project(), "/", job->job_id()))] = job_uid;
   state->job_by_name.erase(NameKey(job->project(), job->job_id()));
+  rows.ForgetQueue(*job);
   state->specs.erase(job_uid);
   state->jobs.erase(job_uid);
 }
@@ -77,6 +78,8 @@ void RebuildIndexes(State* state) {
   Touched ignored;
   StateRows rows(state, &ignored);
   rows.PutServer(loaded.server);
+  for (auto& [key, setting] : loaded.settings) rows.PutSetting(std::move(setting));
+  for (auto& [key, ledger] : loaded.ledger) rows.PutLedger(std::move(ledger));
   for (auto& [name, project] : loaded.projects) rows.PutProject(project);
   for (auto& [name, tier] : loaded.tiers) rows.PutTier(tier);
   for (auto& [id, token] : loaded.tokens) rows.PutToken(std::move(token));

@@ -48,10 +48,27 @@ class Checker {
       Require(done == IsTerminal(job.state()), who, " and its run disagree about their end");
       Require(run->state() != records::R_PAUSED || job.paused(), who, " has a paused run");
     }
+    CheckQueue(who, job);
     if (const StudyPtr study = rows_.Study(job.study_uid()); study != nullptr) {
       const bool over = study->state() == v1::Study::COMPLETED_STUDY;
       Require(over == IsTerminal(job.state()), who, " and its study disagree about their end");
     }
+  }
+
+  void CheckQueue(const std::string& who, const records::JobRow& job) {
+    const bool over = IsTerminal(job.state());
+    for (const records::WaitsFor& wait : job.queue().waits_for()) {
+      const JobPtr ahead = rows_.Job(wait.job_uid());
+      Require(over || (ahead != nullptr && !IsTerminal(ahead->state())), who,
+              " waits for a job that has ended");
+      Require(wait.job_uid() < job.uid(), who, " waits for a later job");
+      const auto dependents = state_.dependents.find(wait.job_uid());
+      const bool known =
+          dependents != state_.dependents.end() && dependents->second.count(job.uid()) > 0;
+      Require(over || known, who, " waits unknown to the job that it waits for");
+    }
+    const bool broken = !job.queue().broken().empty() && !over && !job.cancel_requested();
+    Require(broken == state_.broken_jobs.contains(job.uid()), who, " is in the wrong index");
   }
 
   void CheckRun(const records::RunRow& run) {
@@ -209,6 +226,14 @@ class Checker {
     }
     Require(live == state_.live_studies, "the index of live studies is wrong");
     Require(hungry == state_.hungry_studies, "the index of hungry studies is wrong");
+    std::map<std::string, int64_t> due;
+    for (const auto& [id, agent] : state_.agents) {
+      if (DueOfNode(*agent) != kNever) due[absl::StrCat("nodes/", id)] = DueOfNode(*agent);
+    }
+    for (const auto& [key, setting] : state_.settings) {
+      if (DueOfSetting(*setting) != kNever) due[key] = DueOfSetting(*setting);
+    }
+    Require(due == state_.cluster_deadline_of, "the index of deadlines of nodes is wrong");
     Require(state_.deadlines.size() == state_.deadline_of_run.size(), "deadlines are left over");
     Require(state_.specs.size() == state_.jobs.size(), "specs are left over");
   }

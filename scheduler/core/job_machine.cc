@@ -9,6 +9,7 @@
 #include "common/errors.h"
 #include "common/names.h"
 #include "scheduler/core/core.h"
+#include "scheduler/core/queue_machine.h"
 #include "scheduler/core/ranks.h"
 #include "scheduler/core/run_machine.h"
 #include "scheduler/core/state_rows.h"
@@ -44,19 +45,6 @@ absl::StatusOr<JobPtr> FindJob(absl::string_view project, absl::string_view job_
   return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND",
                    absl::StrCat("there is no job ", FormatJob(project, job_id)),
                    "list the jobs of the project to see their names");
-}
-
-// A job somebody may change, with access checked.
-absl::StatusOr<JobPtr> FindToChange(absl::string_view project, absl::string_view job_id,
-                                    const Draft& draft) {
-  // Whoever may not even read learns nothing about which jobs exist.
-  absl::Status status = CheckAccess(draft.principal(), Action::kRead, project, "");
-  if (!status.ok()) return status;
-  absl::StatusOr<JobPtr> job = FindJob(project, job_id, draft);
-  if (!job.ok()) return job;
-  status = CheckAccess(draft.principal(), Action::kChange, project, (*job)->principal());
-  if (!status.ok()) return status;
-  return job;
 }
 
 absl::Status CheckProject(const State& state, const std::string& project) {
@@ -119,11 +107,28 @@ records::StudyRow StudyOf(const SubmitJob& command, uint64_t uid, uint64_t job_u
 
 }  // namespace
 
+absl::StatusOr<JobPtr> FindToChange(absl::string_view project, absl::string_view job_id,
+                                    const Draft& draft) {
+  // Whoever may not even read learns nothing about which jobs exist.
+  absl::Status status = CheckAccess(draft.principal(), Action::kRead, project, "");
+  if (!status.ok()) return status;
+  absl::StatusOr<JobPtr> job = FindJob(project, job_id, draft);
+  if (!job.ok()) return job;
+  status = CheckAccess(draft.principal(), Action::kChange, project, (*job)->principal());
+  if (!status.ok()) return status;
+  return job;
+}
+
 absl::StatusOr<Reply> Submit(const SubmitJob& command, Draft* draft) {
   absl::Status status = CheckAccess(draft->principal(), Action::kSubmit, command.project, "");
   if (status.ok()) status = CheckProject(draft->state(), command.project);
   if (status.ok()) status = CheckSpec(command.spec);
+  v1::JobSpec spec = command.spec;
+  if (status.ok()) status = CheckQueue(command.project, *draft, &spec);
   if (!status.ok()) return status;
+  const absl::StatusOr<std::vector<records::WaitsFor>> waits_for =
+      FindDependencies(command, *draft);
+  if (!waits_for.ok()) return waits_for.status();
   if (draft->state().jobs.size() >= kJobsMax) {
     return MakeError(absl::StatusCode::kResourceExhausted, "RESOURCE_EXHAUSTED",
                      absl::StrCat("the scheduler holds its ", kJobsMax, " jobs"),
@@ -144,7 +149,8 @@ absl::StatusOr<Reply> Submit(const SubmitJob& command, Draft* draft) {
   created->set_job_uid(job_uid);
   created->set_project(command.project);
   created->set_job_id(*name);
-  *created->mutable_spec() = command.spec;
+  *created->mutable_spec() = std::move(spec);
+  for (const records::WaitsFor& wait : *waits_for) *created->add_waits_for() = wait;
   if (tuning) {
     created->set_study_uid(part_uid);
   } else {
@@ -164,18 +170,22 @@ absl::StatusOr<Reply> Cancel(const CancelJob& command, Draft* draft) {
   const absl::StatusOr<JobPtr> job = FindToChange(command.project, command.job_id, *draft);
   if (!job.ok()) return job.status();
   if (IsTerminal((*job)->state()) || (*job)->cancel_requested()) return ReplyFor(**job);
-  records::Event event;
-  event.mutable_job_cancel_requested()->set_job_uid((*job)->uid());
-  event.mutable_job_cancel_requested()->set_reason(command.reason);
-  draft->Emit(std::move(event));
-  if ((*job)->study_uid() != 0) {
-    EndStudy((*job)->study_uid(), "the job was cancelled", true, draft);
-  } else {
-    StopRun((*job)->run_uid(), wire::STOP_CANCEL, v1::CANCELLED_CAUSE,
-            command.reason.empty() ? "cancelled" : absl::StrCat("cancelled: ", command.reason),
-            draft);
-  }
+  CancelForGood(**job, command.reason, draft);
   return ReplyFor(**job);
+}
+
+void CancelForGood(const records::JobRow& job, const std::string& reason, Draft* draft) {
+  if (IsTerminal(job.state()) || job.cancel_requested()) return;
+  records::Event event;
+  event.mutable_job_cancel_requested()->set_job_uid(job.uid());
+  event.mutable_job_cancel_requested()->set_reason(reason);
+  draft->Emit(std::move(event));
+  if (job.study_uid() != 0) {
+    EndStudy(job.study_uid(), "the job was cancelled", true, draft);
+  } else {
+    StopRun(job.run_uid(), wire::STOP_CANCEL, v1::CANCELLED_CAUSE,
+            reason.empty() ? "cancelled" : absl::StrCat("cancelled: ", reason), draft);
+  }
 }
 
 absl::StatusOr<Reply> SetLabels(const SetJobLabels& command, Draft* draft) {
@@ -231,6 +241,7 @@ void EndJob(uint64_t job_uid, v1::JobState state, const v1::ExitRecord* error, D
   event.mutable_job_ended()->set_state(state);
   if (error != nullptr) *event.mutable_job_ended()->mutable_error() = *error;
   draft->Emit(std::move(event));
+  TellDependents(*job, state, draft);
 }
 
 }  // namespace trainyard::core

@@ -20,6 +20,12 @@ absl::StatusOr<Reply> Pause(const PauseJob& command, Draft* draft);
 // The job's last event. Nothing when it has ended.
 void EndJob(uint64_t job_uid, v1::JobState state, const v1::ExitRecord* error, Draft* draft);
 
+// A job somebody may change, with access checked.
+absl::StatusOr<JobPtr> FindToChange(absl::string_view project, absl::string_view job_id,
+                                    const Draft& draft);
+// Cancels the job whoever asks: its runs are stopped, its study ends.
+void CancelForGood(const records::JobRow& job, const std::string& reason, Draft* draft);
+
 // A name from the display name that no job of the project has.
 std::string MadeUpName(absl::string_view project, const v1::JobSpec& spec, uint64_t uid,
                        const State& state);

@@ -29,6 +29,8 @@ class Rows {
   virtual TrialPtr Trial(TrialKey key) const = 0;
   virtual AgentPtr Agent(const std::string& node_id) const = 0;
   virtual TokenPtr Token(const std::string& id) const = 0;
+  virtual SettingPtr Setting(const std::string& key) const = 0;
+  virtual LedgerPtr Ledger(const std::string& key) const = 0;
 
   virtual void PutServer(const records::ServerRow& row) = 0;
   virtual void PutJob(JobPtr row) = 0;
@@ -41,6 +43,9 @@ class Rows {
   virtual void PutTier(const v1::ScaleTier& tier) = 0;
   virtual void PutProject(const records::ProjectRow& project) = 0;
   virtual void PutRequest(const records::RequestRow& request) = 0;
+  virtual void PutSetting(SettingPtr row) = 0;
+  virtual void DropSetting(const std::string& key) = 0;
+  virtual void PutLedger(LedgerPtr row) = 0;
 };
 
 // Copies a row, lets `change` edit the copy, marks it with the event's sequence and puts it back.

@@ -9,6 +9,7 @@
 #include "scheduler/core/attempt_machine.h"
 #include "scheduler/core/deadline.h"
 #include "scheduler/core/job_machine.h"
+#include "scheduler/core/queueing.h"
 #include "scheduler/core/state_rows.h"
 #include "scheduler/core/study_machine.h"
 #include "scheduler/core/trial_machine.h"
@@ -35,13 +36,13 @@ void EndWithoutAttempt(uint64_t run_uid, const v1::ExitRecord& exit, Draft* draf
 // Waited longer than the spec allows: the only way to EXPIRED.
 void Expire(const records::RunRow& run, Draft* draft) {
   const SpecPtr spec = draft->Spec(run.job_uid());
-  const int64_t limit = spec == nullptr ? 0 : MicrosOf(spec->scheduling().max_wait());
+  const JobPtr job = draft->Job(run.job_uid());
+  const int64_t limit = spec == nullptr || job == nullptr ? 0 : MaxWaitUs(*job, *spec);
   const v1::ExitRecord exit =
       RecordOf(v1::TIMED_OUT, absl::StrCat("waited longer than scheduling.maxWait (",
                                            absl::FormatDuration(absl::Microseconds(limit)),
                                            ") for a place to run"));
   EndWithoutAttempt(run.uid(), exit, draft);
-  const JobPtr job = draft->Job(run.job_uid());
   if (job == nullptr) return;
   if (run.trial() == 0) return EndJob(job->uid(), v1::EXPIRED, &exit, draft);
   // A tuning job none of whose trials was ever placed expires as a whole.

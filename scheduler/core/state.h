@@ -26,6 +26,8 @@ using StudyPtr = std::shared_ptr<const journal::v1::StudyRow>;
 using TrialPtr = std::shared_ptr<const journal::v1::TrialRow>;
 using AgentPtr = std::shared_ptr<const journal::v1::AgentRow>;
 using TokenPtr = std::shared_ptr<const journal::v1::TokenRow>;
+using SettingPtr = std::shared_ptr<const journal::v1::SettingRow>;
+using LedgerPtr = std::shared_ptr<const journal::v1::LedgerRow>;
 using TrialKey = std::pair<uint64_t, int32_t>;  // study uid, trial id
 
 // What the unreleased members on one node hold together.
@@ -57,6 +59,8 @@ struct State {
   std::map<std::string, TokenPtr> tokens;  // by token id
   std::map<std::string, trainyard::v1::ScaleTier> tiers;
   std::map<std::string, journal::v1::ProjectRow> projects;
+  std::map<std::string, SettingPtr> settings;              // by key: queues, quotas, reservations
+  std::map<std::string, LedgerPtr> ledger;                 // by LedgerKey
   absl::flat_hash_map<std::string, SeenRequest> requests;  // by RequestRow.key; see RequestRowOf
 
   // Indexes, kept by Apply alone.
@@ -73,6 +77,11 @@ struct State {
   absl::btree_set<uint64_t> hungry_studies;          // want suggestions, see NeededSuggestions
   std::set<std::pair<int64_t, uint64_t>> deadlines;  // (wall micros, run uid): what Tick looks at
   absl::flat_hash_map<uint64_t, int64_t> deadline_of_run;
+  // Of nodes ("nodes/{n}": a drain's end, a machine that leaves) and of reservations, by their key.
+  std::set<std::pair<int64_t, std::string>> cluster_deadlines;
+  std::map<std::string, int64_t> cluster_deadline_of;
+  std::map<uint64_t, std::set<uint64_t>> dependents;  // job uid -> jobs that wait for its end
+  absl::btree_set<uint64_t> broken_jobs;              // live, and can never start
 
   // Names of jobs that left memory stay taken: hash of "project/job", and the uid.
   absl::flat_hash_map<uint64_t, uint64_t> old_names;
@@ -93,6 +102,8 @@ struct Touched {
   std::set<std::string> agents;
   std::set<std::string> tokens;
   std::set<std::string> requests;
+  std::set<std::string> setting_keys;
+  std::set<std::string> ledger_keys;
   bool settings = false;  // tiers, projects
   bool server = false;
   void Clear() { *this = Touched(); }

@@ -61,6 +61,8 @@ std::string StateHash(const State& state) {
   for (const auto& [id, row] : state.tokens) sum.Add("token", id, *row);
   for (const auto& [name, row] : state.tiers) sum.Add("tier", name, row);
   for (const auto& [name, row] : state.projects) sum.Add("project", name, row);
+  for (const auto& [key, row] : state.settings) sum.Add("setting", key, *row);
+  for (const auto& [key, row] : state.ledger) sum.Add("ledger", key, *row);
   for (const auto& [key, row] : state.requests) sum.Add("request", key, RequestRowOf(key, row));
   return sum.Hex();
 }

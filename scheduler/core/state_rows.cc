@@ -53,7 +53,8 @@ void StateRows::PutJob(JobPtr row) {
   if (slot == nullptr) {
     state_->job_by_name[NameKey(row->project(), row->job_id())] = row->uid();
   }
-  slot = std::move(row);
+  const JobPtr old = std::exchange(slot, std::move(row));
+  IndexQueue(old.get(), *slot);
 }
 
 void StateRows::PutSpec(uint64_t job_uid, const v1::JobSpec& spec) {
@@ -151,6 +152,7 @@ void StateRows::PutTrial(TrialPtr row) {
 
 void StateRows::PutAgent(AgentPtr row) {
   touched_->agents.insert(row->node_id());
+  SetClusterDeadline(absl::StrCat("nodes/", row->node_id()), DueOfNode(*row));
   state_->agents[row->node_id()] = std::move(row);
 }
 

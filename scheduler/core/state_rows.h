@@ -21,6 +21,8 @@ class StateRows : public Rows {
   TrialPtr Trial(TrialKey key) const override;
   AgentPtr Agent(const std::string& node_id) const override;
   TokenPtr Token(const std::string& id) const override;
+  SettingPtr Setting(const std::string& key) const override;
+  LedgerPtr Ledger(const std::string& key) const override;
 
   void PutServer(const records::ServerRow& row) override;
   void PutJob(JobPtr row) override;
@@ -33,20 +35,31 @@ class StateRows : public Rows {
   void PutTier(const v1::ScaleTier& tier) override;
   void PutProject(const records::ProjectRow& project) override;
   void PutRequest(const records::RequestRow& request) override;
+  void PutSetting(SettingPtr row) override;
+  void DropSetting(const std::string& key) override;
+  void PutLedger(LedgerPtr row) override;
 
   // Drops request ids older than seven days, at most a few: called once per event, it keeps up.
   void PruneRequests(int64_t now_us);
   // Takes a run out of every index and out of the state.
   void EraseRun(uint64_t uid);
+  // Takes a job out of the indexes of what waits for what.
+  void ForgetQueue(const records::JobRow& job);
 
  private:
   void IndexHolds(const records::RunRow* old, const records::RunRow* now);
   void IndexDeadline(const records::RunRow& run);
   void DropDeadline(uint64_t run_uid);
+  void IndexQueue(const records::JobRow* old, const records::JobRow& now);
+  void SetClusterDeadline(const std::string& key, int64_t time_us);
 
   State* const state_;
   Touched* const touched_;
 };
+
+// When something must be done about the node or the setting by the clock; kNever: never.
+int64_t DueOfNode(const records::AgentRow& agent);
+int64_t DueOfSetting(const records::SettingRow& setting);
 
 // Seven days: how long a request id is remembered.
 inline constexpr int64_t kRequestKeepUs = 7 * kDayUs;

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "scheduler/core/job_machine.h"
+#include "scheduler/core/queueing.h"
 #include "scheduler/core/run_machine.h"
 #include "scheduler/core/state_rows.h"
 
@@ -54,6 +55,7 @@ void ActivateTrial(const records::StudyRow& study, const records::TrialRow& tria
 // Starts requested trials while there is room.
 void FillUp(const records::StudyRow& study, const records::JobRow& job, Draft* draft) {
   if (job.paused() || job.cancel_requested() || study.counts().requested() == 0) return;
+  if (IsBlocked(job, *draft->Spec(job.uid()))) return;
   int64_t room = std::max<int64_t>(study.parallel_trials(), 1) - Running(study);
   if (room <= 0) return;
   for (const int32_t id : draft->OpenTrials(study.uid())) {

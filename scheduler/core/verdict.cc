@@ -38,7 +38,8 @@ v1::ExitRecord LostRecord(const Rows& rows, const records::AttemptRow& attempt) 
   return Because(v1::INTERNAL, "the attempt ended without a reason");
 }
 
-std::string StopMessage(const records::JobRow* job, wire::StopReason reason) {
+std::string StopMessage(const records::JobRow* job, wire::StopReason reason,
+                        absl::string_view why = "") {
   switch (reason) {
     case wire::STOP_CANCEL: {
       if (job == nullptr || !job->cancel_requested()) return "stopped by the scheduler";
@@ -46,7 +47,7 @@ std::string StopMessage(const records::JobRow* job, wire::StopReason reason) {
                                           : absl::StrCat("cancelled: ", job->cancel_reason());
     }
     case wire::STOP_PREEMPT:
-      return "preempted for a job of higher priority";
+      return why.empty() ? "preempted" : absl::StrCat("preempted: ", why);
     case wire::STOP_PAUSE:
       return "paused";
     case wire::STOP_RESIZE:
@@ -137,7 +138,8 @@ bool JudgeStop(const records::RunRow& run, const records::JobRow* job,
       return true;
     case wire::STOP_PREEMPT:
       ended->set_state(records::A_PREEMPTED);
-      *ended->mutable_exit() = Because(v1::PREEMPTED_CAUSE, StopMessage(job, reason));
+      *ended->mutable_exit() =
+          Because(v1::PREEMPTED_CAUSE, StopMessage(job, reason, run.attempt().stop_why()));
       ended->set_preemptions(run.preemptions() + 1);
       ended->set_next(records::R_WAITING);
       return true;

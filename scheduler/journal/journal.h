@@ -17,7 +17,11 @@
 
 namespace trainyard::journal {
 
-inline constexpr uint32_t kFormatLevel = 1;
+// Highest level of a record that this program reads. A record is written with the lowest level that
+// reads it truly, so that a program of before is stopped only by what it would misread.
+inline constexpr uint32_t kFormatLevel = 2;
+// Layout of the files around the records.
+inline constexpr uint32_t kFileFormat = 1;
 
 // A row of any entity: kind ("job", "run", "trial", ...), key (ordered bytes), value (serialized
 // row proto), and the sequence of the last event it reflects. An empty value deletes.

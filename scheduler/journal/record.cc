@@ -33,6 +33,18 @@ bool HasRightChecksum(absl::string_view bytes) {
   return true;
 }
 
+// Level 1 knew these kinds, without the fields named here.
+uint32_t LevelOf(const v1::Event& event) {
+  const int kind = event.body_case();
+  const bool known = (kind >= v1::Event::kServerStarted && kind <= v1::Event::kJobEnded) ||
+                     (kind >= v1::Event::kRunCreated && kind <= v1::Event::kRunPaused) ||
+                     (kind >= v1::Event::kStudyCreated && kind <= v1::Event::kStudyEnded);
+  const bool says_more = event.job_created().waits_for_size() > 0 ||
+                         event.node_drain_set().deadline_us() > 0 ||
+                         !event.project_created().project().team().empty();
+  return known && !says_more ? 1 : 2;
+}
+
 }  // namespace
 
 std::string EncodeEvent(const v1::Event& event) {
@@ -43,7 +55,7 @@ std::string EncodeEvent(const v1::Event& event) {
     google::protobuf::io::CodedOutputStream coded(&stream);
     coded.SetSerializationDeterministic(true);
     coded.WriteTag(kLevelTag);
-    coded.WriteVarint32(kFormatLevel);
+    coded.WriteVarint32(LevelOf(event));
     coded.WriteTag(kEventTag);
     coded.WriteVarint64(event.ByteSizeLong());
     event.SerializeWithCachedSizes(&coded);

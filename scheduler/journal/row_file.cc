@@ -52,12 +52,12 @@ absl::Status RowFile::MakeSchema() {
   }
   const absl::StatusOr<int64_t> version = database_->QueryInt("PRAGMA user_version");
   if (!version.ok()) return version.status();
-  if (*version > kFormatLevel) {
+  if (*version > kFileFormat) {
     return absl::FailedPreconditionError(
-        absl::StrCat(path_, " has format ", *version, ", this program knows ", kFormatLevel,
+        absl::StrCat(path_, " has format ", *version, ", this program knows ", kFileFormat,
                      "; start the version that wrote it, or a newer one"));
   }
-  if (*version != kFormatLevel) return Damaged(path_, "there is no format number");
+  if (*version != kFileFormat) return Damaged(path_, "there is no format number");
   return absl::OkStatus();
 }
 

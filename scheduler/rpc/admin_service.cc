@@ -68,6 +68,13 @@ class AdminService : public v1::AdminService::CallbackService {
       api::CreateProject(*context_, principal, *request, std::move(done));
     });
   }
+  grpc::ServerUnaryReactor* UpdateProject(grpc::CallbackServerContext* call,
+                                          const v1::UpdateProjectRequest* request,
+                                          v1::Project* response) override {
+    return AnswerLater(*context_, call, response, [&](const auto& principal, auto done) {
+      api::UpdateProject(*context_, principal, *request, std::move(done));
+    });
+  }
   grpc::ServerUnaryReactor* ListProjects(grpc::CallbackServerContext* call,
                                          const v1::ListProjectsRequest* request,
                                          v1::ListProjectsResponse* response) override {

@@ -8,6 +8,7 @@
 #include "google/protobuf/descriptor.h"
 #include "trainyard/agent/v1/agent.pb.h"
 #include "trainyard/v1/insight.pb.h"
+#include "trainyard/v1/queue.pb.h"
 
 namespace trainyard::rpc {
 namespace {
@@ -66,6 +67,21 @@ const absl::flat_hash_map<std::string, unsigned>& Table() {
       {"/trainyard.v1.AdminService/SetTier", kAdmin},
       {"/trainyard.v1.AdminService/CreateProject", kAdmin},
       {"/trainyard.v1.AdminService/ListProjects", kReaders},
+      {"/trainyard.v1.QueueService/SetJobQueueing", kWriters},
+      {"/trainyard.v1.QueueService/SetQueue", kAdmin},
+      {"/trainyard.v1.QueueService/DeleteQueue", kAdmin},
+      {"/trainyard.v1.QueueService/SetQuota", kAdmin},
+      {"/trainyard.v1.QueueService/DeleteQuota", kAdmin},
+      {"/trainyard.v1.QueueService/CreateReservation", kAdmin},
+      {"/trainyard.v1.QueueService/DeleteReservation", kAdmin},
+      {"/trainyard.v1.QueueService/GetQueue", kReaders},
+      {"/trainyard.v1.QueueService/ListQueues", kReaders},
+      {"/trainyard.v1.QueueService/GetQuota", kReaders},
+      {"/trainyard.v1.QueueService/ListQuotas", kReaders},
+      {"/trainyard.v1.QueueService/ListReservations", kReaders},
+      {"/trainyard.v1.QueueService/GetUsage", kReaders},
+      {"/trainyard.v1.QueueService/ExportHistory", kReaders},
+      {"/trainyard.v1.AdminService/UpdateProject", kAdmin},
       {"/trainyard.agent.v1.AgentService/Join", kJoin},
       {"/trainyard.agent.v1.AgentService/Control", kAgent},
       {"/trainyard.agent.v1.AgentService/Telemetry", kAgent},
@@ -134,12 +150,13 @@ absl::Status CheckPolicy(absl::string_view path, const api::Identity& identity) 
 std::vector<std::string> MethodsWithoutPolicy() {
   // Naming one message of each file keeps its descriptors linked in.
   v1::StudyInsight::descriptor();
+  v1::Queue::descriptor();
   const google::protobuf::FileDescriptor* agent = agent::v1::Hello::descriptor()->file();
   std::vector<std::string> missing;
   for (const char* name :
        {"trainyard.v1.JobService", "trainyard.v1.StudyService", "trainyard.v1.InsightService",
         "trainyard.v1.NodeService", "trainyard.v1.ArtifactService", "trainyard.v1.AdminService",
-        "trainyard.agent.v1.AgentService"}) {
+        "trainyard.v1.QueueService", "trainyard.agent.v1.AgentService"}) {
     const google::protobuf::ServiceDescriptor* service = agent->pool()->FindServiceByName(name);
     if (service == nullptr) {
       missing.push_back(name);

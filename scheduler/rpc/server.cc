@@ -45,6 +45,7 @@ class GrpcServer : public Server {
     services_.push_back(MakeJobService(context));
     services_.push_back(MakeStudyService(context));
     services_.push_back(MakeInsightService(context));
+    services_.push_back(MakeQueueService(context));
     services_.push_back(MakeNodeService(context));
     services_.push_back(MakeArtifactService(context));
     services_.push_back(MakeAdminService(context));

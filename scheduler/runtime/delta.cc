@@ -48,6 +48,12 @@ Delta DeltaOf(const core::State& state, const core::Touched& touched) {
                                          : std::make_shared<const journal::v1::RequestRow>(
                                                core::RequestRowOf(key, found->second)));
   }
+  for (const std::string& key : touched.setting_keys) {
+    delta.setting_rows.emplace_back(key, Find(state.settings, key));
+  }
+  for (const std::string& key : touched.ledger_keys) {
+    delta.ledger.emplace_back(key, Find(state.ledger, key));
+  }
   if (touched.settings) delta.settings = SettingsOf(state);
   if (touched.server) {
     delta.server = std::make_shared<const journal::v1::ServerRow>(state.server);
@@ -66,6 +72,8 @@ Delta DeltaOfAll(const core::State& state) {
   for (const auto& [id, row] : state.agents) all.agents.insert(id);
   for (const auto& [id, row] : state.tokens) all.tokens.insert(id);
   for (const auto& [key, row] : state.requests) all.requests.insert(key);
+  for (const auto& [key, row] : state.settings) all.setting_keys.insert(key);
+  for (const auto& [key, row] : state.ledger) all.ledger_keys.insert(key);
   return DeltaOf(state, all);
 }
 

@@ -41,6 +41,8 @@ struct Delta {
   std::vector<std::pair<std::string, core::AgentPtr>> agents;
   std::vector<std::pair<std::string, core::TokenPtr>> tokens;
   std::vector<std::pair<std::string, RequestPtr>> requests;
+  std::vector<std::pair<std::string, core::SettingPtr>> setting_rows;
+  std::vector<std::pair<std::string, core::LedgerPtr>> ledger;
   std::shared_ptr<const Settings> settings;  // null: unchanged
   std::shared_ptr<const journal::v1::ServerRow> server;
   std::vector<ExplanationPtr> explanations;  // replaces those of the same runs

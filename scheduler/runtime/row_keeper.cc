@@ -29,6 +29,8 @@ void RowKeeper::Note(const Delta& delta) {
   Merge(delta.agents, &tables_.agents);
   Merge(delta.tokens, &tables_.tokens);
   Merge(delta.requests, &tables_.requests);
+  Merge(delta.setting_rows, &tables_.setting_rows);
+  Merge(delta.ledger, &tables_.ledger);
   if (delta.settings != nullptr) tables_.settings = delta.settings;
   if (delta.server != nullptr) tables_.server = delta.server;
   tables_.archives.insert(tables_.archives.end(), delta.archives.begin(), delta.archives.end());
@@ -51,6 +53,8 @@ Delta RowKeeper::DeltaOfTables(const Tables& tables) {
   Spread(tables.agents, &delta.agents);
   Spread(tables.tokens, &delta.tokens);
   Spread(tables.requests, &delta.requests);
+  Spread(tables.setting_rows, &delta.setting_rows);
+  Spread(tables.ledger, &delta.ledger);
   delta.settings = tables.settings;
   delta.server = tables.server;
   return delta;
@@ -68,6 +72,8 @@ void RowKeeper::PutBack(Tables tables) {
   Merge(newer.agents, &tables_.agents);
   Merge(newer.tokens, &tables_.tokens);
   Merge(newer.requests, &tables_.requests);
+  Merge(newer.setting_rows, &tables_.setting_rows);
+  Merge(newer.ledger, &tables_.ledger);
   if (newer.settings != nullptr) tables_.settings = newer.settings;
   if (newer.server != nullptr) tables_.server = newer.server;
   tables_.archives.insert(tables_.archives.end(), newer.archives.begin(), newer.archives.end());

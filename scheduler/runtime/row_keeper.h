@@ -43,13 +43,16 @@ class RowKeeper {
     Table<std::string, core::AgentPtr> agents;
     Table<std::string, core::TokenPtr> tokens;
     Table<std::string, RequestPtr> requests;
+    Table<std::string, core::SettingPtr> setting_rows;
+    Table<std::string, core::LedgerPtr> ledger;
     std::shared_ptr<const Settings> settings;
     std::shared_ptr<const journal::v1::ServerRow> server;
     std::vector<Archive> archives;
     uint64_t revision = 0;
     size_t size() const {
       return jobs.size() + specs.size() + runs.size() + studies.size() + trials.size() +
-             agents.size() + tokens.size() + requests.size() + archives.size();
+             agents.size() + tokens.size() + requests.size() + setting_rows.size() + ledger.size() +
+             archives.size();
     }
   };
   static Delta DeltaOfTables(const Tables& tables);

@@ -57,6 +57,8 @@ struct Loaded {
   std::vector<std::shared_ptr<journal::v1::TierRow>> tiers;
   std::vector<std::shared_ptr<journal::v1::ProjectRow>> projects;
   std::vector<std::shared_ptr<journal::v1::RequestRow>> requests;
+  std::vector<std::shared_ptr<journal::v1::SettingRow>> settings;
+  std::vector<std::shared_ptr<journal::v1::LedgerRow>> ledger;
   std::vector<std::shared_ptr<journal::v1::ServerRow>> servers;
 };
 
@@ -79,6 +81,8 @@ absl::Status Sort(const journal::RowUpdate& update, Loaded* loaded) {
   if (update.kind == "tier") return Add(update, &loaded->tiers);
   if (update.kind == "project") return Add(update, &loaded->projects);
   if (update.kind == "request") return Add(update, &loaded->requests);
+  if (update.kind == "setting") return Add(update, &loaded->settings);
+  if (update.kind == "ledger") return Add(update, &loaded->ledger);
   if (update.kind == "server") return Add(update, &loaded->servers);
   return absl::OkStatus();  // of a later version, or not a live kind
 }
@@ -89,6 +93,8 @@ void PutAll(Loaded loaded, core::State* state) {
   for (const auto& row : loaded.servers) rows.PutServer(*row);
   for (const auto& row : loaded.projects) rows.PutProject(*row);
   for (const auto& row : loaded.tiers) rows.PutTier(row->tier());
+  for (auto& row : loaded.settings) rows.PutSetting(std::move(row));
+  for (auto& row : loaded.ledger) rows.PutLedger(std::move(row));
   for (auto& row : loaded.tokens) rows.PutToken(std::move(row));
   for (auto& row : loaded.agents) rows.PutAgent(std::move(row));
   for (auto& row : loaded.jobs) rows.PutJob(std::move(row));
@@ -110,6 +116,12 @@ void SettingRows(const Delta& delta, std::vector<journal::RowUpdate>* rows) {
   }
   for (const auto& [key, request] : delta.requests) {
     Push("request", key, request.get(), delta.revision, rows);
+  }
+  for (const auto& [key, setting] : delta.setting_rows) {
+    Push("setting", key, setting.get(), delta.revision, rows);
+  }
+  for (const auto& [key, ledger] : delta.ledger) {
+    Push("ledger", key, ledger.get(), delta.revision, rows);
   }
   if (delta.settings != nullptr) {
     for (const trainyard::v1::ScaleTier& tier : delta.settings->tiers) {

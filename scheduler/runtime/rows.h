@@ -1,5 +1,5 @@
 // Entity rows as the journal stores them: kinds, keys, and the way back into a State.
-//  - live kinds: job spec run study trial agent token tier project request server
+//  - live kinds: job spec run study trial agent token tier project request setting ledger server
 //  - terminal jobs that left memory: old_job old_spec old_run old_study old_trial, and the names
 //  old_job_name, old_study_name -> uid. Keys of old_job and old_study fall with the uid, so that
 //  reading in order of key gives the newest first.

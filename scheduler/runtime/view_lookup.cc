@@ -2,6 +2,7 @@
 // jobs, outside the lock.
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "scheduler/runtime/rows.h"
@@ -177,6 +178,40 @@ std::vector<trainyard::v1::ScaleTier> ViewTable::Tiers() const {
 std::vector<journal::v1::ProjectRow> ViewTable::Projects() const {
   MutexLock lock(&mutex_);
   return settings_->projects;
+}
+
+core::SettingPtr ViewTable::Setting(absl::string_view key) const {
+  MutexLock lock(&mutex_);
+  const auto found = setting_rows_.find(key);
+  return found == setting_rows_.end() ? nullptr : found->second;
+}
+
+std::vector<core::SettingPtr> ViewTable::Settings(absl::string_view prefix) const {
+  MutexLock lock(&mutex_);
+  std::vector<core::SettingPtr> settings;
+  for (auto it = setting_rows_.lower_bound(prefix);
+       it != setting_rows_.end() && absl::StartsWith(it->first, prefix); ++it) {
+    settings.push_back(it->second);
+  }
+  return settings;
+}
+
+std::vector<core::LedgerPtr> ViewTable::Ledger(int32_t from_day, int32_t until_day) const {
+  MutexLock lock(&mutex_);
+  std::vector<core::LedgerPtr> rows;
+  for (const auto& [key, row] : ledger_) {
+    if (row->day() >= from_day && row->day() < until_day) rows.push_back(row);
+  }
+  return rows;
+}
+
+std::vector<core::RunPtr> ViewTable::LiveRuns() const {
+  MutexLock lock(&mutex_);
+  std::vector<core::RunPtr> runs;
+  for (const uint64_t uid : live_runs_) {
+    if (auto run = Find(runs_, uid); run != nullptr) runs.push_back(std::move(run));
+  }
+  return runs;
 }
 
 std::vector<core::RunPtr> ViewTable::RunsOnNode(absl::string_view node_id) const {

@@ -51,6 +51,11 @@ void ViewTable::PutRun(uint64_t uid, const core::RunPtr& run) {
   }
   for (const std::string& node : after) runs_by_node_[node].insert(uid);
   Put(uid, run, &runs_);
+  if (run != nullptr && (run->state() != journal::v1::R_DONE || !after.empty())) {
+    live_runs_.insert(uid);
+  } else {
+    live_runs_.erase(uid);
+  }
   if (run == nullptr || run->state() != journal::v1::R_WAITING) explanations_.erase(uid);
 }
 
@@ -79,6 +84,8 @@ void ViewTable::PublishNodes(const Delta& delta) {
     Put(id, token, &tokens_);
     if (token != nullptr) token_by_hash_[token->hash()] = id;
   }
+  for (const auto& [key, setting] : delta.setting_rows) Put(key, setting, &setting_rows_);
+  for (const auto& [key, ledger] : delta.ledger) Put(key, ledger, &ledger_);
   if (delta.settings != nullptr) settings_ = delta.settings;
   if (delta.server != nullptr) incarnation_ = delta.server->incarnation();
 }

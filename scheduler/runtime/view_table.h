@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "common/mutex.h"
 #include "scheduler/journal/journal.h"
@@ -46,6 +47,10 @@ class ViewTable : public View {
   std::vector<core::TokenPtr> Tokens() const override;
   std::vector<trainyard::v1::ScaleTier> Tiers() const override;
   std::vector<journal::v1::ProjectRow> Projects() const override;
+  core::SettingPtr Setting(absl::string_view key) const override;
+  std::vector<core::SettingPtr> Settings(absl::string_view prefix) const override;
+  std::vector<core::LedgerPtr> Ledger(int32_t from_day, int32_t until_day) const override;
+  std::vector<core::RunPtr> LiveRuns() const override;
   std::vector<core::RunPtr> RunsOnNode(absl::string_view node_id) const override;
   std::vector<core::JobPtr> Jobs(absl::string_view project, uint64_t before_uid,
                                  int limit) const override;
@@ -85,6 +90,9 @@ class ViewTable : public View {
   std::map<std::string, core::TokenPtr> tokens_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const Settings> settings_ ABSL_GUARDED_BY(mutex_) =
       std::make_shared<const Settings>();
+  std::map<std::string, core::SettingPtr, std::less<>> setting_rows_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, core::LedgerPtr> ledger_ ABSL_GUARDED_BY(mutex_);
+  absl::btree_set<uint64_t> live_runs_ ABSL_GUARDED_BY(mutex_);  // not done, or holding something
   absl::flat_hash_map<std::string, uint64_t> job_names_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, uint64_t> study_names_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, std::string> token_by_hash_ ABSL_GUARDED_BY(mutex_);

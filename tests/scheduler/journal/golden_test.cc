@@ -144,7 +144,7 @@ TEST(RecordTest, HigherLevelIsRefusedNotGuessed) {
   ASSERT_EQ(bytes[4], 1 << 3);
   const auto as_stored = DecodeEvent(bytes);
   ASSERT_TRUE(as_stored.ok());
-  const auto newer = BytesOfHex(ReadGolden("level_2"));
+  const auto newer = BytesOfHex(ReadGolden("level_3"));
   ASSERT_TRUE(newer.ok() && !newer->empty());
   EXPECT_EQ(DecodeEvent(*newer).status().code(), absl::StatusCode::kFailedPrecondition);
 }
