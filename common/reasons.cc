@@ -19,6 +19,14 @@ const ReasonInfo kWaiting[] = {
     {"WAITING_FOR_MAINTENANCE", "Nodes are kept free for maintenance."},
     {"QUOTA_EXCEEDED", "The job's team, project or user is at its limit."},
     {"HELD", "The job is on hold until it is released."},
+    {"WAITING_FOR_JOBS", "Other jobs have to end first."},
+    {"QUEUE_STOPPED", "The job's queue starts no jobs at present."},
+};
+// What the queue refuses.
+const ReasonInfo kQueueing[] = {
+    {"QUEUE_CLOSED", "The queue takes no new jobs."},
+    {"DEPENDENCY_FAILED", "A job that this one waits for ended otherwise."},
+    {"QUOTA_TOO_LARGE", "More is promised below a place of the quota tree than it has."},
 };
 
 }  // namespace
@@ -88,6 +96,7 @@ const std::vector<ReasonInfo>& KnownReasons() {
         {"EXPIRED", "The job waited longer than its maxWait allows."},
     };
     list->insert(list->end(), std::begin(kWaiting), std::end(kWaiting));
+    list->insert(list->end(), std::begin(kQueueing), std::end(kQueueing));
     return list;
   }();
   return *reasons;

@@ -1,12 +1,17 @@
 // The table of all commands in the order of the help, and the flags they share.
+#include <utility>
+
 #include "client/cli/all_commands.h"
 #include "client/cli/command.h"
 #include "client/cli/output.h"
 
 namespace trainyard::cli {
 
-const std::vector<Command>& Commands() {
-  static const auto* const commands = new std::vector<Command>{
+namespace {
+
+// Jobs, studies, nodes and what belongs to them.
+std::vector<Command> FirstCommands() {
+  return {
       UpCommand(),
       DownCommand(),
       RunCommand(),
@@ -21,6 +26,8 @@ const std::vector<Command>& Commands() {
       JobsResumeCommand(),
       JobsCancelCommand(),
       JobsUpdateCommand(),
+      JobsHoldCommand(),
+      JobsReleaseCommand(),
       HpTuningJobsCreateCommand(),
       HpTuningJobsListCommand(),
       HpTuningJobsDescribeCommand(),
@@ -55,22 +62,52 @@ const std::vector<Command>& Commands() {
       TiersSetCommand(),
       ProjectsListCommand(),
       ProjectsCreateCommand(),
+      ProjectsUpdateCommand(),
       StoreLsCommand(),
       StoreCpCommand(),
-      ValidateCommand(),
-      DoctorCommand(),
-      VersionCommand(),
-      TokenCreateCommand(),
-      TokenListCommand(),
-      TokenRevokeCommand(),
-      JoinTokenCommand(),
-      CompletionCommand(),
-      CompleteWordsCommand(),
-      ConfigListCommand(),
-      ConfigGetCommand(),
-      ConfigSetCommand(),
+  };
+}
+
+// What governs the queue.
+std::vector<Command> QueueCommands() {
+  return {
+      QueuesListCommand(),
+      QueuesDescribeCommand(),
+      QueuesSetCommand(),
+      QueuesDeleteCommand(),
+      QuotaListCommand(),
+      QuotaDescribeCommand(),
+      QuotaSetCommand(),
+      QuotaDeleteCommand(),
+      ReservationsListCommand(),
+      ReservationsCreateCommand(),
+      ReservationsDeleteCommand(),
+      UsageCommand(),
+      HistoryCommand(),
+  };
+}
+
+// What is asked for rarely.
+std::vector<Command> LastCommands() {
+  return {
+      ValidateCommand(),      DoctorCommand(),      VersionCommand(),   TokenCreateCommand(),
+      TokenListCommand(),     TokenRevokeCommand(), JoinTokenCommand(), CompletionCommand(),
+      CompleteWordsCommand(), ConfigListCommand(),  ConfigGetCommand(), ConfigSetCommand(),
       ConfigUnsetCommand(),
   };
+}
+
+}  // namespace
+
+const std::vector<Command>& Commands() {
+  static const auto* const commands = [] {
+    auto* all = new std::vector<Command>(FirstCommands());
+    for (auto* more : {&QueueCommands, &LastCommands}) {
+      std::vector<Command> commands_of = (*more)();
+      for (Command& command : commands_of) all->push_back(std::move(command));
+    }
+    return all;
+  }();
   return *commands;
 }
 

@@ -6,13 +6,14 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "client/cli/queue_flags.h"
 #include "common/errors.h"
 #include "common/names.h"
 
 namespace trainyard::cli {
 
 std::vector<Flag> CreateFlags() {
-  return {
+  std::vector<Flag> flags = {
       {.name = "config",
        .value = "FILE",
        .help = "YAML or JSON of the job; flags win",
@@ -41,6 +42,8 @@ std::vector<Flag> CreateFlags() {
       {.name = "enable-dashboard-access", .quiet = true},
       {.name = "persistent-resource-id", .value = "ID", .quiet = true},
   };
+  for (const Flag& flag : QueueFlags()) flags.push_back(flag);
+  return flags;
 }
 
 bool ReadCreateFlags(Context* context, const Arguments& arguments, Submission* submission,
@@ -51,6 +54,7 @@ bool ReadCreateFlags(Context* context, const Arguments& arguments, Submission* s
   if (arguments.Has("display-name")) spec.set_display_name(arguments.Get("display-name"));
   if (arguments.Has("region")) spec.set_region(arguments.Get("region"));
   if (arguments.Has("job-dir")) spec.set_job_dir(arguments.Get("job-dir"));
+  faults->Add(ReadQueueFlags(arguments, &spec));
   for (const auto& [flag, field] :
        {std::pair("job-dir", "jobDir"), std::pair("labels", "labels"),
         std::pair("display-name", "displayName"), std::pair("max-trial-count", "maxTrialCount"),

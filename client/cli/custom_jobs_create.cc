@@ -14,6 +14,7 @@
 #include "client/cli/create_flags.h"
 #include "client/cli/fault_list.h"
 #include "client/cli/follow_job.h"
+#include "client/cli/queue_flags.h"
 #include "client/cli/submit.h"
 #include "common/errors.h"
 #include "common/spec/accelerators.h"
@@ -128,6 +129,7 @@ absl::Status Create(Context* context, const Arguments& arguments) {
     faults.Add(CheckSpec(context, submission, /*program_told=*/!has_program));
   }
   if (!faults.ok()) return faults.Take();
+  if (arguments.Has("plan")) return ShowPlan(context, submission);
   const absl::StatusOr<v1::Job> job =
       Send(context, std::move(submission), arguments.Has("validate-only"));
   if (!job.ok()) return job.status();

@@ -5,6 +5,7 @@
 #include "client/cli/context.h"
 #include "client/cli/job_view.h"
 #include "client/cli/node_view.h"
+#include "client/cli/queue_flags.h"
 #include "client/sdk/client.h"
 
 namespace trainyard::cli {
@@ -17,6 +18,11 @@ absl::Status Drain(Context* context, const Arguments& arguments) {
   request.set_name(NodeNameOf(arguments.Word(0)));
   request.set_reason(arguments.Get("reason"));
   request.set_undo(arguments.Has("undo"));
+  if (arguments.Has("deadline")) {
+    const absl::StatusOr<absl::Time> deadline = ReadTime(arguments, "deadline");
+    if (!deadline.ok()) return deadline.status();
+    request.mutable_deadline()->set_seconds(absl::ToUnixSeconds(*deadline));
+  }
   request.set_request_id(context->request_id);
   const absl::StatusOr<v1::Node> node = (*client)->DrainNode(request);
   if (!node.ok()) return node.status();
@@ -33,10 +39,13 @@ Command DrainCommand() {
   command.words = "drain";
   command.summary = "Give a node no new work; --undo takes it back into service.";
   command.examples = {"trainyard drain gpu_1 --reason 'new memory'",
-                      "trainyard drain gpu_1 --undo"};
+                      "trainyard drain gpu_1 --deadline +2h", "trainyard drain gpu_1 --undo"};
   command.positionals = {{.name = "NODE", .complete = Complete::kNode}};
   command.flags = {{.name = "undo", .help = "take it back into service"},
-                   {.name = "reason", .value = "TEXT", .help = "shown in nodes"}};
+                   {.name = "reason", .value = "TEXT", .help = "shown in nodes"},
+                   {.name = "deadline",
+                    .value = "TIME",
+                    .help = "stop with a checkpoint what still runs at 18:00, in +2h, ..."}};
   command.run = Drain;
   command.prints = true;
   command.writes = true;

@@ -10,6 +10,7 @@
 #include "client/cli/create_flags.h"
 #include "client/cli/fault_list.h"
 #include "client/cli/progress.h"
+#include "client/cli/queue_flags.h"
 #include "client/cli/submit.h"
 #include "common/errors.h"
 
@@ -74,6 +75,7 @@ absl::Status Create(Context* context, const Arguments& arguments) {
   // A config that cannot be read whole had all its checks; what it lacks is not known.
   if (config_ok && faults.Add(space)) faults.Add(CheckSpec(context, submission));
   if (!faults.ok()) return faults.Take();
+  if (arguments.Has("plan")) return ShowPlan(context, submission);
   const absl::StatusOr<v1::Job> job =
       Send(context, std::move(submission), arguments.Has("validate-only"));
   if (!job.ok()) return job.status();

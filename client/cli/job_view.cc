@@ -157,10 +157,21 @@ std::string JobPage(const v1::Job& job, absl::Time now) {
   AddLine("jobId", ShortName(job.name()), &out);
   AddLine("state", v1::JobState_Name(job.state()), &out);
   if (job.state() == v1::QUEUED) AddLine("waiting", job.waiting_reason(), &out);
+  if (job.priority() != 0) AddLine("priority", absl::StrCat(job.priority()), &out);
+  AddLine("queue", job.queue(), &out);
+  if (job.on_hold()) AddLine("hold", "until it is released", &out);
+  for (const std::string& name : job.waits_for()) AddLine("after", ShortName(name), &out);
   AddLine("created", ShortTime(job.create_time()), &out);
   AddLine("started", ShortTime(job.start_time()), &out);
   AddLine("ended", ShortTime(job.end_time()), &out);
   AddLine("time", AgeOf(job, now), &out);
+  if (job.device_us() > 0) {
+    AddLine("used", absl::StrFormat("%.3f GPU hours", static_cast<double>(job.device_us()) / 3.6e9),
+            &out);
+  } else if (job.cpu_us() > 0) {
+    AddLine("used", absl::StrFormat("%.3f core hours", static_cast<double>(job.cpu_us()) / 3.6e9),
+            &out);
+  }
   AddLine("by", job.principal(), &out);
   AddLine("tier", job.spec().scale_tier(), &out);
   AddLine("module", job.spec().program().python_module(), &out);

@@ -14,6 +14,7 @@
 #include "client/cli/context.h"
 #include "client/cli/fault_list.h"
 #include "client/cli/follow_job.h"
+#include "client/cli/queue_flags.h"
 #include "client/cli/submit.h"
 #include "common/errors.h"
 #include "common/names.h"
@@ -111,10 +112,7 @@ void ApplyFlags(const Arguments& arguments, Submission* submission, FaultList* f
   if (faults->Add(labels)) {
     for (const auto& [key, value] : *labels) (*spec->mutable_labels())[key] = value;
   }
-  const absl::StatusOr<int64_t> priority = arguments.Int("priority", -1, 0, 1000);
-  if (faults->Add(priority) && *priority >= 0) {
-    spec->mutable_scheduling()->set_priority(static_cast<int32_t>(*priority));
-  }
+  faults->Add(ReadQueueFlags(arguments, spec));
   if (arguments.has_dashes()) {
     spec->mutable_program()->clear_args();
     for (const std::string& word : arguments.rest()) spec->mutable_program()->add_args(word);
@@ -159,6 +157,7 @@ absl::Status Submit(Context* context, const Arguments& arguments) {
     faults.Add(CheckSpec(context, submission, /*program_told=*/!has_program));
   }
   if (!faults.ok()) return faults.Take();
+  if (arguments.Has("plan")) return ShowPlan(context, submission);
   const absl::StatusOr<v1::Job> job =
       Send(context, std::move(submission), arguments.Has("validate-only"));
   if (!job.ok()) return job.status();
@@ -191,11 +190,11 @@ std::vector<Flag> SubmitFlags() {
        .complete = Complete::kTier},
       {.name = "job-dir", .value = "URI", .help = "passed to the program as --job-dir"},
       {.name = "labels", .value = "K=V,...", .repeated = true},
-      {.name = "priority", .value = "N", .help = "0 to 1000, higher first"},
       {.name = "stream-logs", .help = "follow the log until the job ends"},
       {.name = "async", .help = "return at once (the default)"},
       {.name = "validate-only", .help = "check with the scheduler, submit nothing"},
   };
+  for (const Flag& flag : QueueFlags()) flags.push_back(flag);
   static const auto* const texts = new std::vector<std::string>{
       "master-machine-type", "master-accelerator", "worker-machine-type", "worker-accelerator",
       "worker-count",        "master-image-uri",   "worker-image-uri",

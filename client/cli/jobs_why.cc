@@ -1,36 +1,14 @@
 // trainyard jobs why: why a job waits, what is ahead of it and what would start it now.
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
 #include "client/cli/job_view.h"
+#include "client/cli/queue_flags.h"
 #include "client/sdk/client.h"
 
 namespace trainyard::cli {
 namespace {
-
-std::string Text(const v1::ExplainJobResponse& answer) {
-  std::string out = absl::StrCat(answer.message(), "\n");
-  if (!answer.reason().empty()) absl::StrAppend(&out, "reason:      ", answer.reason(), "\n");
-  if (answer.queue_position() > 0) {
-    absl::StrAppend(&out, "place:       ", answer.queue_position(), "\n");
-  }
-  for (const std::string& blocker : answer.blockers()) {
-    absl::StrAppend(&out, "behind:      ", ShortName(blocker), "\n");
-  }
-  for (const std::string& change : answer.counterfactuals()) {
-    absl::StrAppend(&out, "would start: ", change, "\n");
-  }
-  if (answer.has_estimated_start()) {
-    absl::StrAppend(&out, "expected:    ", ShortTime(answer.estimated_start()));
-    if (answer.has_estimate_band()) {
-      absl::StrAppend(&out, " ±", ShortDuration(absl::Seconds(answer.estimate_band().seconds())));
-    }
-    out += "\n";
-  }
-  return out;
-}
 
 absl::Status Why(Context* context, const Arguments& arguments) {
   const absl::StatusOr<std::string> name = context->JobNameOf(arguments.Word(0));
@@ -45,7 +23,7 @@ absl::Status Why(Context* context, const Arguments& arguments) {
   table.headers = {"JOB", "REASON", "PLACE", "MESSAGE"};
   table.rows = {{ShortName(*name), answer->reason(), absl::StrCat(answer->queue_position()),
                  answer->message()}};
-  PrintOne(&context->console(), context->format, *answer, *name, Text(*answer), table);
+  PrintOne(&context->console(), context->format, *answer, *name, ExplanationText(*answer), table);
   return absl::OkStatus();
 }
 
@@ -58,6 +36,7 @@ Command JobsWhyCommand() {
   command.examples = {"trainyard jobs why iris_1"};
   command.positionals = {{.name = "JOB", .complete = Complete::kJob}};
   command.run = Why;
+  command.aliases = {"why"};
   command.prints = true;
   return command;
 }

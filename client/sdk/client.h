@@ -100,6 +100,7 @@ class Client {
 
   // The queue and what governs it.
   absl::StatusOr<v1::Job> SetJobQueueing(v1::SetJobQueueingRequest request);
+  absl::StatusOr<v1::ExplainJobResponse> PlanJob(v1::PlanJobRequest request);
   absl::StatusOr<v1::Queue> SetQueue(v1::SetQueueRequest request);
   absl::Status DeleteQueue(v1::DeleteQueueRequest request);
   absl::StatusOr<v1::Quota> SetQuota(v1::SetQuotaRequest request);

@@ -7,6 +7,10 @@ absl::StatusOr<v1::Job> Client::SetJobQueueing(v1::SetJobQueueingRequest request
   return CallUnary(connection_.get(), &Connection::queues, &v1::QueueService::Stub::SetJobQueueing,
                    std::move(request));
 }
+absl::StatusOr<v1::ExplainJobResponse> Client::PlanJob(v1::PlanJobRequest request) {
+  return CallUnary(connection_.get(), &Connection::queues, &v1::QueueService::Stub::PlanJob,
+                   std::move(request));
+}
 absl::StatusOr<v1::Queue> Client::SetQueue(v1::SetQueueRequest request) {
   return CallUnary(connection_.get(), &Connection::queues, &v1::QueueService::Stub::SetQueue,
                    std::move(request));

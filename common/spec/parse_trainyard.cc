@@ -1,4 +1,5 @@
 // The section trainyard: what no other product's shape has. See parse.h.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -90,6 +91,36 @@ void ReadTimes(Fields* fields, v1::Scheduling* scheduling) {
   if (fields->Duration("stopAfter", &span)) *scheduling->mutable_stop_after() = span;
 }
 
+// after: [first, second] and after: [{job: first, on: END}].
+void ReadDependencies(Fields* fields, v1::Scheduling* scheduling) {
+  static const Choices* const conditions =
+      new Choices{{"SUCCESS", v1::Dependency::SUCCESS}, {"END", v1::Dependency::END}};
+  const NodePtr value = fields->Value("after");
+  if (value == nullptr) return;
+  const bool has_maps =
+      std::any_of(value->items.begin(), value->items.end(),
+                  [](const NodePtr& item) { return item->kind == Node::Kind::kMap; });
+  if (!has_maps && value->kind != Node::Kind::kMap) {
+    google::protobuf::RepeatedPtrField<std::string> jobs;
+    fields->Texts("after", &jobs);
+    for (const std::string& job : jobs) scheduling->add_after()->set_job(job);
+    return;
+  }
+  for (Fields& map : fields->Maps("after")) {
+    v1::Dependency* const dependency = scheduling->add_after();
+    map.Text("job", dependency->mutable_job());
+    int choice = 0;
+    if (map.Enum("on", *conditions, &choice)) {
+      dependency->set_on(static_cast<v1::Dependency::Condition>(choice));
+    }
+    if (dependency->job().empty()) {
+      map.Say("job", "MISSING_FIELD", "no job is named", "the id of a job of the same project",
+              "write job: JOB");
+    }
+    map.Finish();
+  }
+}
+
 void ReadScheduling(Fields* fields, v1::Scheduling* scheduling) {
   ReadTimes(fields, scheduling);
   int32_t count = 0;
@@ -103,6 +134,9 @@ void ReadScheduling(Fields* fields, v1::Scheduling* scheduling) {
   bool flag = false;
   if (fields->Boolean("preemptible", &flag)) scheduling->set_preemptible(flag);
   if (fields->Boolean("hold", &flag)) scheduling->set_hold(flag);
+  ReadDependencies(fields, scheduling);
+  fields->TextMap("nodeSelector", scheduling->mutable_node_selector());
+  fields->Texts("tolerations", scheduling->mutable_tolerations());
   if (fields->Boolean("strictLease", &flag)) scheduling->set_strict_lease(flag);
 }
 
@@ -164,8 +198,8 @@ void RefuseLaterThings(Fields* fields) {
   fields->Refuse("team", "a team's quota in a spec", "name the project with --project");
   fields->Refuse("mounts", "mounting file systems", "mount it on the nodes and use its path");
   fields->Refuse("maxCost", "a limit on cost", "limit the time with timeout");
-  fields->Refuse("dependsOn", "waiting for other jobs",
-                 "run trainyard jobs wait JOB before this submit");
+  fields->Misplaced("dependsOn", "waiting for other jobs is written as after",
+                    "write after: [JOB], or after: [{job: JOB, on: END}]");
   constexpr absl::string_view kAddress = "the scheduler's address does not belong in a spec";
   for (absl::string_view name : {"endpoint", "scheduler", "address"}) {
     fields->Misplaced(name, kAddress, "set TRAINYARD_ENDPOINT, or use --endpoint HOST:PORT");

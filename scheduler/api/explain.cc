@@ -23,6 +23,65 @@ std::string NodesOf(const journal::v1::RunRow& run) {
   return absl::StrJoin(nodes, ", ");
 }
 
+std::string ChangeName(placement::Counterfactual::Change change) {
+  using Change = placement::Counterfactual::Change;
+  switch (change) {
+    case Change::kRanks:
+      return "RANKS";
+    case Change::kGpus:
+      return "GPUS";
+    case Change::kTimeLimit:
+      return "TIME_LIMIT";
+    case Change::kPreemptible:
+      return "PREEMPTIBLE";
+    case Change::kPriority:
+      return "PRIORITY";
+    case Change::kModel:
+      return "MODEL";
+    case Change::kGuarantee:
+      return "GUARANTEE";
+    case Change::kLimit:
+      return "LIMIT";
+    case Change::kTopology:
+      return "TOPOLOGY";
+    case Change::kRelease:
+      return "RELEASE";
+    case Change::kNodes:
+      return "NODES";
+  }
+  return "";
+}
+
+void FillExplanation(const runtime::View& view, const placement::Explanation& explanation,
+                     v1::ExplainJobResponse* out) {
+  out->set_reason(explanation.reason);
+  out->set_message(explanation.message);
+  out->set_queue_position(explanation.position);
+  for (const uint64_t uid : explanation.blockers) {
+    const core::RunPtr blocker = view.Run(uid);
+    const core::JobPtr job = blocker == nullptr ? nullptr : view.Job(blocker->job_uid());
+    if (job != nullptr) out->add_blockers(FormatJob(job->project(), job->job_id()));
+  }
+  for (const std::string& what_if : explanation.counterfactuals) {
+    out->add_counterfactuals(what_if);
+  }
+  for (const placement::Counterfactual& change : explanation.changes) {
+    v1::WhatIf* const what_if = out->add_what_if();
+    const bool is_time = change.change == placement::Counterfactual::Change::kTimeLimit;
+    what_if->set_change(ChangeName(change.change));
+    what_if->set_value(is_time ? change.value / 1'000'000 : change.value);
+    what_if->set_subject(change.subject);
+    what_if->set_text(change.text);
+    if (change.start_us != 0) SetTime(change.start_us, what_if->mutable_start());
+  }
+  if (explanation.estimated_start_us == 0) return;
+  SetTime(explanation.estimated_start_us, out->mutable_estimated_start());
+  out->mutable_estimate_band()->set_seconds(explanation.estimate_band_us / 1'000'000);
+  if (explanation.estimate_latest_us == 0) return;
+  SetTime(explanation.estimate_earliest_us, out->mutable_earliest_start());
+  SetTime(explanation.estimate_latest_us, out->mutable_latest_start());
+}
+
 void ExplainWaiting(const runtime::View& view, const journal::v1::RunRow& run,
                     v1::ExplainJobResponse* out) {
   const auto explanation = view.Explanation(run.uid());
@@ -31,21 +90,7 @@ void ExplainWaiting(const runtime::View& view, const journal::v1::RunRow& run,
     out->set_message("is being placed");
     return;
   }
-  out->set_reason(explanation->reason);
-  out->set_message(explanation->message);
-  out->set_queue_position(explanation->position);
-  for (const uint64_t uid : explanation->blockers) {
-    const core::RunPtr blocker = view.Run(uid);
-    const core::JobPtr job = blocker == nullptr ? nullptr : view.Job(blocker->job_uid());
-    if (job != nullptr) out->add_blockers(FormatJob(job->project(), job->job_id()));
-  }
-  for (const std::string& what_if : explanation->counterfactuals) {
-    out->add_counterfactuals(what_if);
-  }
-  if (explanation->estimated_start_us != 0) {
-    SetTime(explanation->estimated_start_us, out->mutable_estimated_start());
-    out->mutable_estimate_band()->set_seconds(explanation->estimate_band_us / 1'000'000);
-  }
+  FillExplanation(view, *explanation, out);
 }
 
 // What keeps the job out of the queue whatever is free.
@@ -134,6 +179,29 @@ v1::ExplainJobResponse ExplainRow(const runtime::View& view, const journal::v1::
     return out;
   }
   ExplainRun(view, *run, &out);
+  return out;
+}
+
+v1::ExplainJobResponse ExplainPreview(const runtime::View& view, const v1::JobSpec& spec,
+                                      const runtime::Preview& preview) {
+  v1::ExplainJobResponse out;
+  if (spec.scheduling().hold()) {
+    out.set_reason("HELD");
+    out.set_message("would be on hold until it is released");
+    return out;
+  }
+  if (preview.starts_now) {
+    out.set_starts_now(true);
+    for (const std::string& node : preview.nodes) out.add_nodes(node);
+    out.set_message(absl::StrCat("would start now on ", absl::StrJoin(preview.nodes, ", ")));
+    return out;
+  }
+  FillExplanation(view, preview.explanation, &out);
+  if (preview.preempts > 0) {
+    out.set_message(absl::StrCat("would start after ", preview.preempts,
+                                 preview.preempts == 1 ? " run is" : " runs are",
+                                 " stopped for it; ", out.message()));
+  }
   return out;
 }
 

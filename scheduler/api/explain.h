@@ -2,6 +2,7 @@
 #ifndef TRAINYARD_SCHEDULER_API_EXPLAIN_H_
 #define TRAINYARD_SCHEDULER_API_EXPLAIN_H_
 
+#include "scheduler/runtime/planner.h"
 #include "scheduler/runtime/view.h"
 #include "trainyard/v1/job.pb.h"
 
@@ -9,6 +10,10 @@ namespace trainyard::api {
 
 // `reason` is empty for a job that does not wait.
 v1::ExplainJobResponse ExplainRow(const runtime::View& view, const journal::v1::JobRow& job);
+
+// The same for a job that was only looked at.
+v1::ExplainJobResponse ExplainPreview(const runtime::View& view, const v1::JobSpec& spec,
+                                      const runtime::Preview& preview);
 
 }  // namespace trainyard::api
 

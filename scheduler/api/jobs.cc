@@ -19,6 +19,7 @@
 #include "scheduler/api/explain.h"
 #include "scheduler/api/filter.h"
 #include "scheduler/api/places.h"
+#include "scheduler/core/settings.h"
 #include "scheduler/tuning/tuning.h"
 
 namespace trainyard::api {
@@ -88,6 +89,15 @@ std::map<std::string, v1::JobState> EndedLongAgo(const Context& context, const s
   return ended;
 }
 
+// Who names no time limit gets that of the queue, before the general one is filled in.
+void TakeLimitOfQueue(const runtime::View& view, v1::Scheduling* scheduling) {
+  if (scheduling->queue().empty() || scheduling->timeout().seconds() > 0) return;
+  const core::SettingPtr queue = view.Setting(core::QueueKey(scheduling->queue()));
+  if (queue != nullptr && queue->queue().has_timeout()) {
+    *scheduling->mutable_timeout() = queue->queue().timeout();
+  }
+}
+
 // Spec, names and access of one submit, before it is posted.
 absl::StatusOr<core::Command> SubmitCommand(const Context& context,
                                             const core::Principal& principal,
@@ -109,6 +119,7 @@ absl::StatusOr<core::Command> SubmitCommand(const Context& context,
   body.spec = request.spec();
   body.validate_only = request.validate_only();
   body.ended = EndedLongAgo(context, *project, request.spec());
+  TakeLimitOfQueue(context.runtime->view(), body.spec.mutable_scheduling());
   if (absl::Status status = ResolveSpec(context, principal, *project, field, &body.spec);
       !status.ok())
     return status;
@@ -219,6 +230,21 @@ void SubmitJobs(const Context& context, const core::Principal& principal,
       done(BatchError(batch->error, batch->first_failed, batch->created));
     });
   }
+}
+
+void PlanJob(const Context& context, const core::Principal& principal,
+             const v1::PlanJobRequest& request, Done<v1::ExplainJobResponse> done) {
+  v1::SubmitJobRequest submit;
+  submit.set_parent(request.parent());
+  *submit.mutable_spec() = request.spec();
+  absl::StatusOr<core::Command> command = SubmitCommand(context, principal, submit, "spec");
+  if (!command.ok()) return done(command.status());
+  const auto spec = std::get<core::SubmitJob>(command->body).spec;
+  context.runtime->LookAhead(*std::move(command),
+                             [context, spec, done](absl::StatusOr<runtime::Preview> preview) {
+                               if (!preview.ok()) return done(preview.status());
+                               done(ExplainPreview(context.runtime->view(), spec, *preview));
+                             });
 }
 
 void CancelJob(const Context& context, const core::Principal& principal,

@@ -4,6 +4,7 @@
 
 #include "scheduler/api/context.h"
 #include "trainyard/v1/job.pb.h"
+#include "trainyard/v1/queue.pb.h"
 
 namespace trainyard::api {
 
@@ -12,6 +13,9 @@ void SubmitJob(const Context& context, const core::Principal& principal,
 // All specs are checked before the first is submitted; an error after that names its request.
 void SubmitJobs(const Context& context, const core::Principal& principal,
                 const v1::SubmitJobsRequest& request, Done<v1::SubmitJobsResponse> done);
+// What would become of the job if it were submitted now; nothing is changed.
+void PlanJob(const Context& context, const core::Principal& principal,
+             const v1::PlanJobRequest& request, Done<v1::ExplainJobResponse> done);
 void CancelJob(const Context& context, const core::Principal& principal,
                const v1::CancelJobRequest& request, Done<v1::Job> done);
 void UpdateJob(const Context& context, const core::Principal& principal,

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/errors.h"
 #include "common/names.h"
@@ -14,6 +15,7 @@
 #include "scheduler/api/quota_use.h"
 #include "scheduler/core/queueing.h"
 #include "scheduler/core/types.h"
+#include "scheduler/placement/policy.h"
 
 namespace trainyard::api {
 namespace {
@@ -107,6 +109,13 @@ void SetJobQueueing(const Context& context, const core::Principal& principal,
 
 void SetQueue(const Context& context, const core::Principal& principal,
               const v1::SetQueueRequest& request, Done<v1::Queue> done) {
+  const std::string& policy = request.queue().policy();
+  if (!policy.empty() && !placement::PolicyNamed(policy).has_value()) {
+    return done(MakeError(
+        absl::StatusCode::kInvalidArgument, "BAD_ENUM", absl::StrCat("there is no policy ", policy),
+        absl::StrCat("choose one of ", absl::StrJoin(placement::PolicyNames(), ", ")),
+        "queue.policy"));
+  }
   core::SetSetting body;
   body.setting.set_key(KeyOf(kQueues, request.queue().name()));
   v1::Queue* const queue = body.setting.mutable_queue();

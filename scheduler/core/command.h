@@ -155,9 +155,15 @@ struct PlacedRun {
   uint64_t run_uid = 0;
   std::vector<journal::v1::MemberRow> members;
 };
+struct PreemptedRun {
+  uint64_t run_uid = 0;
+  std::string reason;
+  uint64_t epoch = 0;        // of the attempt that the plan saw; 0: any
+  uint64_t for_run_uid = 0;  // dropped when that run does not wait any more; 0: for nobody
+};
 struct ApplyPlan {
   std::vector<PlacedRun> placements;
-  std::vector<std::pair<uint64_t, std::string>> preemptions;
+  std::vector<PreemptedRun> preemptions;
 };
 struct ApplySuggestions {
   uint64_t study_uid = 0;

@@ -76,8 +76,14 @@ struct Decider {
 
   Result operator()(const ApplyPlan& plan) const {
     if (absl::Status status = CheckSystem(*draft); !status.ok()) return status;
-    for (const auto& [run_uid, reason] : plan.preemptions) {
-      PreemptRun(run_uid, reason, draft);
+    for (const PreemptedRun& preempted : plan.preemptions) {
+      const RunPtr run = draft->Run(preempted.run_uid);
+      if (run == nullptr) continue;
+      if (preempted.epoch != 0 && run->attempt().epoch() != preempted.epoch) continue;
+      const RunPtr next = draft->Run(preempted.for_run_uid);
+      const bool waits = next != nullptr && next->state() == records::R_WAITING;
+      if (preempted.for_run_uid != 0 && !waits) continue;
+      PreemptRun(preempted.run_uid, preempted.reason, draft);
     }
     // What does not fit any more goes on waiting and is planned again.
     for (const PlacedRun& placement : plan.placements) PlaceRun(placement, draft).IgnoreError();

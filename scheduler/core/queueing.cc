@@ -30,10 +30,6 @@ int64_t TimeLimitUs(const records::JobRow& job, const v1::JobSpec& spec) {
   return changed > 0 ? changed : TimeoutUs(spec.scheduling());
 }
 
-bool HasTimeLimit(const records::JobRow& job, const v1::JobSpec& spec) {
-  return job.queue().queueing().timeout_us() > 0 || MicrosOf(spec.scheduling().timeout()) > 0;
-}
-
 bool IsBlocked(const records::JobRow& job, const v1::JobSpec& spec) {
   return IsOnHold(job, spec) || job.queue().waits_for_size() > 0 || !job.queue().broken().empty();
 }

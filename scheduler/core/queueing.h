@@ -19,8 +19,6 @@ const std::string& QueueOf(const records::JobRow& job, const v1::JobSpec& spec);
 int64_t MaxWaitUs(const records::JobRow& job, const v1::JobSpec& spec);
 // From running; seven days where nobody said anything.
 int64_t TimeLimitUs(const records::JobRow& job, const v1::JobSpec& spec);
-// Whether a limit was named at all.
-bool HasTimeLimit(const records::JobRow& job, const v1::JobSpec& spec);
 // Not to be placed whatever is free: on hold, or another job has to end first.
 bool IsBlocked(const records::JobRow& job, const v1::JobSpec& spec);
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/errors.h"
 #include "common/logging.h"
 #include "common/steady_clock.h"
@@ -36,6 +38,9 @@ ABSL_FLAG(std::string, advertise, "",
 ABSL_FLAG(std::string, tls_cert, "", "certificate (PEM) of both addresses");
 ABSL_FLAG(std::string, tls_key, "", "its key (PEM)");
 ABSL_FLAG(std::string, embedded_node, "", "makes agent.token for the agent of this node");
+ABSL_FLAG(std::string, policy, "fifo", "how waiting jobs are served; queues may have their own");
+ABSL_FLAG(absl::Duration, min_run, absl::Minutes(10),
+          "how long a job runs before it may be preempted for another");
 ABSL_FLAG(absl::Duration, lease, absl::Seconds(15), "how long an agent may be silent");
 
 namespace trainyard::daemon {
@@ -55,6 +60,18 @@ std::string Advertised(const std::string& address) {
 std::string AdvertisedStore(const std::string& address) {
   const bool has_tls = !absl::GetFlag(FLAGS_tls_cert).empty();
   return absl::StrCat(has_tls ? "https://" : "", Advertised(address));
+}
+
+absl::StatusOr<placement::Policy> PolicyFromFlags() {
+  const std::string name = absl::GetFlag(FLAGS_policy);
+  std::optional<placement::Policy> policy = placement::PolicyNamed(name);
+  if (!policy.has_value()) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "USAGE", absl::StrCat("there is no policy ", name),
+        absl::StrCat("give --policy=", absl::StrJoin(placement::PolicyNames(), " or --policy=")));
+  }
+  policy->min_run_us = absl::ToInt64Microseconds(absl::GetFlag(FLAGS_min_run));
+  return *policy;
 }
 
 absl::Status CheckAddresses() {
@@ -112,6 +129,9 @@ absl::StatusOr<std::unique_ptr<runtime::Runtime>> StartRuntime(const StateFolder
   options.store_address = context.http_address;
   options.state_folder = folder.Path("");
   options.lease = absl::GetFlag(FLAGS_lease);
+  absl::StatusOr<placement::Policy> policy = PolicyFromFlags();
+  if (!policy.ok()) return policy.status();
+  options.policy = *policy;
   return runtime::Runtime::Start(journal, registry, std::move(options));
 }
 
@@ -179,6 +199,7 @@ int Main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   StartLogging("trainyard-scheduler");
   absl::Status status = CheckAddresses();
+  if (status.ok()) status = PolicyFromFlags().status();
   if (status.ok()) {
     std::string path = absl::GetFlag(FLAGS_state_dir);
     if (path.empty()) path = StateFolder::DefaultPath();

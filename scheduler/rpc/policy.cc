@@ -68,6 +68,7 @@ const absl::flat_hash_map<std::string, unsigned>& Table() {
       {"/trainyard.v1.AdminService/CreateProject", kAdmin},
       {"/trainyard.v1.AdminService/ListProjects", kReaders},
       {"/trainyard.v1.QueueService/SetJobQueueing", kWriters},
+      {"/trainyard.v1.QueueService/PlanJob", kWriters},
       {"/trainyard.v1.QueueService/SetQueue", kAdmin},
       {"/trainyard.v1.QueueService/DeleteQueue", kAdmin},
       {"/trainyard.v1.QueueService/SetQuota", kAdmin},

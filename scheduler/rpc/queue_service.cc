@@ -1,6 +1,7 @@
 // Verbs of queues, quotas, reservations and usage over gRPC. See services.h.
 #include <utility>
 
+#include "scheduler/api/jobs.h"
 #include "scheduler/api/queues.h"
 #include "scheduler/api/usage.h"
 #include "scheduler/rpc/services.h"
@@ -19,6 +20,13 @@ class QueueService : public v1::QueueService::CallbackService {
                                            v1::Job* response) override {
     return AnswerLater(*context_, call, response, [&](const auto& principal, auto done) {
       api::SetJobQueueing(*context_, principal, *request, std::move(done));
+    });
+  }
+  grpc::ServerUnaryReactor* PlanJob(grpc::CallbackServerContext* call,
+                                    const v1::PlanJobRequest* request,
+                                    v1::ExplainJobResponse* response) override {
+    return AnswerLater(*context_, call, response, [&](const auto& principal, auto done) {
+      api::PlanJob(*context_, principal, *request, std::move(done));
     });
   }
   grpc::ServerUnaryReactor* SetQueue(grpc::CallbackServerContext* call,

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "scheduler/core/capacity.h"
-#include "scheduler/core/ranks.h"
+#include "scheduler/runtime/planner_view.h"
 
 namespace trainyard::runtime {
 namespace {
@@ -18,45 +18,34 @@ std::string WhyNot(const journal::v1::AgentRow& agent, bool linked) {
   return reason;
 }
 
-placement::NodeView ViewOf(const journal::v1::AgentRow& agent) {
-  placement::NodeView view;
-  view.node_id = agent.node_id();
-  view.cpu_milli_total = view.cpu_milli_free = int64_t{1000} * agent.inventory().cores();
-  view.memory_total = view.memory_free = agent.inventory().memory_bytes();
-  view.labels.insert(agent.inventory().labels().begin(), agent.inventory().labels().end());
-  for (const trainyard::v1::Device& device : agent.inventory().devices()) {
-    placement::DeviceView& added = view.devices.emplace_back();
-    added.uuid = device.uuid();
-    added.model = device.model();
-    added.index = device.index();
-    added.memory_bytes = device.memory_bytes();
-    added.numa_node = device.numa_node();
-    added.link_island = device.link_island();
-    added.milli_free = kWhole;
-    added.healthy = device.healthy();
-    added.parent_uuid = device.parent();
+// A tuning job is charged as one: for its trials that ended, and for those that run.
+void AddOwners(const core::State& state, placement::Snapshot* snapshot) {
+  std::map<uint64_t, int64_t> attained;
+  const auto add = [&](const placement::RunView& run) {
+    const auto job = state.jobs.find(run.owner_uid);
+    if (job == state.jobs.end() || job->second->study_uid() == 0) return;
+    const auto [sum, is_new] = attained.try_emplace(run.owner_uid, 0);
+    if (!is_new) return;
+    const journal::v1::Used& used = job->second->used();
+    sum->second = used.device_us() > 0 ? used.device_us()
+                                       : used.cpu_us() / placement::Policy().cores_per_device;
+  };
+  for (const placement::WaitingRun& run : snapshot->waiting) add(run);
+  for (const placement::RunningRun& run : snapshot->running) {
+    add(run);
+    const auto owner = attained.find(run.owner_uid);
+    if (owner == attained.end()) continue;
+    // What its earlier attempts used is in the job's sum already.
+    const journal::v1::Used& used = state.runs.at(run.run_uid)->used();
+    const int64_t before = used.device_us() > 0
+                               ? used.device_us()
+                               : used.cpu_us() / placement::Policy().cores_per_device;
+    owner->second += run.attained_device_us - before;
   }
-  return view;
+  for (const auto& [uid, device_us] : attained) snapshot->owners.push_back({uid, device_us});
 }
 
 }  // namespace
-
-std::vector<placement::RankNeeds> ClusterBook::NeedsOf(const trainyard::v1::JobSpec& spec) {
-  std::vector<placement::RankNeeds> ranks;
-  for (const core::RankNeed& need : core::RanksOf(spec)) {
-    placement::RankNeeds needs;
-    needs.cpu_milli = need.cpu_milli;
-    needs.memory_bytes = need.memory_bytes;
-    needs.gpu_count = need.gpu_count;
-    needs.gpu_milli = need.gpu_milli;
-    if (need.resources != nullptr) {
-      needs.gpu_models.assign(need.resources->gpu_models().begin(),
-                              need.resources->gpu_models().end());
-    }
-    ranks.push_back(std::move(needs));
-  }
-  return ranks;
-}
 
 void ClusterBook::Take(const Held& held, int sign) {
   placement::NodeView& view = nodes_[held.node_id].view;
@@ -104,16 +93,20 @@ void ClusterBook::UpdateOrder(const core::State& state, const journal::v1::RunRo
     ++version_;
     return;
   }
-  const trainyard::v1::Scheduling& scheduling = spec->second->scheduling();
-  const Order place{-int64_t{scheduling.priority()}, run->queued_us(), run_uid};
+  const auto job = state.jobs.find(run->job_uid());
+  const bool may_start = job != state.jobs.end() && MayStart(state, *job->second, *spec->second);
+  const int64_t priority =
+      may_start ? PriorityWithQueue(state, *job->second, *spec->second) : int64_t{0};
+  const Order place{-priority, run->queued_us(), run_uid};
+  const bool in_line = order_.contains(place) || parked_.contains(run_uid);
   if (before != orders_.end()) {
-    if (before->second == place) return;
+    if (before->second == place && in_line == may_start) return;
     order_.erase(before->second);
     parked_.erase(run_uid);
   }
   ++version_;
   orders_[run_uid] = place;
-  if (!scheduling.hold()) order_.insert(place);
+  if (may_start) order_.insert(place);
 }
 
 void ClusterBook::UpdateRun(const core::State& state, uint64_t run_uid) {
@@ -147,7 +140,7 @@ void ClusterBook::UpdateAgent(const core::State& state, const std::string& node_
   if (!node.known || inventory != node.inventory) {
     node.known = true;
     node.inventory = std::move(inventory);
-    node.view = ViewOf(*found->second);
+    node.view = EmptyNode(*found->second);
     for (const auto& [run_uid, slices] : held_) {
       for (const Held& held : slices) {
         if (held.node_id == node_id) Take(held, 1);
@@ -166,6 +159,12 @@ void ClusterBook::UpdateAgent(const core::State& state, const std::string& node_
 void ClusterBook::Update(const core::State& state, const core::Touched& touched) {
   for (const uint64_t run_uid : touched.runs) UpdateRun(state, run_uid);
   for (const std::string& node_id : touched.agents) UpdateAgent(state, node_id);
+  if (touched.setting_keys.empty() && !touched.settings) return;
+  // Rare: quotas, queues, reservations or projects changed. Everything is looked at again.
+  std::vector<uint64_t> waiting;
+  for (const auto& [run_uid, order] : orders_) waiting.push_back(run_uid);
+  for (const uint64_t run_uid : waiting) UpdateRun(state, run_uid);
+  NodesChanged();
 }
 
 void ClusterBook::SetLinked(const std::string& node_id, bool linked) {
@@ -193,31 +192,26 @@ placement::Snapshot ClusterBook::Snapshot(const core::State& state, size_t most,
     if (snapshot.waiting.size() == most) break;
     const auto found = state.runs.find(std::get<2>(order));
     if (found == state.runs.end()) continue;
-    const journal::v1::RunRow& run = *found->second;
+    const auto job = state.jobs.find(found->second->job_uid());
+    const auto spec = state.specs.find(found->second->job_uid());
+    if (job == state.jobs.end() || spec == state.specs.end()) continue;
+    snapshot.waiting.push_back(WaitingOf(state, *found->second, *job->second, *spec->second));
+  }
+  *truncated = snapshot.waiting.size() < order_.size();
+  for (const uint64_t run_uid : state.active_runs) {
+    const journal::v1::RunRow& run = *state.runs.at(run_uid);
     const auto job = state.jobs.find(run.job_uid());
     const auto spec = state.specs.find(run.job_uid());
     if (job == state.jobs.end() || spec == state.specs.end()) continue;
-    placement::WaitingRun waiting;
-    waiting.run_uid = run.uid();
-    waiting.owner_uid = run.job_uid();
-    waiting.project = job->second->project();
-    waiting.principal = job->second->principal();
-    waiting.ranks = NeedsOf(*spec->second);
-    waiting.spread = spec->second->launch().placement() == trainyard::v1::SPREAD;
-    waiting.priority = spec->second->scheduling().priority();
-    waiting.queued_us = run.queued_us();
-    waiting.avoid_nodes.assign(run.failed_nodes().begin(), run.failed_nodes().end());
-    waiting.preemptible = spec->second->scheduling().preemptible();
-    if (spec->second->launch().min_replicas() > 0) {
-      waiting.ranks_min = core::FewestRanks(*spec->second);
-    }
-    snapshot.waiting.push_back(std::move(waiting));
+    snapshot.running.push_back(RunningOf(state, run, *job->second, *spec->second, now_us));
   }
-  *truncated = snapshot.waiting.size() < order_.size();
+  AddOwners(state, &snapshot);
+  snapshot.quotas = QuotasOf(state);
+  snapshot.reservations = ReservationsOf(state);
   return snapshot;
 }
 
-core::ApplyPlan ClusterBook::PlanCommand(const placement::Plan& plan) {
+core::ApplyPlan ClusterBook::PlanCommand(const placement::Plan& plan, const Epochs& epochs) {
   core::ApplyPlan command;
   for (const placement::Placement& placement : plan.placements) {
     core::PlacedRun placed;
@@ -237,7 +231,13 @@ core::ApplyPlan ClusterBook::PlanCommand(const placement::Plan& plan) {
     command.placements.push_back(std::move(placed));
   }
   for (const placement::Preemption& preemption : plan.preemptions) {
-    command.preemptions.emplace_back(preemption.run_uid, preemption.reason);
+    core::PreemptedRun preempted;
+    preempted.run_uid = preemption.run_uid;
+    preempted.reason = preemption.reason;
+    preempted.for_run_uid = preemption.for_run_uid;
+    const auto epoch = epochs.find(preemption.run_uid);
+    if (epoch != epochs.end()) preempted.epoch = epoch->second;
+    command.preemptions.push_back(std::move(preempted));
   }
   return command;
 }

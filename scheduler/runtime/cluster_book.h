@@ -37,9 +37,9 @@ class ClusterBook {
   uint64_t version() const { return version_; }
 
   // The command that carries a plan out: nodes, ranks and devices; the core fills in the rest.
-  static core::ApplyPlan PlanCommand(const placement::Plan& plan);
-  // What the ranks of a job need, by rank; evaluator pools take no part.
-  static std::vector<placement::RankNeeds> NeedsOf(const trainyard::v1::JobSpec& spec);
+  // `epochs`: of the attempts that the plan saw, by run, so that a later one is not stopped for it.
+  using Epochs = std::map<uint64_t, uint64_t>;
+  static core::ApplyPlan PlanCommand(const placement::Plan& plan, const Epochs& epochs);
 
  private:
   using Order = std::tuple<int64_t, int64_t, uint64_t>;  // -priority, queued_us, run uid

@@ -23,6 +23,7 @@
 #include "scheduler/runtime/cluster_book.h"
 #include "scheduler/runtime/delta.h"
 #include "scheduler/runtime/leases.h"
+#include "scheduler/runtime/planner.h"
 #include "scheduler/runtime/runtime.h"
 #include "scheduler/runtime/sessions.h"
 #include "scheduler/runtime/study_desk.h"
@@ -40,16 +41,6 @@ struct Batch {
     return records.empty() && messages.empty() && answers.empty() && delta.explanations.empty() &&
            delta.archives.empty();
   }
-};
-
-// A whole look at the queue, for a planner thread.
-struct PlanJob {
-  placement::Snapshot snapshot;
-  uint64_t version = 0;
-};
-struct PlanAnswer {
-  placement::Plan plan;
-  uint64_t version = 0;
 };
 
 class Engine {
@@ -73,6 +64,10 @@ class Engine {
   void Close();
   Batch TakeBatch();
   std::vector<StudyJob> TakeStudyJobs();
+  // What would become of a job if it were submitted now. Faults of the submit are answered at once;
+  // else the look waits in TakePreviews for a planner thread, which answers.
+  void Look(core::Command submit, std::function<void(absl::StatusOr<Preview>)> done);
+  std::vector<PreviewJob> TakePreviews() { return std::exchange(previews_, {}); }
   // At most one plan job is out at a time.
   bool TakePlanJob(PlanJob* job);
 
@@ -102,6 +97,8 @@ class Engine {
   bool PlaceHead();
   void PlaceNow();
   bool UseQuickPlan() const;
+  PlanJob Snapshot(size_t most, bool* truncated) const;
+  void CarryOut(const placement::Plan& plan, const ClusterBook::Epochs& epochs);
   void Explain(const placement::Plan& plan);
   void NoteTerminal(uint64_t job_uid);
   void ForgetOld(const core::Touched& touched, Delta* delta);
@@ -124,6 +121,10 @@ class Engine {
   std::vector<std::pair<std::string, std::function<void(absl::StatusOr<agent::v1::Welcome>)>>>
       connecting_;
   std::vector<StudyJob> study_jobs_;
+  std::vector<PreviewJob> previews_;
+  // What the last plan holds for runs that are to start; not durable: the next plan makes it anew.
+  std::vector<placement::Reservation> held_for_gangs_;
+  int64_t wake_us_ = 0;                        // a plan may differ then although nothing happened
   absl::flat_hash_set<uint64_t> specs_known_;  // jobs whose spec is or will be a row
   std::deque<uint64_t> terminal_;              // jobs that may leave memory, oldest first
   absl::flat_hash_set<uint64_t> terminal_set_;

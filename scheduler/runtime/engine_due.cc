@@ -5,13 +5,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "scheduler/runtime/engine.h"
+#include "scheduler/runtime/planner_view.h"
 
 namespace trainyard::runtime {
 namespace {
 
 constexpr size_t kQuickRuns = 64;
 constexpr size_t kQuickNodes = 128;
-constexpr size_t kWholeRuns = 2000;
+constexpr size_t kQuickWhole = 512;  // where the order is not that of queueing
+constexpr size_t kWholeRuns = 20'000;
 constexpr int kQuickRounds = 8;
 constexpr absl::Duration kWholePlanGap = absl::Milliseconds(100);
 constexpr absl::Duration kFruitlessTickGap = absl::Milliseconds(100);
@@ -35,7 +37,32 @@ void Engine::DoDue() {
   last_tick_ = monotonic;
 }
 
-bool Engine::UseQuickPlan() const { return book_.nodes() <= kQuickNodes; }
+// By order of queueing the head tells what comes next. Other orders look at everybody.
+bool Engine::UseQuickPlan() const {
+  if (book_.nodes() > kQuickNodes) return false;
+  return options_.policy.order == placement::OrderBy::kQueued || book_.waiting() <= kQuickWhole;
+}
+
+PlanJob Engine::Snapshot(size_t most, bool* truncated) const {
+  PlanJob job;
+  job.snapshot = book_.Snapshot(state_, most, NowUs(), truncated);
+  job.snapshot.reservations.insert(job.snapshot.reservations.end(), held_for_gangs_.begin(),
+                                   held_for_gangs_.end());
+  job.policies = PoliciesOf(state_, options_.policy);
+  for (const placement::RunningRun& run : job.snapshot.running) {
+    job.epochs[run.run_uid] = state_.runs.at(run.run_uid)->attempt().epoch();
+  }
+  job.version = book_.version();
+  return job;
+}
+
+void Engine::CarryOut(const placement::Plan& plan, const ClusterBook::Epochs& epochs) {
+  held_for_gangs_ = plan.reservations;
+  wake_us_ = plan.wake_us;
+  if (plan.placements.empty() && plan.preemptions.empty()) return;
+  Internal(ClusterBook::PlanCommand(plan, epochs));
+  CatchUp();
+}
 
 void Engine::Explain(const placement::Plan& plan) {
   std::vector<uint64_t> hopeless;
@@ -51,24 +78,28 @@ void Engine::Explain(const placement::Plan& plan) {
 // One quick plan for the head of the queue; true when another one may find more.
 bool Engine::PlaceHead() {
   const size_t waiting = book_.waiting();
-  const placement::Snapshot snapshot =
-      book_.Snapshot(state_, kQuickRuns, NowUs(), &quick_truncated_);
-  const placement::Plan plan = placement::MakePlan(snapshot, {});
-  if (!plan.placements.empty() || !plan.preemptions.empty()) {
-    Internal(ClusterBook::PlanCommand(plan));
-    CatchUp();
-  }
+  const bool by_head = options_.policy.order == placement::OrderBy::kQueued;
+  PlanJob job = Snapshot(by_head ? kQuickRuns : kQuickWhole, &quick_truncated_);
+  const size_t looked_at = job.snapshot.waiting.size();
+  const PlanAnswer answer = ThinkOver(std::move(job));
+  const placement::Plan& plan = answer.plan;
+  CarryOut(plan, answer.epochs);
   // The core looked again and refused: the same plan is not tried over and over.
   if (!plan.placements.empty() && book_.waiting() == waiting) {
     retry_plan_ = options_.clock->Monotonic() + kIdleMax;
   }
-  const bool all_placed = plan.placements.size() == snapshot.waiting.size();
-  if (!all_placed) Explain(plan);
+  if (plan.placements.size() != looked_at) Explain(plan);
   return quick_truncated_ && book_.waiting() < waiting;
 }
 
 void Engine::PlaceNow() {
-  if (planned_version_ == book_.version() && options_.clock->Monotonic() < retry_plan_) return;
+  const bool woken = wake_us_ > 0 && NowUs() >= wake_us_;
+  const bool same = planned_version_ == book_.version() && !woken;
+  if (same && options_.clock->Monotonic() < retry_plan_) return;
+  if (woken) {
+    wake_us_ = 0;
+    explained_version_ = ~0ULL;
+  }
   retry_plan_ = absl::InfiniteDuration();
   if (UseQuickPlan()) {
     quick_truncated_ = false;
@@ -86,8 +117,7 @@ bool Engine::TakePlanJob(PlanJob* job) {
   if (plan_out_ || !quick_truncated_ || explained_version_ == book_.version()) return false;
   if (options_.clock->Monotonic() < next_whole_plan_) return false;
   bool truncated = false;
-  job->snapshot = book_.Snapshot(state_, kWholeRuns, NowUs(), &truncated);
-  job->version = book_.version();
+  *job = Snapshot(kWholeRuns, &truncated);
   plan_out_ = true;
   return true;
 }
@@ -98,9 +128,32 @@ void Engine::Answer(PlanAnswer answer) {
   next_whole_plan_ =
       options_.clock->Monotonic() + (UseQuickPlan() ? kWholePlanGap : absl::ZeroDuration());
   Explain(answer.plan);
-  if (!answer.plan.placements.empty() || !answer.plan.preemptions.empty()) {
-    Internal(ClusterBook::PlanCommand(answer.plan));
+  CarryOut(answer.plan, answer.epochs);
+}
+
+void Engine::Look(core::Command submit, std::function<void(absl::StatusOr<Preview>)> done) {
+  submit.now_us = NowUs();
+  auto& body = std::get<core::SubmitJob>(submit.body);
+  body.validate_only = true;
+  if (auto decision = core::Decide(state_, submit); !decision.ok()) {
+    return AfterCommit([done = std::move(done), status = decision.status()] { done(status); });
   }
+  const v1::JobSpec& spec = body.spec;
+  journal::v1::JobRow job;
+  job.set_uid(state_.server.next_uid());
+  job.set_project(body.project);
+  job.set_principal(submit.principal.name);
+  job.set_create_us(submit.now_us);
+  journal::v1::RunRow run;
+  run.set_uid(job.uid() + 1);
+  run.set_queued_us(submit.now_us);
+  PreviewJob preview;
+  bool truncated = false;
+  preview.plan = Snapshot(kWholeRuns, &truncated);
+  preview.run_uid = run.uid();
+  preview.plan.snapshot.waiting.push_back(WaitingOf(state_, run, job, spec));
+  preview.done = std::move(done);
+  previews_.push_back(std::move(preview));
 }
 
 absl::Duration Engine::Idle() const {
@@ -114,6 +167,7 @@ absl::Duration Engine::Idle() const {
     }
     idle = std::min(idle, until);
   }
+  if (wake_us_ > 0) idle = std::min(idle, absl::Microseconds(wake_us_ - NowUs()));
   if (!plan_out_ && quick_truncated_ && explained_version_ != book_.version()) {
     idle = std::min(idle, next_whole_plan_ - monotonic);
   }

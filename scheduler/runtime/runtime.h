@@ -14,6 +14,8 @@
 #include "common/clock.h"
 #include "scheduler/core/command.h"
 #include "scheduler/journal/journal.h"
+#include "scheduler/placement/policy.h"
+#include "scheduler/runtime/planner.h"
 #include "scheduler/runtime/view.h"
 
 namespace trainyard::runtime {
@@ -42,7 +44,8 @@ struct Options {
   // Kept free on the journal's disk for facts, cancels and leases; see disk_guard.h. "" : none.
   std::string state_folder;
   int64_t reserve_bytes = 16 << 20;
-  uint64_t seed = 0;  // of made-up names and study seeds; 0: from the kernel
+  placement::Policy policy;  // how waiting runs are served; queues may have their own
+  uint64_t seed = 0;         // of made-up names and study seeds; 0: from the kernel
 };
 
 class Runtime {
@@ -68,6 +71,11 @@ class Runtime {
   // False: the lease is over and lost; the session must end so that the agent connects anew.
   virtual bool AgentHeartbeat(const std::string& node_id) = 0;
   virtual void AgentDisconnected(const std::string& node_id) = 0;
+
+  // What would become of a job if it were submitted now; nothing is changed. `submit` as for Post.
+  // `done` is called from any thread; faults of the submit as Post would answer them.
+  virtual void LookAhead(core::Command submit,
+                         std::function<void(absl::StatusOr<Preview>)> done) = 0;
 
   // Makes sure the study has suggestions for `count` more trials, then calls `done` (any thread).
   virtual void EnsureSuggestions(uint64_t study_uid, int count,

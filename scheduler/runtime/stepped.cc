@@ -42,7 +42,11 @@ absl::Status SteppedRuntime::Cycle(bool* worked) {
   PlanJob job;
   if (engine_->TakePlanJob(&job)) {
     *worked = true;
-    engine_->Answer(PlanAnswer{placement::MakePlan(job.snapshot, {}), job.version});
+    engine_->Answer(ThinkOver(std::move(job)));
+  }
+  for (PreviewJob& preview : engine_->TakePreviews()) {
+    const auto done = preview.done;
+    done(ThinkOver(std::move(preview)));
   }
   return absl::OkStatus();
 }
@@ -80,6 +84,12 @@ void SteppedRuntime::AgentDisconnected(const std::string& node_id) {
 void SteppedRuntime::EnsureSuggestions(uint64_t study_uid, int count,
                                        std::function<void(absl::Status)> done) {
   tasks_.push_back([=](Engine* engine) { engine->Ask(study_uid, count, done); });
+}
+
+void SteppedRuntime::LookAhead(core::Command submit,
+                               std::function<void(absl::StatusOr<Preview>)> done) {
+  auto shared = std::make_shared<core::Command>(std::move(submit));
+  tasks_.push_back([shared, done](Engine* engine) { engine->Look(std::move(*shared), done); });
 }
 
 }  // namespace trainyard::runtime

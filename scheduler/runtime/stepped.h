@@ -38,6 +38,7 @@ class SteppedRuntime : public Runtime {
   void AgentDisconnected(const std::string& node_id) override;
   void EnsureSuggestions(uint64_t study_uid, int count,
                          std::function<void(absl::Status)> done) override;
+  void LookAhead(core::Command submit, std::function<void(absl::StatusOr<Preview>)> done) override;
 
  private:
   SteppedRuntime(journal::Journal* journal, AgentLink* link, std::unique_ptr<Engine> engine);

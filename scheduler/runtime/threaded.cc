@@ -124,6 +124,14 @@ class Threaded : public Runtime {
     if (!status.ok()) done(status);
   }
 
+  void LookAhead(core::Command submit, std::function<void(absl::StatusOr<Preview>)> done) override {
+    auto shared = std::make_shared<core::Command>(std::move(submit));
+    const absl::Status status = Queue(QueueClass::kSubmit, [shared, done](Engine* engine) {
+      engine->Look(std::move(*shared), done);
+    });
+    if (!status.ok()) done(status);
+  }
+
  private:
   static constexpr size_t kQueues = 3;
 
@@ -192,12 +200,17 @@ class Threaded : public Runtime {
         Answered([answer](Engine* engine) { engine->Answer(std::move(*answer)); });
       });
     }
+    for (PreviewJob& preview : engine_->TakePreviews()) {
+      auto shared = std::make_shared<PreviewJob>(std::move(preview));
+      Plan([shared] {
+        const auto done = shared->done;
+        done(ThinkOver(std::move(*shared)));
+      });
+    }
     auto job = std::make_shared<PlanJob>();
     if (!engine_->TakePlanJob(job.get())) return;
     Plan([this, job] {
-      auto answer = std::make_shared<PlanAnswer>();
-      answer->plan = placement::MakePlan(job->snapshot, {});
-      answer->version = job->version;
+      auto answer = std::make_shared<PlanAnswer>(ThinkOver(std::move(*job)));
       Answered([answer](Engine* engine) { engine->Answer(std::move(*answer)); });
     });
   }

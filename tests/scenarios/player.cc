@@ -33,15 +33,23 @@ class Player {
 
   std::string Command(const std::string& line) {
     const Words words = absl::StrSplit(line, ' ', absl::SkipEmpty());
-    const auto verb = Verbs().find(words.at(0));
-    EXPECT_TRUE(verb != Verbs().end()) << "unknown command: " << line;
-    if (verb != Verbs().end()) verb->second(this, words);
+    const Verb* const verb = VerbOf(words.at(0));
+    EXPECT_NE(verb, nullptr) << "unknown command: " << line;
+    if (verb != nullptr) (*verb)(this, words);
     return Trace();
   }
 
  private:
   using Verb = std::function<void(Player*, const Words&)>;
+  static const Verb* VerbOf(const std::string& word) {
+    static const auto* const more = new std::map<std::string, Verb>(QueueVerbs());
+    for (const auto* verbs : {&Verbs(), more}) {
+      if (const auto found = verbs->find(word); found != verbs->end()) return &found->second;
+    }
+    return nullptr;
+  }
   static const std::map<std::string, Verb>& Verbs();
+  static std::map<std::string, Verb> QueueVerbs();  // about places in the queue and nodes' times
 
   uint64_t RunOf(const std::string& name) const {
     const Words parts = absl::StrSplit(name, '/');
@@ -68,6 +76,25 @@ class Player {
     return absl::StrCat(scene_.Study(study).study_id(), "/", trial);
   }
 
+  void SetHold(const std::string& job, bool hold) {
+    SetQueueing wish{"default", job, {}, 0};
+    wish.queueing.set_hold(hold);
+    scene_.Do(wish);
+  }
+  void DrainBy(const std::string& node, int64_t seconds) {
+    scene_.Do(DrainNode{node, false, "asked", scene_.now_us() + seconds * kSecondUs});
+  }
+  // From so many seconds on, for so many.
+  void Reserve(const std::string& name, const std::string& node, int64_t from, int64_t seconds) {
+    SetSetting set;
+    set.setting.set_key(absl::StrCat("reservations/", name));
+    v1::Reservation* const reservation = set.setting.mutable_reservation();
+    reservation->add_nodes(node);
+    const int64_t start = scene_.now_us() / kSecondUs + from;
+    reservation->mutable_start_time()->set_seconds(start);
+    reservation->mutable_end_time()->set_seconds(start + seconds);
+    scene_.Do(set);
+  }
   void Submit(const Words& words);
   void Place(const Words& words);
   void Exit(const Words& words);
@@ -83,6 +110,30 @@ class Player {
   std::map<uint64_t, std::string> wants_;
   std::map<uint64_t, v1::JobState> states_;
 };
+
+std::map<std::string, Player::Verb> Player::QueueVerbs() {
+  return {
+      {"hold", [](Player* p, const Words& w) { p->SetHold(w.at(1), true); }},
+      {"release-hold", [](Player* p, const Words& w) { p->SetHold(w.at(1), false); }},
+      {"priority",
+       [](Player* p, const Words& w) {
+         SetQueueing wish{"default", w.at(1), {}, 0};
+         wish.queueing.set_priority(static_cast<int32_t>(Number(w.at(2))));
+         p->scene_.Do(wish);
+       }},
+      {"limit",
+       [](Player* p, const Words& w) {
+         SetQueueing wish{"default", w.at(1), {}, 0};
+         wish.queueing.set_timeout_us(Number(w.at(2)) * kSecondUs);
+         p->scene_.Do(wish);
+       }},
+      {"drain-by", [](Player* p, const Words& w) { p->DrainBy(w.at(1), Number(w.at(2))); }},
+      {"reserve",
+       [](Player* p, const Words& w) {
+         p->Reserve(w.at(1), w.at(2), Number(w.at(3)), Number(w.at(4)));
+       }},
+  };
+}
 
 const std::map<std::string, Player::Verb>& Player::Verbs() {
   static const auto* const verbs = new std::map<std::string, Verb>{
@@ -159,6 +210,12 @@ void Player::Submit(const Words& words) {
   std::map<std::string, int64_t> options;
   for (size_t i = 2; i < words.size(); ++i) {
     const std::pair<std::string, std::string> option = absl::StrSplit(words[i], '=');
+    if (option.first == "after" || option.first == "after-end") {
+      v1::Dependency* const after = spec.spec.mutable_scheduling()->add_after();
+      after->set_job(option.second);
+      if (option.first == "after-end") after->set_on(v1::Dependency::END);
+      continue;
+    }
     options[option.first] = Number(option.second);
   }
   const auto take = [&](const char* name) {
@@ -173,6 +230,7 @@ void Player::Submit(const Words& words) {
   if (const int64_t timeout = take("timeout"); timeout > 0) spec.Timeout(timeout);
   if (const int64_t wait = take("maxwait"); wait > 0) spec.MaxWait(wait);
   if (const int64_t grace = take("grace"); grace > 0) spec.Grace(grace);
+  spec.spec.mutable_scheduling()->set_hold(take("hold") > 0);
   const int64_t trials = take("trials");
   const int64_t parallel = take("parallel");
   const int64_t failed = take("failed");
@@ -260,6 +318,13 @@ std::string Player::Describe(const records::Event& event) {
   } else if (event.has_attempt_stop_requested()) {
     absl::StrAppend(&out, " ", NameOfRun(event.attempt_stop_requested().run_uid()), " ",
                     wire::StopReason_Name(event.attempt_stop_requested().reason()));
+  } else if (event.has_job_queueing_set()) {
+    absl::StrAppend(&out, " ", NameOfJob(event.job_queueing_set().job_uid()), " ",
+                    event.job_queueing_set().queueing().ShortDebugString());
+  } else if (event.has_dependency_ended()) {
+    absl::StrAppend(&out, " ", NameOfJob(event.dependency_ended().job_uid()), " ",
+                    event.dependency_ended().broken());
+    absl::StripTrailingAsciiWhitespace(&out);
   } else if (event.has_checkpoint_committed()) {
     absl::StrAppend(&out, " ", NameOfRun(event.checkpoint_committed().run_uid()), " step ",
                     event.checkpoint_committed().step());

@@ -104,6 +104,10 @@ v1::NodeInventory ReadInventory(const MachineOptions& options) {
   inventory.set_os(absl::StrCat(name.sysname, " ", name.release));
   inventory.set_agent_version(kVersion);
   for (const auto& [key, value] : options.labels) (*inventory.mutable_labels())[key] = value;
+  for (const std::string& taint : options.taints) inventory.add_taints(taint);
+  if (options.available_until < absl::InfiniteFuture()) {
+    inventory.mutable_available_until()->set_seconds(absl::ToUnixSeconds(options.available_until));
+  }
   for (const char* capability :
        {"launcher.direct", "launcher.mpirun", "launcher.daemon", "soft_stop"}) {
     inventory.add_capabilities(capability);

@@ -5,7 +5,9 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
+#include "absl/time/time.h"
 #include "trainyard/v1/node.pb.h"
 
 namespace trainyard::worker {
@@ -16,6 +18,8 @@ struct MachineOptions {
   int64_t memory_bytes = 0;  // 0: the machine's, or the control group's limit when lower
   std::string address;       // "" : the host's name
   std::map<std::string, std::string> labels;
+  std::vector<std::string> taints;  // "key" or "key=value"
+  absl::Time available_until = absl::InfiniteFuture();
   std::string nvml_library = "libnvidia-ml.so.1";  // "" : no GPUs are looked for
 };
 

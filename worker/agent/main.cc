@@ -40,6 +40,11 @@ ABSL_FLAG(std::string, gang_ports, "",
 ABSL_FLAG(int, cores, 0, "Cores to offer; default: all");
 ABSL_FLAG(std::string, memory, "", "Memory to offer, for example 16GiB; default: all");
 ABSL_FLAG(std::vector<std::string>, labels, {}, "Labels of the node: key=value,...");
+ABSL_FLAG(std::vector<std::string>, taints, {},
+          "What keeps jobs off that do not tolerate it: key or key=value,...");
+ABSL_FLAG(absl::Time, available_until, absl::InfiniteFuture(),
+          "When this machine goes away, as 2026-12-24T08:00:00Z; its work is stopped with a "
+          "checkpoint two minutes before");
 ABSL_FLAG(absl::Duration, reconnect_max, absl::Seconds(5),
           "Longest pause before connecting again to a scheduler that is away");
 ABSL_FLAG(std::string, nvml_library, "libnvidia-ml.so.1", "Library that lists GPUs; empty: none");
@@ -71,6 +76,8 @@ absl::StatusOr<MachineOptions> MachineFromFlags() {
     }
     options.labels[parts[0]] = parts[1];
   }
+  options.taints = absl::GetFlag(FLAGS_taints);
+  options.available_until = absl::GetFlag(FLAGS_available_until);
   return options;
 }
 

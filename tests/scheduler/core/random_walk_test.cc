@@ -43,6 +43,13 @@ class Walk {
       Reconnect(i);
       scene_.Do(DrainNode{NodeName(i), true, ""});
     }
+    const auto settings = scene_.state().settings;
+    for (const auto& [key, setting] : settings) scene_.Do(DeleteSetting{key});
+    for (const uint64_t uid : Uids(scene_.state().jobs)) {
+      SetQueueing wish{"default", scene_.Job(uid).job_id(), {}, 0};
+      wish.queueing.set_hold(false);
+      scene_.Try(wish).IgnoreError();
+    }
     for (int round = 0; round < 400 && !Settled(); ++round) {
       for (const uint64_t uid : Uids(scene_.state().runs)) Obey(uid);
       scene_.SuggestAll();
@@ -99,14 +106,45 @@ class Walk {
       spec.Study(1 + static_cast<int64_t>(random_.Below(6)),
                  1 + static_cast<int64_t>(random_.Below(3)));
     }
-    scene_.Submit("", spec);
+    if (random_.Below(8) == 0) spec.spec.mutable_scheduling()->set_hold(true);
+    const std::vector<uint64_t> jobs = Uids(scene_.state().jobs);
+    if (!jobs.empty() && random_.Below(4) == 0) {
+      v1::Dependency* const after = spec.spec.mutable_scheduling()->add_after();
+      after->set_job(scene_.Job(Pick(jobs)).job_id());
+      if (random_.Below(2) == 0) after->set_on(v1::Dependency::END);
+    }
+    scene_.Try(SubmitJob{"default", "", spec.spec}).IgnoreError();
+  }
+  void Requeue(const std::string& job) {
+    SetQueueing wish{"default", job, {}, 0};
+    const uint64_t dice = random_.Below(6);
+    if (dice == 0) wish.queueing.set_hold(true);
+    if (dice == 1 || dice == 2) wish.queueing.set_hold(false);
+    if (dice == 3) wish.queueing.set_priority(static_cast<int32_t>(random_.Below(9)));
+    if (dice == 4)
+      wish.queueing.set_timeout_us(static_cast<int64_t>(1 + random_.Below(90)) * kSecondUs);
+    if (dice == 5)
+      wish.queueing.set_max_wait_us(static_cast<int64_t>(random_.Below(90)) * kSecondUs);
+    scene_.Try(wish).IgnoreError();
+  }
+  void Reserve(uint64_t node) {
+    SetSetting set;
+    set.setting.set_key("reservations/r" + std::to_string(random_.Below(3)));
+    v1::Reservation* const reservation = set.setting.mutable_reservation();
+    if (random_.Below(3) > 0) reservation->add_nodes(NodeName(node));
+    const int64_t start = scene_.now_us() / kSecondUs + static_cast<int64_t>(random_.Below(40));
+    reservation->mutable_start_time()->set_seconds(start);
+    reservation->mutable_end_time()->set_seconds(start + 1 +
+                                                 static_cast<int64_t>(random_.Below(40)));
+    scene_.Do(set);
   }
 
   void ChangeSomething() {
     const std::vector<uint64_t> jobs = Uids(scene_.state().jobs);
     if (jobs.empty()) return;
     const records::JobRow job = scene_.Job(Pick(jobs));
-    const uint64_t dice = random_.Below(6);
+    const uint64_t dice = random_.Below(9);
+    if (dice > 5) return Requeue(job.job_id());
     if (dice == 0) scene_.Try(CancelJob{"default", job.job_id(), "random"}).IgnoreError();
     if (dice == 1) scene_.Try(PauseJob{"default", job.job_id(), false}).IgnoreError();
     if (dice > 1) scene_.Try(PauseJob{"default", job.job_id(), true}).IgnoreError();
@@ -268,7 +306,11 @@ class Walk {
     const uint64_t node = Below();
     const uint64_t dice = random_.Below(10);
     if (dice < 2) scene_.Lose(NodeName(node));
-    if (dice == 2) scene_.Do(DrainNode{NodeName(node), false, "random"});
+    if (dice == 2) {
+      const bool by = random_.Below(2) == 0;
+      scene_.Do(DrainNode{NodeName(node), false, "random", by ? scene_.now_us() + kMinuteUs : 0});
+    }
+    if (dice == 3 && random_.Below(4) == 0) Reserve(node);
     if (dice > 2 && dice < 6) scene_.Do(DrainNode{NodeName(node), true, ""});
     if (dice >= 6) Reconnect(node);
   }

@@ -276,7 +276,7 @@ int Scene::PlaceAll() {
 
 void Scene::Preempt(uint64_t run) {
   ApplyPlan plan;
-  plan.preemptions.emplace_back(run, "for a better one");
+  plan.preemptions.push_back({run, "for a better one"});
   Do(std::move(plan), System());
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -133,6 +134,48 @@ TEST(GoldenTest, EveryRowDecodesFromItsStoredBytes) {
     EXPECT_EQ(Bytes(*decoded), Bytes(*row)) << name;
   }
   EXPECT_GE(rows, 13);
+}
+
+// What the first version stored: never written anew.
+TEST(GoldenTest, RecordsOfTheFirstLevelDecodeForEver) {
+  int events = 0;
+  int rows = 0;
+  for (const auto& file : std::filesystem::directory_iterator(GoldenPath("level_1").substr(
+           0, GoldenPath("level_1").size() - std::string(".hex").size()))) {
+    const std::string name = file.path().stem().string();
+    const auto stored = BytesOfHex(ReadGolden("level_1/" + name));
+    ASSERT_TRUE(stored.ok() && !stored->empty()) << name;
+    if (name.rfind("event_", 0) == 0) {
+      ++events;
+      const auto decoded = DecodeEvent(*stored);
+      ASSERT_TRUE(decoded.ok()) << name << ": " << decoded.status();
+      EXPECT_NE(decoded->body_case(), v1::Event::BODY_NOT_SET) << name;
+      continue;
+    }
+    ++rows;
+    const Descriptor* const type =
+        v1::Event::descriptor()->file()->FindMessageTypeByName(name.substr(4));
+    ASSERT_NE(type, nullptr) << name;
+    const std::unique_ptr<Message> row(
+        google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
+    ASSERT_TRUE(row->ParseFromString(*stored)) << name;
+    EXPECT_TRUE(row->GetReflection()->GetUnknownFields(*row).empty()) << name;
+  }
+  EXPECT_EQ(events, 33);
+  EXPECT_EQ(rows, 13);
+}
+
+// A program of the first level is stopped by what it would misread, and by nothing else.
+TEST(RecordTest, LevelIsTheLowestThatReadsTheRecordTruly) {
+  v1::Event event;
+  event.mutable_job_labels_set()->set_job_uid(1);
+  EXPECT_EQ(EncodeEvent(event)[5], 1);
+  event.mutable_node_drain_set()->set_node_id("n");
+  EXPECT_EQ(EncodeEvent(event)[5], 1);
+  event.mutable_node_drain_set()->set_deadline_us(1);
+  EXPECT_EQ(EncodeEvent(event)[5], 2);
+  event.mutable_setting_set()->mutable_setting()->set_key("queues/q");
+  EXPECT_EQ(EncodeEvent(event)[5], 2);
 }
 
 TEST(RecordTest, HigherLevelIsRefusedNotGuessed) {

@@ -146,8 +146,8 @@ TEST_F(SecurityWalkTest, ReflectionFindsEveryService) {
   for (const char* name :
        {"trainyard.v1.JobService", "trainyard.v1.StudyService", "trainyard.v1.InsightService",
         "trainyard.v1.NodeService", "trainyard.v1.ArtifactService", "trainyard.v1.AdminService",
-        "trainyard.agent.v1.AgentService", "grpc.reflection.v1alpha.ServerReflection",
-        "grpc.health.v1.Health"}) {
+        "trainyard.v1.QueueService", "trainyard.agent.v1.AgentService",
+        "grpc.reflection.v1alpha.ServerReflection", "grpc.health.v1.Health"}) {
     EXPECT_TRUE(services.contains(name)) << name;
   }
   EXPECT_GE(methods_.size(), 45u);
@@ -197,7 +197,11 @@ TEST_F(SecurityWalkTest, TokensOfOtherRolesAreRefused) {
   for (const char* method :
        {"/trainyard.v1.JobService/SubmitJob", "/trainyard.v1.JobService/CancelJob",
         "/trainyard.v1.StudyService/DeleteStudy", "/trainyard.v1.NodeService/DrainNode",
-        "/trainyard.v1.AdminService/CreateToken", "/trainyard.v1.AdminService/SetTier"}) {
+        "/trainyard.v1.AdminService/CreateToken", "/trainyard.v1.AdminService/SetTier",
+        "/trainyard.v1.AdminService/UpdateProject", "/trainyard.v1.QueueService/SetJobQueueing",
+        "/trainyard.v1.QueueService/SetQueue", "/trainyard.v1.QueueService/SetQuota",
+        "/trainyard.v1.QueueService/CreateReservation",
+        "/trainyard.v1.QueueService/DeleteReservation"}) {
     EXPECT_EQ(CodeOf(method, viewer), grpc::StatusCode::PERMISSION_DENIED) << method;
   }
 }

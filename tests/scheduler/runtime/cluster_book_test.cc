@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/random.h"
+#include "scheduler/runtime/planner_view.h"
 #include "tests/scheduler/runtime/scene.h"
 
 namespace trainyard::runtime {
@@ -89,7 +90,7 @@ TEST(ClusterBookTest, ReplicasShareTheirResourcesAmongProcesses) {
   v1::WorkerPool* evaluator = spec.add_worker_pools();
   evaluator->set_role("evaluator");
   evaluator->set_replica_count(1);
-  const auto needs = ClusterBook::NeedsOf(spec);
+  const auto needs = NeedsOf(spec);
   ASSERT_EQ(needs.size(), 4u) << "evaluators take no part";
   EXPECT_EQ(needs[0].cpu_milli, 500);
 }

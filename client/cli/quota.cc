@@ -1,0 +1,200 @@
+// trainyard quota set, list, describe and delete: what teams, projects and users are guaranteed and
+// may use at most, per device model.
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "client/cli/all_commands.h"
+#include "client/cli/arguments.h"
+#include "client/cli/context.h"
+#include "client/sdk/client.h"
+
+namespace trainyard::cli {
+namespace {
+
+constexpr int kWeightMax = 1'000'000;
+
+// "cluster", "teams/vision", "projects/p", "projects/p/users/u".
+std::string PlaceOf(const std::string& name) {
+  return std::string(absl::StripPrefix(name, "quotas/"));
+}
+
+std::string Devices(int64_t milli) {
+  return absl::StrFormat("%.6g", static_cast<double>(milli) / 1000);
+}
+
+// A row a model.
+Table QuotaTable(const std::vector<const v1::Quota*>& quotas) {
+  Table table;
+  table.headers = {"PLACE", "MODEL", "GUARANTEE", "LIMIT", "WEIGHT", "USED", "WAITING"};
+  table.right = {false, false, true, true, true, true, true};
+  for (const v1::Quota* quota : quotas) {
+    for (const v1::Quota::Share& share : quota->shares()) {
+      table.rows.push_back({PlaceOf(quota->name()), share.model().empty() ? "any" : share.model(),
+                            Devices(share.guarantee_milli()),
+                            share.has_limit_milli() ? Devices(share.limit_milli()) : "-",
+                            absl::StrCat(std::max(1, share.weight())), Devices(share.used_milli()),
+                            Devices(share.waiting_milli())});
+      table.names.push_back(quota->name());
+    }
+  }
+  return table;
+}
+
+void Print(Context* context, const v1::Quota& quota) {
+  const Table table = QuotaTable({&quota});
+  PrintOne(&context->console(), context->format, quota, quota.name(), FormatTable(table, 0, false),
+           table);
+}
+
+absl::Status List(Context* context, const Arguments&) {
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  if (!client.ok()) return client.status();
+  const absl::StatusOr<v1::ListQuotasResponse> answer = (*client)->ListQuotas({});
+  if (!answer.ok()) return answer.status();
+  std::vector<const v1::Quota*> quotas;
+  for (const v1::Quota& quota : answer->quotas()) quotas.push_back(&quota);
+  PrintList(&context->console(), context->format,
+            {"quotas", {quotas.begin(), quotas.end()}, QuotaTable(quotas)});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Quota> Get(Context* context, const std::string& place) {
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  if (!client.ok()) return client.status();
+  v1::GetQuotaRequest request;
+  request.set_name(place);
+  return (*client)->GetQuota(request);
+}
+
+absl::Status Describe(Context* context, const Arguments& arguments) {
+  const absl::StatusOr<v1::Quota> quota = Get(context, arguments.Word(0));
+  if (!quota.ok()) return quota.status();
+  Print(context, *quota);
+  return absl::OkStatus();
+}
+
+absl::Status ReadDevices(const Arguments& arguments, const char* flag, int64_t* milli) {
+  double devices = 0;
+  if (!absl::SimpleAtod(arguments.Get(flag), &devices) || devices < 0 || devices > 1e9) {
+    return UsageError(absl::StrCat("--", flag, ": \"", arguments.Get(flag), "\" is no number"),
+                      "write devices, for example 8 or 0.5");
+  }
+  *milli = static_cast<int64_t>(devices * 1000 + 0.5);
+  return absl::OkStatus();
+}
+
+absl::Status Apply(const Arguments& arguments, v1::Quota* quota) {
+  const std::string model = arguments.Get("model");
+  v1::Quota::Share* share = nullptr;
+  for (v1::Quota::Share& known : *quota->mutable_shares()) {
+    if (known.model() == model) share = &known;
+  }
+  if (share == nullptr) {
+    share = quota->add_shares();
+    share->set_model(model);
+  }
+  int64_t milli = 0;
+  if (arguments.Has("guarantee")) {
+    if (absl::Status status = ReadDevices(arguments, "guarantee", &milli); !status.ok()) {
+      return status;
+    }
+    share->set_guarantee_milli(milli);
+  }
+  if (arguments.Has("limit")) {
+    if (absl::Status status = ReadDevices(arguments, "limit", &milli); !status.ok()) return status;
+    share->set_limit_milli(milli);
+  }
+  if (arguments.Has("no-limit")) share->clear_limit_milli();
+  const absl::StatusOr<int64_t> weight =
+      arguments.Int("weight", std::max(1, share->weight()), 1, kWeightMax);
+  if (!weight.ok()) return weight.status();
+  share->set_weight(static_cast<int32_t>(*weight));
+  return absl::OkStatus();
+}
+
+absl::Status Set(Context* context, const Arguments& arguments) {
+  const absl::StatusOr<v1::Quota> before = Get(context, arguments.Word(0));
+  if (!before.ok() && !absl::IsNotFound(before.status())) return before.status();
+  v1::SetQuotaRequest request;
+  if (before.ok()) *request.mutable_quota() = *before;
+  request.mutable_quota()->set_name(arguments.Word(0));
+  if (absl::Status status = Apply(arguments, request.mutable_quota()); !status.ok()) return status;
+  request.set_request_id(context->request_id);
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  if (!client.ok()) return client.status();
+  const absl::StatusOr<v1::Quota> quota = (*client)->SetQuota(request);
+  if (!quota.ok()) return quota.status();
+  Print(context, *quota);
+  return absl::OkStatus();
+}
+
+absl::Status Delete(Context* context, const Arguments& arguments) {
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  if (!client.ok()) return client.status();
+  v1::DeleteQuotaRequest request;
+  request.set_name(arguments.Word(0));
+  request.set_request_id(context->request_id);
+  return (*client)->DeleteQuota(request);
+}
+
+}  // namespace
+
+Command QuotaSetCommand() {
+  Command command;
+  command.words = "quota set";
+  command.summary = "Set what a place of the quota tree is guaranteed and may use.";
+  command.examples = {
+      "trainyard quota set cluster --guarantee 64",
+      "trainyard quota set teams/vision --model NVIDIA_A100 --guarantee 16 --limit 32",
+      "trainyard quota set projects/p/users/ann --limit 4"};
+  command.positionals = {{.name = "PLACE"}};
+  command.flags = {
+      {.name = "model", .value = "M", .help = "of GPU; cpu: cores; none: GPUs of any model"},
+      {.name = "guarantee", .value = "N", .help = "devices that are theirs when they want them"},
+      {.name = "limit", .value = "N", .help = "never more"},
+      {.name = "no-limit", .help = "as much as is idle"},
+      {.name = "weight", .value = "N", .help = "among siblings, of what is idle"}};
+  command.notes = {
+      "PLACE is cluster, teams/T, projects/P or projects/P/users/U. What is not named stays."};
+  command.run = Set;
+  command.prints = true;
+  command.writes = true;
+  return command;
+}
+
+Command QuotaListCommand() {
+  Command command;
+  command.words = "quota list";
+  command.summary = "List quotas with what is used of them.";
+  command.examples = {"trainyard quota list"};
+  command.run = List;
+  command.prints = true;
+  return command;
+}
+
+Command QuotaDescribeCommand() {
+  Command command;
+  command.words = "quota describe";
+  command.summary = "Show the quota of one place.";
+  command.examples = {"trainyard quota describe teams/vision"};
+  command.positionals = {{.name = "PLACE"}};
+  command.run = Describe;
+  command.prints = true;
+  return command;
+}
+
+Command QuotaDeleteCommand() {
+  Command command;
+  command.words = "quota delete";
+  command.summary = "Remove the quota of a place.";
+  command.examples = {"trainyard quota delete teams/vision"};
+  command.positionals = {{.name = "PLACE"}};
+  command.run = Delete;
+  command.writes = true;
+  return command;
+}
+
+}  // namespace trainyard::cli

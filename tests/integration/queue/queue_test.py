@@ -1,0 +1,322 @@
+#!/usr/bin/env python3
+"""Queue tools on the real programs, through the command line.
+
+Usage: queue_test.py BUILD_FOLDER [TEST...]
+"""
+import csv
+import io
+import json
+import subprocess
+import sys
+import time
+import traceback
+
+from cluster import Cluster
+
+# Counts steps of 50 ms, keeps the count in its checkpoint folder, goes on from there. Told to stop,
+# it saves and ends with 0, as well-behaved trainers do.
+TRAINER = """
+import os, signal, sys, time
+folder = os.environ["AIP_CHECKPOINT_DIR"]
+path = os.path.join(folder, "count")
+step = int(open(path).read()) if os.path.exists(path) else 0
+print("begins at", step, flush=True)
+stopped = []
+signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+last = int(sys.argv[1])
+while step < last and not stopped:
+    time.sleep(0.05)
+    step += 1
+with open(path + ".new", "w") as file:
+    file.write(str(step))
+os.rename(path + ".new", path)
+print("ends at", step, flush=True)
+"""
+
+
+def command(*words, cores=1, **keys):
+    return {"displayName": "test", "trainyard": {
+        "command": list(words), "resources": {"cpu": cores, "memory": "64MiB"}, **keys}}
+
+
+def sleeper(seconds, **keys):
+    return command("/bin/sleep", str(seconds), **keys)
+
+
+def trainer(last, **keys):
+    return command("/usr/bin/python3", "-c", TRAINER, str(last), **keys)
+
+
+def hold_and_release(build):
+    with Cluster(build) as cluster:
+        cluster.start_agent("n1")
+        cluster.submit("held", sleeper(0, hold=True))
+        why = cluster.json("jobs", "why", "held")
+        assert why["reason"] == "HELD", why
+        time.sleep(1)
+        assert cluster.job("held")["state"] == "QUEUED"
+        cluster.run("jobs", "release", "held")
+        cluster.until_state("held", "SUCCEEDED")
+        assert "FAILED_PRECONDITION" in cluster.run(
+            "jobs", "hold", "held", "-o", "json", check=False).stderr or True
+        cluster.refused(4, "jobs", "update", "held", "--priority", "5")
+
+
+def priorities_and_limits(build):
+    with Cluster(build) as cluster:
+        cluster.start_agent("n1", cores=1)
+        cluster.submit("first", sleeper(600))
+        cluster.until_state("first", "RUNNING")
+        cluster.submit("low", sleeper(0))
+        cluster.submit("high", sleeper(0))
+        cluster.submit("late", sleeper(0, maxWait="3s"))
+        cluster.run("jobs", "update", "high", "--priority", "500")
+        cluster.until(lambda: cluster.json("jobs", "why", "high").get("queuePosition") == 1,
+                      "the higher priority is first in line")
+        late = cluster.until_state("late", "EXPIRED")
+        assert "maxWait" in late["error"]["message"], late
+        cluster.run("jobs", "update", "low", "--time-limit", "1s")
+        assert "pause it" in cluster.refused(4, "jobs", "update", "first", "--time-limit", "1h")
+        cluster.run("jobs", "cancel", "first")
+        cluster.until_state("high", "SUCCEEDED")
+        cluster.until_state("low", "SUCCEEDED")
+        high, low = cluster.job("high"), cluster.job("low")
+        assert high["startTime"] <= low["startTime"], (high["startTime"], low["startTime"])
+        cluster.submit("endless", sleeper(600), "--time-limit", "1s")
+        ended = cluster.until_state("endless", "FAILED")
+        assert ended["error"]["cause"] == "TIMED_OUT", ended["error"]
+
+
+def dependencies(build):
+    with Cluster(build) as cluster:
+        cluster.start_agent("n1")
+        cluster.submit("base", trainer(40))
+        cluster.submit("next", sleeper(0), "--after", "base")
+        cluster.submit("cleanup", sleeper(0), "--after", "base:end")
+        why = cluster.json("jobs", "why", "next")
+        assert why["reason"] == "WAITING_FOR_JOBS", why
+        assert why["blockers"] == ["projects/default/jobs/base"], why
+        cluster.until_state("next", "SUCCEEDED")
+        cluster.until_state("cleanup", "SUCCEEDED")
+        assert cluster.job("base")["endTime"] <= cluster.job("next")["startTime"]
+        cluster.submit("bad", command("/bin/false"))
+        cluster.submit("never", sleeper(0), "--after", "bad")
+        cluster.submit("nor-this", sleeper(0), "--after", "never")
+        cluster.submit("always", sleeper(0), "--after", "bad:end,never:end")
+        never = cluster.until_state("never", "CANCELLED")
+        assert "bad, whose success it waits for, ended as FAILED" in never["error"]["message"], never
+        cluster.until_state("nor-this", "CANCELLED")
+        cluster.until_state("always", "SUCCEEDED")
+        assert "DEPENDENCY_FAILED" in cluster.run(
+            "custom-jobs", "create", "x", "--command", "/bin/true", "--after", "bad", "-o", "json",
+            check=False).stderr
+        assert "there is no job nobody" in cluster.refused(
+            3, "custom-jobs", "create", "x", "--command", "/bin/true", "--after", "nobody")
+
+
+def queues(build):
+    with Cluster(build) as cluster:
+        cluster.start_agent("n1", cores=1)
+        cluster.run("queues", "set", "night", "--priority", "-100", "--time-limit", "1h",
+                    "--time-limit-max", "2h", "--stop", "--reason", "not yet")
+        cluster.submit("a", sleeper(0), "--queue", "night")
+        why = cluster.json("jobs", "why", "a")
+        assert why["reason"] == "QUEUE_STOPPED" and "not yet" in why["message"], why
+        assert cluster.job("a")["spec"]["scheduling"]["timeout"] == "3600s"
+        assert "takes jobs of at most" in cluster.refused(
+            4, "custom-jobs", "create", "long", "--command", "/bin/true", "--queue", "night",
+            "--time-limit", "3h")
+        assert "did you mean night?" in cluster.refused(
+            3, "custom-jobs", "create", "x", "--command", "/bin/true", "--queue", "nihgt")
+        shown = cluster.json("queues", "list")["queues"]
+        assert [(queue["name"], queue["waiting"]) for queue in shown] == [("queues/night", 1)], shown
+        cluster.refused(4, "queues", "delete", "night")
+        cluster.run("queues", "set", "night", "--open")
+        cluster.until_state("a", "SUCCEEDED")
+        cluster.run("queues", "delete", "night")
+        assert cluster.json("queues", "list") == {"queues": []}
+
+
+def quotas_and_usage(build):
+    with Cluster(build) as cluster:
+        cluster.start_agent("n1", cores=4)
+        cluster.run("projects", "create", "p", "--team", "vision")
+        cluster.run("projects", "update", "default", "--team", "vision")
+        cluster.run("quota", "set", "teams/vision", "--model", "cpu", "--guarantee", "3")
+        cluster.run("quota", "set", "projects/p", "--model", "cpu", "--guarantee", "1", "--limit", "2")
+        assert "QUOTA_TOO_LARGE" in cluster.run(
+            "quota", "set", "projects/default", "--model", "cpu", "--guarantee", "3", "-o", "json",
+            check=False).stderr
+        token = cluster.json("token", "create", "eve", "--role", "submitter", "--project",
+                             "p")["secret"]
+        denied = cluster.run("quota", "set", "projects/p", "--model", "cpu", "--limit", "9", "--token",
+                             token, check=False)
+        assert denied.returncode == 5, denied
+        cluster.submit("work", trainer(20))
+        cluster.until_state("work", "RUNNING", "SUCCEEDED")
+        cluster.until_state("work", "SUCCEEDED")
+        rows = cluster.json("usage", "--by", "job")["usage"]
+        assert [row["job"] for row in rows] == ["work"], rows
+        used = int(rows[0]["cpuUs"])
+        assert used >= 1_000_000, rows  # a core for at least the second that it ran
+        by_user = cluster.json("usage", "--by", "user")["usage"]
+        assert int(by_user[0]["cpuUs"]) == used, (by_user, used)
+        by_day = cluster.json("usage", "--by", "day", "--all-projects")["usage"]
+        assert sum(int(row["cpuUs"]) for row in by_day) == used, by_day
+        # What was used survives the scheduler.
+        cluster.stop("scheduler")
+        cluster.start_scheduler()
+        assert cluster.json("usage", "--by", "user")["usage"] == by_user
+        quota = cluster.json("quota", "describe", "projects/p")
+        assert quota["shares"][0]["limitMilli"] == "2000", quota
+
+
+def history_replays(build):
+    with Cluster(build) as cluster:
+        cluster.start_agent("n1")
+        for name in ("a", "b"):
+            cluster.submit(name, trainer(20))
+        for name in ("a", "b"):
+            cluster.until_state(name, "SUCCEEDED")
+        text = cluster.run("history", "-o", "csv").stdout
+        rows = list(csv.DictReader(io.StringIO(text)))
+        assert [row["job_id"] for row in rows] == [f"projects/default/jobs/{n}" for n in "ab"], text
+        assert all(int(row["duration"]) >= 1 and row["vc"] == "default" for row in rows), text
+        path = cluster.folder / "past.csv"
+        path.write_text(text)
+        program = cluster.bin / "trainyard-sim"
+        if not program.exists():
+            print("trainyard-sim is not built: the replay is left out")
+            return
+        done = subprocess.run([str(program), "replay", "--trace", str(path), "--nodes", "1",
+                               "--gpus-per-node", "1", "--policy", "fifo"], capture_output=True,
+                              text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+
+def drain_with_deadline(build):
+    with Cluster(build) as cluster:
+        cluster.start_agent("n1", cores=1)
+        cluster.submit("work", trainer(100_000))
+        cluster.until_state("work", "RUNNING")
+        cluster.run("drain", "n1", "--deadline", "+2s", "--reason", "new fan")
+        work = cluster.until_state("work", "QUEUED")
+        assert work["attempts"][-1]["state"] == "PREEMPTED", work["attempts"]
+        assert "deadline" in work["attempts"][-1]["exit"]["message"], work["attempts"]
+        cluster.until(lambda: cluster.node("n1")["state"] == "DRAINED", "n1 is drained")
+        cluster.run("drain", "n1", "--undo")
+        cluster.until_state("work", "RUNNING")
+        resumes_where_it_was(cluster, "work")
+
+
+def resumes_where_it_was(cluster, job):
+    """The second attempt begins at the step at which the first one ended."""
+    lines = []
+
+    def two_attempts():
+        lines[:] = cluster.run("jobs", "logs", job).stdout.splitlines()
+        return sum("begins at" in line for line in lines) == 2
+
+    cluster.until(two_attempts, f"{job} begins a second time")
+    ended = [int(line.split()[-1]) for line in lines if "ends at" in line][0]
+    begun = [int(line.split()[-1]) for line in lines if "begins at" in line]
+    assert begun[0] == 0 and ended > 0 and begun[1] == ended, lines
+
+
+def maintenance(build):
+    with Cluster(build) as cluster:
+        cluster.start_agent("n1", cores=1)
+        cluster.run("reservations", "create", "works", "--nodes", "n1", "--from", "+300s",
+                    "--duration", "1h", "--reason", "new fan")
+        cluster.submit("long", sleeper(0), "--time-limit", "1h")
+        cluster.submit("short", sleeper(0), "--time-limit", "60s")
+        cluster.until_state("short", "SUCCEEDED")
+        why = cluster.json("jobs", "why", "long")
+        assert why["reason"] == "WAITING_FOR_MAINTENANCE", why
+        cluster.run("reservations", "delete", "works")
+        cluster.until_state("long", "SUCCEEDED")
+        # One that begins under a run takes it off with its checkpoint.
+        cluster.submit("work", trainer(100_000))
+        cluster.until_state("work", "RUNNING")
+        cluster.run("reservations", "create", "now", "--all-nodes", "--duration", "1h")
+        cluster.until_state("work", "QUEUED")
+        cluster.run("reservations", "delete", "now")
+        cluster.until_state("work", "RUNNING")
+        resumes_where_it_was(cluster, "work")
+
+
+def labels_and_taints(build):
+    with Cluster(build) as cluster:
+        cluster.start_agent("n1", "--labels=zone=a", "--taints=spot")
+        cluster.start_agent("n2", "--labels=zone=b")
+        cluster.submit("in-b", sleeper(0, nodeSelector={"zone": "b"}))
+        assert cluster.until_state("in-b", "SUCCEEDED")["attempts"][-1]["nodes"] == ["n2"]
+        cluster.submit("in-a", sleeper(0, nodeSelector={"zone": "a"}))
+        cluster.submit("in-a-too", sleeper(0, nodeSelector={"zone": "a"}, tolerations=["spot"]))
+        assert cluster.until_state("in-a-too", "SUCCEEDED")["attempts"][-1]["nodes"] == ["n1"]
+        assert cluster.job("in-a")["state"] == "QUEUED"
+        why = cluster.json("jobs", "why", "in-a")
+        assert why["reason"] in ("NO_CAPACITY", "WAITING_FOR_NODES"), why
+
+
+def plan_before_submit(build):
+    with Cluster(build) as cluster:
+        cluster.start_agent("n1", cores=2)
+        plan = cluster.json("custom-jobs", "create", "x", "--command", "/bin/true", "--plan")
+        assert plan["startsNow"] and plan["nodes"] == ["n1"], plan
+        cluster.submit("full", sleeper(600, cores=2))
+        cluster.until_state("full", "RUNNING")
+        plan = cluster.json("custom-jobs", "create", "x", "--command", "/bin/true", "--plan")
+        assert plan["reason"] == "WAITING_FOR_RESOURCES" and not plan.get("startsNow"), plan
+        assert cluster.run("jobs", "describe", "x", check=False).returncode == 3, "it was submitted"
+
+
+def preemption(build):
+    """A job of higher priority takes the place of a lower one, which goes on later where it was."""
+    with Cluster(build, "--policy=las-r", "--min_run=1s") as cluster:
+        cluster.start_agent("n1", cores=1)
+        cluster.submit("low", trainer(100_000, preemptible=True, retries=0))
+        cluster.until_state("low", "RUNNING")
+        cluster.submit("high", trainer(40), "--priority", "500")
+        cluster.until_state("high", "SUCCEEDED")
+        low = cluster.until_state("low", "RUNNING")
+        preempted = [a for a in low["attempts"] if a["state"] == "PREEMPTED"]
+        assert len(preempted) == 1, low["attempts"]
+        assert preempted[0]["exit"]["cause"] == "PREEMPTED_CAUSE", preempted
+        high = cluster.job("high")
+        assert preempted[0]["endTime"] <= high["attempts"][0]["startTime"], (preempted, high)
+        resumes_where_it_was(cluster, "low")
+
+
+TESTS = [hold_and_release, priorities_and_limits, dependencies, queues, quotas_and_usage,
+         history_replays, drain_with_deadline, maintenance, labels_and_taints, plan_before_submit,
+         preemption]
+
+
+def has_policy(build, name):
+    done = subprocess.run([f"{build}/bin/trainyard-scheduler", "--policy=?"], capture_output=True,
+                          text=True, timeout=60)
+    return f"--policy={name}" in done.stderr
+
+
+def main():
+    build, names = sys.argv[1], sys.argv[2:]
+    failed = 0
+    for test in TESTS:
+        if names and test.__name__ not in names:
+            continue
+        if test is preemption and not has_policy(build, "las-r"):
+            print("the policy las-r is not there: preemption is left out")
+            continue
+        start = time.monotonic()
+        try:
+            test(build)
+            print(f"ok {test.__name__} {time.monotonic() - start:.1f} s", flush=True)
+        except Exception:
+            failed += 1
+            print(f"FAILED {test.__name__}\n{traceback.format_exc()}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
