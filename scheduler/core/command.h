@@ -32,7 +32,7 @@ struct StartServer {
 struct CreateProject {
   std::string project;
   std::string run_as;
-  std::string team;
+  std::string team = "";
 };
 struct SetTier {
   trainyard::v1::ScaleTier tier;
@@ -49,7 +49,7 @@ struct SubmitJob {
   trainyard::v1::JobSpec spec;
   bool validate_only = false;
   // How jobs that the spec waits for ended, by id, where they have left memory.
-  std::map<std::string, trainyard::v1::JobState> ended;
+  std::map<std::string, trainyard::v1::JobState> ended = {};
 };
 struct CancelJob {
   std::string project;

@@ -39,8 +39,8 @@ ABSL_FLAG(std::string, tls_cert, "", "certificate (PEM) of both addresses");
 ABSL_FLAG(std::string, tls_key, "", "its key (PEM)");
 ABSL_FLAG(std::string, embedded_node, "", "makes agent.token for the agent of this node");
 ABSL_FLAG(std::string, policy, "fifo", "how waiting jobs are served; queues may have their own");
-ABSL_FLAG(absl::Duration, min_run, absl::Minutes(10),
-          "how long a job runs before it may be preempted for another");
+ABSL_FLAG(absl::Duration, min_run, absl::ZeroDuration(),
+          "how long a job runs before it may be preempted for another; 0: as the policy says");
 ABSL_FLAG(absl::Duration, lease, absl::Seconds(15), "how long an agent may be silent");
 
 namespace trainyard::daemon {
@@ -70,7 +70,8 @@ absl::StatusOr<placement::Policy> PolicyFromFlags() {
         absl::StatusCode::kInvalidArgument, "USAGE", absl::StrCat("there is no policy ", name),
         absl::StrCat("give --policy=", absl::StrJoin(placement::PolicyNames(), " or --policy=")));
   }
-  policy->min_run_us = absl::ToInt64Microseconds(absl::GetFlag(FLAGS_min_run));
+  const absl::Duration min_run = absl::GetFlag(FLAGS_min_run);
+  if (min_run > absl::ZeroDuration()) policy->min_run_us = absl::ToInt64Microseconds(min_run);
   return *policy;
 }
 

@@ -102,7 +102,6 @@ Policies PoliciesOf(const core::State& state, const placement::Policy& usual) {
     if (name.empty() || name == usual.name) continue;
     std::optional<placement::Policy> policy = placement::PolicyNamed(name);
     if (!policy.has_value()) continue;  // of a later version: the usual one
-    policy->min_run_us = usual.min_run_us;
     policies.by_queue[std::string(absl::StripPrefix(it->first, "queues/"))] = *std::move(policy);
   }
   return policies;

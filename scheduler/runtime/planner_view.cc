@@ -18,7 +18,7 @@ namespace trainyard::runtime {
 namespace {
 
 constexpr int32_t kWhole = 1000;
-constexpr int64_t kCoresPerDevice = placement::Policy().cores_per_device;
+const int64_t kCoresPerDevice = placement::Policy().cores_per_device;
 
 // "key=value" or "key".
 std::pair<std::string, std::string> Halves(const std::string& text) {

@@ -1,0 +1,200 @@
+// The queue in the engine: what is held, stopped or reserved is not placed; settings and the ledger
+// survive; a look ahead changes nothing; queues with their own policy share the room.
+#include <gtest/gtest.h>
+
+#include "scheduler/core/settings.h"
+#include "scheduler/runtime/planner.h"
+#include "scheduler/runtime/planner_view.h"
+#include "tests/scheduler/placement/builders.h"
+#include "tests/scheduler/runtime/scene.h"
+
+namespace trainyard::runtime {
+namespace {
+
+journal::v1::RunState StateOf(const Scene& scene, uint64_t job) {
+  return scene.view().Run(scene.view().Job(job)->run_uid())->state();
+}
+
+core::SetSetting QueueSetting(const std::string& name, bool stopped, int priority = 0) {
+  core::SetSetting set;
+  set.setting.set_key(core::QueueKey(name));
+  set.setting.mutable_queue()->set_stopped(stopped);
+  set.setting.mutable_queue()->set_priority(priority);
+  return set;
+}
+
+TEST(QueueTest, HeldJobIsPlacedWhenItIsReleased) {
+  Scene scene;
+  scene.Connect("n1", 4);
+  v1::JobSpec spec = MakeSpec();
+  spec.mutable_scheduling()->set_hold(true);
+  const uint64_t job = scene.Submit("a", spec);
+  EXPECT_EQ(StateOf(scene, job), journal::v1::R_WAITING);
+  core::SetQueueing wish{"default", "a", {}, 0};
+  wish.queueing.set_hold(false);
+  ASSERT_TRUE(scene.Do(wish).ok());
+  EXPECT_EQ(StateOf(scene, job), journal::v1::R_ACTIVE);
+}
+
+TEST(QueueTest, StoppedQueueStartsNothingUntilItIsOpened) {
+  Scene scene;
+  scene.Connect("n1", 4);
+  ASSERT_TRUE(scene.Do(QueueSetting("night", true)).ok());
+  v1::JobSpec spec = MakeSpec();
+  spec.mutable_scheduling()->set_queue("night");
+  const uint64_t job = scene.Submit("a", spec);
+  EXPECT_EQ(StateOf(scene, job), journal::v1::R_WAITING);
+  ASSERT_TRUE(scene.Do(QueueSetting("night", false)).ok());
+  EXPECT_EQ(StateOf(scene, job), journal::v1::R_ACTIVE);
+}
+
+TEST(QueueTest, PriorityAndQueueDecideWhoComesNext) {
+  Scene scene;
+  scene.Connect("n1", 1);
+  scene.Submit("first");
+  const auto ordered = scene.Ordered("n1");
+  ASSERT_EQ(ordered.size(), 1u);
+  ASSERT_TRUE(scene.Do(QueueSetting("high", false, 100)).ok());
+  const uint64_t low = scene.Submit("low");
+  v1::JobSpec spec = MakeSpec();
+  spec.mutable_scheduling()->set_queue("high");
+  const uint64_t high = scene.Submit("high", spec);
+  core::SetQueueing wish{"default", "low", {}, 0};
+  wish.queueing.set_priority(99);
+  ASSERT_TRUE(scene.Do(wish).ok());
+  scene.RunToSuccess("n1", ordered[0].key());
+  EXPECT_EQ(StateOf(scene, high), journal::v1::R_ACTIVE);
+  EXPECT_EQ(StateOf(scene, low), journal::v1::R_WAITING);
+}
+
+TEST(QueueTest, ReservedNodeTakesOnlyWhatEndsBefore) {
+  Scene scene;
+  scene.Connect("n1", 4);
+  core::SetSetting set;
+  set.setting.set_key("reservations/works");
+  const int64_t now = absl::ToUnixSeconds(scene.clock.Now());
+  set.setting.mutable_reservation()->mutable_start_time()->set_seconds(now + 600);
+  set.setting.mutable_reservation()->mutable_end_time()->set_seconds(now + 1200);
+  ASSERT_TRUE(scene.Do(set).ok());
+  v1::JobSpec spec = MakeSpec();
+  spec.mutable_scheduling()->mutable_timeout()->set_seconds(601);
+  const uint64_t long_job = scene.Submit("long", spec);
+  EXPECT_EQ(StateOf(scene, long_job), journal::v1::R_WAITING);
+  ASSERT_TRUE(scene.Do(core::DeleteSetting{"reservations/works"}).ok());
+  scene.clock.Pass(absl::Seconds(2));
+  scene.Step();
+  EXPECT_EQ(StateOf(scene, long_job), journal::v1::R_ACTIVE);
+}
+
+TEST(QueueTest, SettingsAndLedgerSurviveARestart) {
+  Scene scene;
+  scene.Connect("n1", 4);
+  ASSERT_TRUE(scene.Do(QueueSetting("night", true, 3)).ok());
+  scene.Submit("a");
+  const auto ordered = scene.Ordered("n1");
+  ASSERT_EQ(ordered.size(), 1u);
+  scene.clock.Pass(absl::Seconds(5));
+  scene.RunToSuccess("n1", ordered[0].key());
+  const auto before = scene.view().Ledger(0, 1 << 30);
+  ASSERT_EQ(before.size(), 1u);
+  EXPECT_EQ(before[0]->cpu_us(), 5'000'000);
+  scene.Restart();
+  const auto after = scene.view().Ledger(0, 1 << 30);
+  ASSERT_EQ(after.size(), 1u);
+  EXPECT_EQ(after[0]->SerializeAsString(), before[0]->SerializeAsString());
+  ASSERT_NE(scene.view().Setting("queues/night"), nullptr);
+  EXPECT_EQ(scene.view().Settings("queues/").size(), 1u);
+  ASSERT_TRUE(scene.Do(core::DeleteSetting{"queues/night"}).ok());
+  scene.Restart();
+  EXPECT_EQ(scene.view().Setting("queues/night"), nullptr);
+}
+
+TEST(QueueTest, LookAheadTellsAndChangesNothing) {
+  Scene scene;
+  scene.Connect("n1", 1);
+  const auto look = [&](const v1::JobSpec& spec) {
+    core::Command command;
+    command.principal = User();
+    command.body = core::SubmitJob{"default", "", spec, false};
+    absl::StatusOr<Preview> answer = absl::UnknownError("no answer came");
+    scene.runtime().LookAhead(
+        std::move(command), [&](absl::StatusOr<Preview> preview) { answer = std::move(preview); });
+    scene.Step();
+    return answer;
+  };
+  const uint64_t revision = scene.view().revision();
+  auto preview = look(MakeSpec());
+  ASSERT_TRUE(preview.ok()) << preview.status();
+  EXPECT_TRUE(preview->starts_now);
+  EXPECT_EQ(preview->nodes, std::vector<std::string>{"n1"});
+  EXPECT_EQ(scene.view().revision(), revision);
+  scene.Submit("a");
+  preview = look(MakeSpec());
+  ASSERT_TRUE(preview.ok());
+  EXPECT_FALSE(preview->starts_now);
+  EXPECT_EQ(preview->explanation.reason, "WAITING_FOR_RESOURCES");
+  v1::JobSpec wrong = MakeSpec();
+  wrong.mutable_scheduling()->add_after()->set_job("nobody");
+  EXPECT_EQ(look(wrong).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(PlannerTest, QueuesWithTheirOwnPolicyShareTheRoom) {
+  placement::Snapshot snapshot;
+  snapshot.nodes = {placement::MakeNode("n1", 2)};
+  for (const uint64_t uid : {1, 2, 3}) {
+    snapshot.waiting.push_back(placement::MakeRun(uid, 1, placement::MakeNeeds(1000)));
+  }
+  snapshot.waiting[2].queue = "night";
+  snapshot.waiting[2].priority = 5;
+  Policies policies;
+  policies.usual = *placement::PolicyNamed("fifo");
+  policies.by_queue["night"] = policies.usual;
+  policies.by_queue["night"].name = "another";
+  const placement::Plan plan = MakeWholePlan(snapshot, policies);
+  ASSERT_EQ(plan.placements.size(), 2u) << "the room is given once";
+  EXPECT_EQ(plan.placements[0].run_uid, 3u);
+  EXPECT_EQ(plan.placements[1].run_uid, 1u);
+  ASSERT_EQ(plan.explanations.size(), 1u);
+  EXPECT_EQ(plan.explanations[0].run_uid, 2u);
+}
+
+TEST(PlannerViewTest, NodesAndRunsAreSeenWhole) {
+  Scene scene;
+  scene.Connect("n1", 4);
+  v1::JobSpec spec = MakeSpec();
+  spec.mutable_scheduling()->set_preemptible(true);
+  spec.mutable_scheduling()->mutable_timeout()->set_seconds(100);
+  (*spec.mutable_scheduling()->mutable_node_selector())["zone"] = "a";
+  spec.mutable_scheduling()->add_tolerations("spot");
+  spec.mutable_scheduling()->add_tolerations("team=vision");
+  ASSERT_TRUE(scene
+                  .Do(core::SetProject{[] {
+                    journal::v1::ProjectRow project;
+                    project.set_project_id("default");
+                    project.set_team("research");
+                    return project;
+                  }()})
+                  .ok());
+  const uint64_t uid = scene.Submit("a", spec);
+  const core::State& state = scene.runtime().engine().state();
+  const journal::v1::JobRow& job = *state.jobs.at(uid);
+  const journal::v1::RunRow& run = *state.runs.at(job.run_uid());
+  const placement::WaitingRun waiting = WaitingOf(state, run, job, *state.specs.at(uid));
+  EXPECT_EQ(waiting.team, "research");
+  EXPECT_TRUE(waiting.preemptible);
+  EXPECT_EQ(waiting.time_limit_us, 100'000'000);
+  EXPECT_EQ(waiting.node_labels.at("zone"), "a");
+  ASSERT_EQ(waiting.tolerations.size(), 2u);
+  EXPECT_EQ(waiting.tolerations[1].value, "vision");
+  journal::v1::AgentRow agent = *state.agents.at("n1");
+  agent.mutable_inventory()->add_taints("spot=yes");
+  (*agent.mutable_inventory()->mutable_labels())["rack"] = "r1";
+  const placement::NodeView node = EmptyNode(agent);
+  EXPECT_EQ(node.rack, "r1");
+  ASSERT_EQ(node.taints.size(), 1u);
+  EXPECT_EQ(node.taints[0].key, "spot");
+  EXPECT_EQ(node.taints[0].value, "yes");
+}
+
+}  // namespace
+}  // namespace trainyard::runtime
