@@ -153,7 +153,7 @@ absl::StatusOr<v1::ListQueuesResponse> ListQueues(const Context& context,
   if (absl::Status status = MayRead(principal); !status.ok()) return status;
   const runtime::View& view = context.runtime->view();
   v1::ListQueuesResponse response;
-  for (const core::SettingPtr& row : view.Settings(kQueues)) {
+  for (const core::SettingPtr& row : view.SettingsBelow(kQueues)) {
     *response.add_queues() = row->queue();
   }
   std::map<std::string, v1::Queue*> all;
@@ -206,7 +206,7 @@ absl::StatusOr<v1::ListQuotasResponse> ListQuotas(const Context& context,
                                                   const v1::ListQuotasRequest& /*request*/) {
   if (absl::Status status = MayRead(principal); !status.ok()) return status;
   v1::ListQuotasResponse response;
-  for (const core::SettingPtr& row : context.runtime->view().Settings(kQuotas)) {
+  for (const core::SettingPtr& row : context.runtime->view().SettingsBelow(kQuotas)) {
     *response.add_quotas() = row->quota();
     FillUse(context.runtime->view(), response.mutable_quotas(response.quotas_size() - 1));
   }
@@ -245,7 +245,7 @@ absl::StatusOr<v1::ListReservationsResponse> ListReservations(
     const v1::ListReservationsRequest& /*request*/) {
   if (absl::Status status = MayRead(principal); !status.ok()) return status;
   v1::ListReservationsResponse response;
-  for (const core::SettingPtr& row : context.runtime->view().Settings(kReservations)) {
+  for (const core::SettingPtr& row : context.runtime->view().SettingsBelow(kReservations)) {
     *response.add_reservations() = row->reservation();
   }
   return response;

@@ -43,7 +43,7 @@ class View {
   virtual std::vector<journal::v1::ProjectRow> Projects() const = 0;
   // Queues, quotas and reservations by their key; all below a prefix, in order of key.
   virtual core::SettingPtr Setting(absl::string_view key) const = 0;
-  virtual std::vector<core::SettingPtr> Settings(absl::string_view prefix) const = 0;
+  virtual std::vector<core::SettingPtr> SettingsBelow(absl::string_view prefix) const = 0;
   // What attempts that have ended used, from one day to before another; rising.
   virtual std::vector<core::LedgerPtr> Ledger(int32_t from_day, int32_t until_day) const = 0;
   // Runs that hold devices or cores now, and runs that wait; of every project.

@@ -186,7 +186,7 @@ core::SettingPtr ViewTable::Setting(absl::string_view key) const {
   return found == setting_rows_.end() ? nullptr : found->second;
 }
 
-std::vector<core::SettingPtr> ViewTable::Settings(absl::string_view prefix) const {
+std::vector<core::SettingPtr> ViewTable::SettingsBelow(absl::string_view prefix) const {
   MutexLock lock(&mutex_);
   std::vector<core::SettingPtr> settings;
   for (auto it = setting_rows_.lower_bound(prefix);

@@ -48,7 +48,7 @@ class ViewTable : public View {
   std::vector<trainyard::v1::ScaleTier> Tiers() const override;
   std::vector<journal::v1::ProjectRow> Projects() const override;
   core::SettingPtr Setting(absl::string_view key) const override;
-  std::vector<core::SettingPtr> Settings(absl::string_view prefix) const override;
+  std::vector<core::SettingPtr> SettingsBelow(absl::string_view prefix) const override;
   std::vector<core::LedgerPtr> Ledger(int32_t from_day, int32_t until_day) const override;
   std::vector<core::RunPtr> LiveRuns() const override;
   std::vector<core::RunPtr> RunsOnNode(absl::string_view node_id) const override;

@@ -72,7 +72,8 @@ class Cluster:
     def start_agent(self, node, *flags, cores=4):
         token = self.folder / f"join-{node}"
         token.write_text(self.json("join-token", node)["secret"])
-        self.launch(node, self.bin / "trainyard-agent", f"--scheduler=unix://{self.state}/scheduler.sock",
+        self.launch(node, self.bin / "trainyard-agent",
+                    f"--scheduler=unix://{self.state}/scheduler.sock",
                     f"--join_token_file={token}", f"--work_dir={self.folder / node}",
                     f"--node_id={node}", f"--cores={cores}", "--memory=64GiB", "--nvml_library=",
                     "--reconnect_max=200ms", *flags)
@@ -80,9 +81,11 @@ class Cluster:
 
     def run(self, *words, check=True):
         done = subprocess.run([str(self.bin / "trainyard"), *[str(word) for word in words]],
-                              env=self.environment, text=True, capture_output=True, timeout=PATIENCE)
+                              env=self.environment, text=True, capture_output=True,
+                              timeout=PATIENCE)
         if check and done.returncode != 0:
-            raise AssertionError(f"trainyard {' '.join(map(str, words))}: {done.returncode}\n{done.stderr}")
+            command = " ".join(str(word) for word in words)
+            raise AssertionError(f"trainyard {command}: {done.returncode}\n{done.stderr}")
         return done
 
     def refused(self, code, *words):

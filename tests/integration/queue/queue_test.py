@@ -57,9 +57,8 @@ def hold_and_release(build):
         assert cluster.job("held")["state"] == "QUEUED"
         cluster.run("jobs", "release", "held")
         cluster.until_state("held", "SUCCEEDED")
-        assert "FAILED_PRECONDITION" in cluster.run(
-            "jobs", "hold", "held", "-o", "json", check=False).stderr or True
-        cluster.refused(4, "jobs", "update", "held", "--priority", "5")
+        cluster.refused(1, "jobs", "hold", "held")
+        cluster.refused(1, "jobs", "update", "held", "--priority", "5")
 
 
 def priorities_and_limits(build):
@@ -76,7 +75,7 @@ def priorities_and_limits(build):
         late = cluster.until_state("late", "EXPIRED")
         assert "maxWait" in late["error"]["message"], late
         cluster.run("jobs", "update", "low", "--time-limit", "1s")
-        assert "pause it" in cluster.refused(4, "jobs", "update", "first", "--time-limit", "1h")
+        assert "pause it" in cluster.refused(1, "jobs", "update", "first", "--time-limit", "1h")
         cluster.run("jobs", "cancel", "first")
         cluster.until_state("high", "SUCCEEDED")
         cluster.until_state("low", "SUCCEEDED")
@@ -104,7 +103,8 @@ def dependencies(build):
         cluster.submit("nor-this", sleeper(0), "--after", "never")
         cluster.submit("always", sleeper(0), "--after", "bad:end,never:end")
         never = cluster.until_state("never", "CANCELLED")
-        assert "bad, whose success it waits for, ended as FAILED" in never["error"]["message"], never
+        message = never["error"]["message"]
+        assert "bad, whose success it waits for, ended as FAILED" in message, never
         cluster.until_state("nor-this", "CANCELLED")
         cluster.until_state("always", "SUCCEEDED")
         assert "DEPENDENCY_FAILED" in cluster.run(
@@ -129,8 +129,9 @@ def queues(build):
         assert "did you mean night?" in cluster.refused(
             3, "custom-jobs", "create", "x", "--command", "/bin/true", "--queue", "nihgt")
         shown = cluster.json("queues", "list")["queues"]
-        assert [(queue["name"], queue["waiting"]) for queue in shown] == [("queues/night", 1)], shown
-        cluster.refused(4, "queues", "delete", "night")
+        counts = [(queue["name"], queue["waiting"]) for queue in shown]
+        assert counts == [("queues/night", 1)], shown
+        cluster.refused(1, "queues", "delete", "night")
         cluster.run("queues", "set", "night", "--open")
         cluster.until_state("a", "SUCCEEDED")
         cluster.run("queues", "delete", "night")
@@ -143,14 +144,15 @@ def quotas_and_usage(build):
         cluster.run("projects", "create", "p", "--team", "vision")
         cluster.run("projects", "update", "default", "--team", "vision")
         cluster.run("quota", "set", "teams/vision", "--model", "cpu", "--guarantee", "3")
-        cluster.run("quota", "set", "projects/p", "--model", "cpu", "--guarantee", "1", "--limit", "2")
+        cluster.run("quota", "set", "projects/p", "--model", "cpu", "--guarantee", "1",
+                    "--limit", "2")
         assert "QUOTA_TOO_LARGE" in cluster.run(
             "quota", "set", "projects/default", "--model", "cpu", "--guarantee", "3", "-o", "json",
             check=False).stderr
         token = cluster.json("token", "create", "eve", "--role", "submitter", "--project",
                              "p")["secret"]
-        denied = cluster.run("quota", "set", "projects/p", "--model", "cpu", "--limit", "9", "--token",
-                             token, check=False)
+        denied = cluster.run("quota", "set", "projects/p", "--model", "cpu", "--limit", "9",
+                             "--token", token, check=False)
         assert denied.returncode == 5, denied
         cluster.submit("work", trainer(20))
         cluster.until_state("work", "RUNNING", "SUCCEEDED")

@@ -103,7 +103,7 @@ TEST(QueueTest, SettingsAndLedgerSurviveARestart) {
   ASSERT_EQ(after.size(), 1u);
   EXPECT_EQ(after[0]->SerializeAsString(), before[0]->SerializeAsString());
   ASSERT_NE(scene.view().Setting("queues/night"), nullptr);
-  EXPECT_EQ(scene.view().Settings("queues/").size(), 1u);
+  EXPECT_EQ(scene.view().SettingsBelow("queues/").size(), 1u);
   ASSERT_TRUE(scene.Do(core::DeleteSetting{"queues/night"}).ok());
   scene.Restart();
   EXPECT_EQ(scene.view().Setting("queues/night"), nullptr);
