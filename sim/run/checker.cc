@@ -175,9 +175,6 @@ bool Checker::Cancelled(const core::State& state, uint64_t job_uid) const {
 
 void Checker::Archived(const std::vector<uint64_t>& job_uids) {
   for (const uint64_t uid : job_uids) {
-    if (!core::MayForget(state_, uid)) {
-      context_->Violate(absl::StrCat("job ", uid, " left memory too early"));
-    }
     core::Forget(uid, &state_);
     archived_.insert(uid);
   }
@@ -288,7 +285,11 @@ void Checker::Finished(const core::State& engine_state) {
     return context_->Violate(absl::StrCat("ranks are left over: ", Name(live.begin()->first)));
   }
   for (const auto& [node, use] : engine_state.node_use) {
-    return context_->Violate(absl::StrCat("node ", node, " is never free again"));
+    std::string message = absl::StrCat("node ", node, " is never free again:");
+    for (const uint64_t uid : engine_state.runs_by_node.at(node)) {
+      absl::StrAppend(&message, " ", engine_state.runs.at(uid)->ShortDebugString());
+    }
+    return context_->Violate(message.substr(0, 4000));
   }
   for (const auto& [id, agent] : engine_state.agents) {
     if (agent->stale_size() > 0 || !agent->connected()) {

@@ -191,6 +191,7 @@ class AgentCore {
   void SayExited(const MemberId& id, Member* member, const std::vector<v1::OutputTree>& outputs,
                  const Now& now);
   uint64_t SayEnd(const MemberId& id, agent::v1::Exited exited, const Now& now);
+  void SayReleased(const MemberId& id, const Now& now);
   uint64_t Say(agent::v1::Fact fact, const MemberId& id, const Now& now);
   void HandOnLease(const MemberId& id, Member* member, const Now& now);
   void LaunchWaiting(const Now& now);

@@ -90,6 +90,8 @@ void AgentCore::Adopt(const agent::v1::Assignment& assignment, Phase phase, cons
     const bool known = exited_fact <= outbox_.acknowledged();
     member.phase = known ? Phase::kCleaning : Phase::kExited;
     if (known) effects_.push_back(CleanMember{id});
+    // Its Released follows at once; the agent ended between the two.
+    if (exited_fact + 1 == outbox_.next_sequence()) SayReleased(id, now);
   } else if (phase == Phase::kPublishing) {
     member.phase = Phase::kRunning;
     Ended(id, end, now);
@@ -317,10 +319,14 @@ uint64_t AgentCore::SayEnd(const MemberId& id, agent::v1::Exited exited, const N
   agent::v1::Fact fact;
   *fact.mutable_exited() = std::move(exited);
   const uint64_t sequence = Say(std::move(fact), id, now);
-  agent::v1::Fact released;
-  released.mutable_released();
-  Say(std::move(released), id, now);
+  SayReleased(id, now);
   return sequence;
+}
+
+void AgentCore::SayReleased(const MemberId& id, const Now& now) {
+  agent::v1::Fact fact;
+  fact.mutable_released();
+  Say(std::move(fact), id, now);
 }
 
 uint64_t AgentCore::Say(agent::v1::Fact fact, const MemberId& id, const Now& now) {

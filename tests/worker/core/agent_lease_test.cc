@@ -315,6 +315,27 @@ TEST(AgentAdoptionTest, AnEndThatWasToldIsNotToldAgain) {
   EXPECT_THAT(scene.AckAll(), ElementsAre("drop 3", "clean 1-1-0"));
 }
 
+// The agent was killed between the storing of the two facts of an end.
+TEST(AgentAdoptionTest, AReleaseThatWasNeverStoredIsTold) {
+  for (const bool acknowledged : {false, true}) {
+    AgentScene scene;
+    scene.Connect();
+    scene.BringUp(kOne);
+    scene.Ended(kOne);
+    scene.Published(kOne);
+    agent::v1::Fact exited = scene.core().outbox().facts()[1];
+    ASSERT_TRUE(exited.has_exited());
+    AgentCore restarted({}, 1);
+    std::vector<agent::v1::Fact> stored;
+    if (!acknowledged) stored.push_back(exited);
+    restarted.RestoreFacts(std::move(stored), 3);
+    restarted.Adopt(AssignmentOf(kOne), AgentCore::Phase::kExited, MemberEnd(), 2, scene.now());
+    const agent::v1::Fact& last = restarted.outbox().facts().back();
+    EXPECT_TRUE(last.has_released());
+    EXPECT_EQ(last.sequence(), 3u);
+  }
+}
+
 TEST(AgentAdoptionTest, AnAcknowledgedEndLeavesOnlyAFolderToRemove) {
   AgentScene scene;
   scene.Connect();
