@@ -35,11 +35,11 @@ class ExamplesTest : public NodesTest {
 TEST_F(ExamplesTest, Mpi4pyOnOneNodeAndOnTwo) {
   if (!Has("mpi4py")) GTEST_SKIP() << "python3-mpi4py is not installed";
   StartNodes(2, 1, {});
-  EXPECT_THAT(RunExample("mpi4py/pi.py", v1::MPIRUN), HasSubstr("2 ranks: pi = 3.141593"));
+  EXPECT_THAT(RunExample("mpi/pi.py", v1::MPIRUN), HasSubstr("2 ranks: pi = 3.141593"));
   AddNode(3, 2);
   ASSERT_TRUE(api_->Drain("nodes/n1", false).ok());
   ASSERT_TRUE(api_->Drain("nodes/n2", false).ok());
-  EXPECT_THAT(RunExample("mpi4py/pi.py", v1::MPIRUN), HasSubstr("2 ranks: pi = 3.141593"));
+  EXPECT_THAT(RunExample("mpi/pi.py", v1::MPIRUN), HasSubstr("2 ranks: pi = 3.141593"));
   ExpectQuiet();
 }
 
