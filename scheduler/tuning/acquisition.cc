@@ -35,8 +35,9 @@ class Search {
     for (int d = 0; d < space_.size(); ++d) {
       const double center = problem.centers[0][static_cast<size_t>(d)];
       const bool boxed = problem.radius < 1 && !space_.dimension(d).is_categorical();
-      low_.push_back(boxed ? std::max(0.0, center - problem.radius) : 0);
-      high_.push_back(boxed ? std::min(1.0, center + problem.radius) : 1);
+      const bool pinned = d == problem.pinned;
+      low_.push_back(pinned ? center : boxed ? std::max(0.0, center - problem.radius) : 0);
+      high_.push_back(pinned ? center : boxed ? std::min(1.0, center + problem.radius) : 1);
     }
   }
 
@@ -131,7 +132,8 @@ class Search {
       if (d != sure && random_.Uniform() > share) continue;
       const Dimension& dimension = space_.dimension(static_cast<int>(d));
       if (dimension.is_categorical()) {
-        out[d] = random_.Uniform();
+        const double drawn = random_.Uniform();
+        out[d] = low_[d] + drawn * (high_[d] - low_[d]);
         continue;
       }
       double step = width * NormalDraw(&random_);

@@ -36,6 +36,7 @@ struct AcquisitionProblem {
   std::function<bool(const Point&)> taken;  // must not be proposed
   // Half the side of a box round centers[0] that is searched; 1 or more: everything.
   double radius = 1;
+  int pinned = -1;  // a dimension that keeps its value of centers[0]
   // How far (largest coordinate) from the nearest of `seen` (one point a row) a point may lie.
   double reach = 1;
   const Eigen::MatrixXd* seen = nullptr;

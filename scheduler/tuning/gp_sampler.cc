@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <optional>
 
@@ -25,11 +26,12 @@ namespace {
 constexpr int kModelMax = 500;    // points of the posterior
 constexpr int kPendingMax = 256;  // points conditioned on
 constexpr double kNearest = 1e-6;
-constexpr double kNoisy = 3e-3;  // noise over signal: a small region would chase chance
-constexpr double kNoisyRadius = 0.2;
+constexpr double kNoisy = 3e-3;      // noise over signal: a small region would chase chance
 constexpr double kBlind = 0.2;       // noise over signal: the model tells little
 constexpr double kUnskilled = 0.15;  // share foretold: the model tells little
 constexpr double kStalled = 1e-5;    // expected improvement, in deviations of the objective
+constexpr double kExhausted = 0.02;  // expected improvement of a local ask
+constexpr double kBranchRadius = 0.4;
 constexpr double kReach = 0.3;
 constexpr double kReachMost = 0.5;
 constexpr double kCaution = 4;  // while fewer trials are safe than was asked for
@@ -54,9 +56,11 @@ class GpSampler : public Sampler {
     const std::vector<Observation> modelled = Thinned(all, kModelMax);
     const auto model = models_.FittedTo(all, /*transfer=*/true);
     const double doubt = model->fit.best.noise() / model->fit.best.signal();
-    const bool blind = doubt > kBlind || model->skill < kUnskilled;
-    if (blind && ask.id % 4 == 1) return Spread(ask);
-    const bool local = ask.id % (doubt > kNoisy ? 4 : 2) == 0 && model->skill >= kUnskilled;
+    // Noise alone keeps skill low: there the fit's own doubt decides.
+    const bool noisy = doubt > kNoisy;
+    const bool unskilled = !noisy && model->skill < kUnskilled;
+    if ((doubt > kBlind || unskilled) && ask.id % 4 == 1) return Spread(ask);
+    const bool local = ask.id % (noisy ? 4 : 2) == 0 && !unskilled;
     GpData data = models_.ToData(modelled);
     data.mean = model->mean.get();
     const Eigen::MatrixXd pending = PendingOf(history, ask);
@@ -68,8 +72,7 @@ class GpSampler : public Sampler {
     const std::vector<GpPosterior> limits = LimitsOf(history, pending, &problem);
     Aim(history, modelled, &problem);
     if (local) {
-      problem.radius = TrustRadius(all, space_, static_cast<size_t>(StartTrials(space_)));
-      if (doubt > kNoisy) problem.radius = std::max(problem.radius, kNoisyRadius);
+      problem.radius = TrustRadius(all, space_, static_cast<size_t>(StartTrials(space_)), noisy);
     }
     SetEffort(data.x.rows() + pending.rows(), &problem);
     problem.seen = &data.x;
@@ -77,6 +80,10 @@ class GpSampler : public Sampler {
     problem.taken = [&](const Point& point) { return IsTaken(point, history, data.x, pending); };
     const std::optional<Proposal> best = MaximizeImprovement(problem);
     if (!best.has_value()) return DrawUniform(space_, ask.seed);
+    if (local && best->log_improvement < Log(kExhausted)) {
+      const std::optional<Point> other = OfAnotherBranch(modelled, problem);
+      if (other.has_value()) return *other;
+    }
     // Nothing is expected anywhere: an evenly spread point teaches more than a far corner.
     const bool stalled = problem.limits.empty() && best->log_improvement < Log(kStalled);
     return !local && stalled ? Spread(ask) : best->point;
@@ -129,6 +136,42 @@ class GpSampler : public Sampler {
     problem->climb_evaluations = n > 250 ? 12 : 25;
   }
 
+  // Round the best there is little left to gain: the best point with another value of one category
+  // gets the same chance, as if it were alone. Parents of other parameters come up more often.
+  std::optional<Point> OfAnotherBranch(const std::vector<Observation>& modelled,
+                                       AcquisitionProblem problem) const {
+    const Features& best = problem.centers[0];
+    const Eigen::VectorXd& fitted = problem.posterior->fitted();
+    std::map<std::pair<int, double>, size_t> branches;  // the best of each
+    for (size_t i = 0; i < modelled.size(); ++i) {
+      for (int d = 0; d < space_.size(); ++d) {
+        const double value = modelled[i].features[static_cast<size_t>(d)];
+        if (!space_.dimension(d).is_categorical() || value == best[static_cast<size_t>(d)])
+          continue;
+        const auto [it, is_new] = branches.try_emplace({d, value}, i);
+        const auto at = [&fitted](size_t k) { return fitted[static_cast<Eigen::Index>(k)]; };
+        if (!is_new && at(i) < at(it->second)) it->second = i;
+      }
+    }
+    std::vector<std::pair<int, size_t>> lots;
+    for (const auto& [branch, i] : branches) {
+      const bool is_parent =
+          std::any_of(space_.dimensions().begin(), space_.dimensions().end(),
+                      [&](const Dimension& dimension) { return dimension.parent == branch.first; });
+      lots.insert(lots.end(), is_parent ? 3 : 1, {branch.first, i});
+    }
+    if (lots.empty()) return std::nullopt;
+    Random random(MixSeed(problem.seed, 0xb4a));
+    const auto& [dimension, i] = lots[random.Below(lots.size())];
+    problem.pinned = dimension;
+    problem.centers = {modelled[i].features};
+    problem.threshold = fitted[static_cast<Eigen::Index>(i)];
+    problem.radius = kBranchRadius;
+    const std::optional<Proposal> found = MaximizeImprovement(problem);
+    if (!found.has_value() || found->log_improvement < Log(kExhausted)) return std::nullopt;
+    return found->point;
+  }
+
   // Where to look, and what to improve on: the best posterior mean among trials that keep the
   // limits.
   void Aim(const History& history, const std::vector<Observation>& modelled,
@@ -148,9 +191,10 @@ class GpSampler : public Sampler {
     for (size_t i = 0; i < std::min(order.size(), kCenters); ++i) {
       problem->centers.push_back(modelled[order[i]].features);
     }
-    // Of noisy measurements the least is a lucky one: the mean there counts.
-    problem->threshold = fitted[static_cast<Eigen::Index>(order[0])];
+    problem->threshold = problem->posterior->z().minCoeff();
+    if (problem->limits.empty()) return;
     problem->only_limits = is_bad[order[0]] != 0;
+    problem->threshold = fitted[static_cast<Eigen::Index>(order[0])];
   }
 
   // One posterior a metric with a safety threshold.

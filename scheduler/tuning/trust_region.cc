@@ -26,7 +26,8 @@ bool Inside(const Space& space, const Features& center, const Features& at, doub
 
 }  // namespace
 
-double TrustRadius(const std::vector<Observation>& all, const Space& space, size_t skip) {
+double TrustRadius(const std::vector<Observation>& all, const Space& space, size_t skip,
+                   bool noisy) {
   const int patience = std::max(kFailuresLeast, space.size());
   double radius = kBegin;
   double best = std::numeric_limits<double>::infinity();
@@ -41,7 +42,7 @@ double TrustRadius(const std::vector<Observation>& all, const Space& space, size
       center = &all[i].features;
     }
     if (i < skip) continue;
-    if (!inside) {
+    if (!inside && !noisy) {
       if (success) radius = std::max(radius, kAfterJump);
       continue;
     }

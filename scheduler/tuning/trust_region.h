@@ -11,7 +11,9 @@
 namespace trainyard::tuning {
 
 // Half the side of the box, in features; `skip`: trials of the start that were not searched for.
-double TrustRadius(const std::vector<Observation>& all, const Space& space, size_t skip);
+// `noisy`: a lucky best hides progress, so every trial counts and the box goes through all sizes.
+double TrustRadius(const std::vector<Observation>& all, const Space& space, size_t skip,
+                   bool noisy);
 
 }  // namespace trainyard::tuning
 

@@ -6,10 +6,13 @@
 #include <iostream>
 #include <iterator>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "common/errors.h"
 #include "common/spec/spec.h"
+#include "scheduler/tuning/earlier_study.h"
 #include "scheduler/tuning/tune_session.h"
 
 namespace trainyard::tuning {
@@ -34,7 +37,26 @@ int Serve(TuneSession* session) {
   return 0;
 }
 
-int Run(const std::string& config, uint64_t seed) {
+// {"spec": studySpec, "trials": [{"parameters": {...}, "metrics": {...}} or "infeasible"]}
+int ReadEarlier(const std::string& path, std::vector<EarlierStudy>* earlier) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  auto study = file ? ParseEarlierStudy(text) : absl::NotFoundError("the file cannot be read");
+  if (!study.ok()) {
+    std::fprintf(stderr, "trainyard-tune: %s: %s\n", path.c_str(),
+                 std::string(study.status().message()).c_str());
+    return kBadSpec;
+  }
+  const spec::StudyParseResult parsed = spec::ParseStudySpec(study->spec_text, path);
+  if (parsed.faults.faults_size() > 0) {
+    std::fprintf(stderr, "%s\n", FormatFaults(parsed.faults).c_str());
+  }
+  if (!parsed.ok()) return kBadSpec;
+  earlier->push_back({parsed.spec, std::move(study->trials)});
+  return 0;
+}
+
+int Run(const std::string& config, uint64_t seed, const std::vector<std::string>& paths) {
   std::ifstream file(config, std::ios::binary);
   if (!file) {
     std::fprintf(stderr, "trainyard-tune: %s cannot be read\n", config.c_str());
@@ -46,7 +68,11 @@ int Run(const std::string& config, uint64_t seed) {
     std::fprintf(stderr, "%s\n", FormatFaults(parsed.faults).c_str());
   }
   if (!parsed.ok()) return kBadSpec;
-  auto session = TuneSession::Make(parsed.spec, seed);
+  std::vector<EarlierStudy> earlier;
+  for (const std::string& path : paths) {
+    if (const int code = ReadEarlier(path, &earlier); code != 0) return code;
+  }
+  auto session = TuneSession::Make(parsed.spec, seed, earlier);
   if (!session.ok()) {
     std::fprintf(stderr, "%s\n", FormatFaults(FaultsOf(session.status())).c_str());
     return kBadSpec;
@@ -70,6 +96,9 @@ int main(int argc, char** argv) {
   uint64_t seed = 1;
   app.add_option("--config", config, "study spec: YAML in the shape of a studySpec")->required();
   app.add_option("--seed", seed, "where the spec has none; the same seed gives the same answers");
+  std::vector<std::string> earlier;
+  app.add_option("--earlier", earlier,
+                 "JSON file of an earlier study to learn from; again for more");
   CLI11_PARSE(app, argc, argv);
-  return trainyard::tuning::Run(config, seed);
+  return trainyard::tuning::Run(config, seed, earlier);
 }

@@ -86,9 +86,9 @@ TuneSession::TuneSession(const v1::StudySpec& spec, std::unique_ptr<Optimizer> o
     : spec_(spec), optimizer_(std::move(optimizer)) {}
 TuneSession::~TuneSession() = default;
 
-absl::StatusOr<std::unique_ptr<TuneSession>> TuneSession::Make(const v1::StudySpec& spec,
-                                                               uint64_t seed) {
-  auto optimizer = MakeOptimizer(spec, seed);
+absl::StatusOr<std::unique_ptr<TuneSession>> TuneSession::Make(
+    const v1::StudySpec& spec, uint64_t seed, const std::vector<EarlierStudy>& earlier) {
+  auto optimizer = MakeOptimizer(spec, seed, earlier);
   if (!optimizer.ok()) return optimizer.status();
   return std::unique_ptr<TuneSession>(new TuneSession(spec, *std::move(optimizer)));
 }

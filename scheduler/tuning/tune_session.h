@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -18,8 +19,8 @@ namespace trainyard::tuning {
 
 class TuneSession {
  public:
-  static absl::StatusOr<std::unique_ptr<TuneSession>> Make(const v1::StudySpec& spec,
-                                                           uint64_t seed);
+  static absl::StatusOr<std::unique_ptr<TuneSession>> Make(
+      const v1::StudySpec& spec, uint64_t seed, const std::vector<EarlierStudy>& earlier = {});
   ~TuneSession();
 
   // The reply to one request, without a line end. `elapsed_seconds`: since the study began.

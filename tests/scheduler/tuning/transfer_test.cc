@@ -58,29 +58,28 @@ EarlierStudy Played(const Objective& loss, int trials) {
   return study;
 }
 
-// Trials until `goal`, middle of the seeds; `trials` when it is not reached.
-int TrialsTo(double goal, const Objective& loss, const std::vector<EarlierStudy>& earlier,
-             int trials) {
-  std::vector<int> needed;
+// Regret of the best so far, mean over the trials and the seeds.
+double MeanRegret(const Objective& loss, const std::vector<EarlierStudy>& earlier) {
+  constexpr int kTrials = 24;
+  double sum = 0;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     auto optimizer = MakeOptimizer(Training().spec(), seed, earlier);
     EXPECT_TRUE(optimizer.ok());
-    const auto values = RunStudy(optimizer->get(), loss, trials);
-    const auto it = std::find_if(values.begin(), values.end(), [&](double v) { return v < goal; });
-    needed.push_back(static_cast<int>(it - values.begin()) + 1);
+    double best = 9;
+    for (const double value : RunStudy(optimizer->get(), loss, kTrials)) {
+      best = std::min(best, value);
+      sum += (best - 0.08) / (kTrials * kSeeds);
+    }
   }
-  std::sort(needed.begin(), needed.end());
-  return needed[kSeeds / 2];
+  return sum;
 }
 
 TEST(TransferTest, ALikeStudyShortensTheSearchAndAMisleadingOneDoesNoHarm) {
-  constexpr int kTrials = 40;
-  constexpr double kGoal = 0.0865;
-  const int cold = TrialsTo(kGoal, Loss(0.3, 0), {}, kTrials);
-  const int warm = TrialsTo(kGoal, Loss(0.3, 0), {Played(Loss(0, 0), 40)}, kTrials);
-  const int misled = TrialsTo(kGoal, Loss(0.3, 0), {Played(Loss(0, 1), 40)}, kTrials);
-  EXPECT_LE(3 * warm, 2 * cold) << "warm " << warm << " cold " << cold;
-  EXPECT_LE(misled, cold + 6) << "misled " << misled << " cold " << cold;
+  const double cold = MeanRegret(Loss(0.3, 0), {});
+  const double warm = MeanRegret(Loss(0.3, 0), {Played(Loss(0, 0), 40)});
+  const double misled = MeanRegret(Loss(0.3, 0), {Played(Loss(0, 1), 40)});
+  EXPECT_LT(warm, 0.3 * cold);
+  EXPECT_LT(misled, 1.2 * cold);
 }
 
 TEST(TransferTest, StudiesWithNothingInCommonAreNotAsked) {

@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "scheduler/tuning/earlier_study.h"
 #include "tests/scheduler/tuning/builders.h"
 
 namespace trainyard::tuning {
@@ -116,6 +118,43 @@ TEST_F(TuneSessionTest, FiniteSpaceEndsTheStudy) {
   const Json reply = Send(R"({"ask": 5})");
   EXPECT_EQ(reply["trials"].size(), 3u);
   EXPECT_TRUE(reply.contains("study_complete"));
+}
+
+TEST(EarlierStudyTest, TrialsAreReadAndFaultsNamed) {
+  const std::string spec = R"({"spec": {"metrics": []}, "trials": )";
+  auto study = ParseEarlierStudy(
+      spec +
+      R"([{"parameters": {"lr": 0.5, "n": 3, "opt": "sgd"}, "metrics": {"loss": 1, "time": 2}},
+                 {"parameters": {"lr": 1}, "infeasible": "diverged"}]})");
+  ASSERT_TRUE(study.ok()) << study.status();
+  EXPECT_EQ(study->spec_text, R"({"metrics":[]})");
+  ASSERT_EQ(study->trials.size(), 2u);
+  EXPECT_EQ(ToText(study->trials[0].parameters), "lr=0.5 n=3 opt=sgd");
+  EXPECT_EQ(study->trials[0].final_measurement->metrics_size(), 2);
+  EXPECT_EQ(study->trials[1].state, v1::INFEASIBLE);
+  for (const char* text : {"", "[]", R"({"trials": []})", R"({"spec": {}, "trials": 3})"}) {
+    EXPECT_FALSE(ParseEarlierStudy(text).ok()) << text;
+  }
+  auto wrong = ParseEarlierStudy(spec + R"([{"parameters": {"lr": true}, "metrics": {}}]})");
+  EXPECT_EQ(wrong.status().message(), "trials[0].parameters.lr is no number and no text");
+  wrong = ParseEarlierStudy(spec + R"([{"parameters": {}}]})");
+  EXPECT_EQ(wrong.status().message(), "trials[0] lacks \"parameters\" or \"metrics\"");
+}
+
+TEST(EarlierStudyTest, SessionBeginsWithWhatWasGood) {
+  SpecBuilder builder;
+  builder.Double("x", 0, 1);
+  EarlierStudy earlier{builder.spec(), {}};
+  for (int32_t id = 1; id <= 9; ++id) {
+    v1::ParameterValue x;
+    x.set_parameter_id("x");
+    x.set_number(0.125 * (id - 1));
+    earlier.trials.push_back(Succeeded(id, {x}, std::abs(x.number() - 0.25)));
+  }
+  auto session = TuneSession::Make(builder.spec(), 1, {earlier});
+  ASSERT_TRUE(session.ok());
+  EXPECT_EQ((*session)->Handle(R"({"ask": 1})", 0),
+            R"({"trials":[{"id":1,"parameters":{"x":0.25}}]})");
 }
 
 }  // namespace
