@@ -31,12 +31,14 @@ included.
 """
 # Commands that print no data of their own, and those that change nothing in the cluster.
 SILENT = {"up", "down", "local train", "completion", "config get", "config set", "config unset",
-          "token revoke", "study delete", "study stream", "store cp"}
+          "token revoke", "study delete", "study stream", "store cp", "jobs hold", "jobs release",
+          "queues delete", "quota delete", "reservations delete"}
 WRITES = {"run", "jobs submit training", "jobs pause", "jobs resume", "jobs cancel", "jobs update",
           "hp-tuning-jobs create", "hp-tuning-jobs cancel", "custom-jobs create",
           "custom-jobs cancel", "study create", "study ask", "study tell", "study complete",
-          "study delete", "drain", "tiers set", "projects create", "token create", "token revoke",
-          "join-token"}
+          "study delete", "jobs hold", "jobs release", "queues set", "queues delete", "quota set",
+          "quota delete", "reservations create", "reservations delete", "drain", "tiers set",
+          "projects create", "token create", "token revoke", "join-token"}
 failures = []
 
 
