@@ -45,7 +45,7 @@ Table QueueTable(const std::vector<const v1::Queue*>& queues) {
   return table;
 }
 
-absl::Status List(Context* context, const Arguments&) {
+absl::Status ListQueues(Context* context, const Arguments&) {
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
   const absl::StatusOr<v1::ListQueuesResponse> answer = (*client)->ListQueues({});
@@ -155,7 +155,7 @@ Command QueuesListCommand() {
   command.words = "queues list";
   command.summary = "List queues and what waits and runs in them.";
   command.examples = {"trainyard queues list"};
-  command.run = List;
+  command.run = ListQueues;
   command.prints = true;
   return command;
 }

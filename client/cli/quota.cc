@@ -49,7 +49,7 @@ void Print(Context* context, const v1::Quota& quota) {
            table);
 }
 
-absl::Status List(Context* context, const Arguments&) {
+absl::Status ListQuotas(Context* context, const Arguments&) {
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
   const absl::StatusOr<v1::ListQuotasResponse> answer = (*client)->ListQuotas({});
@@ -170,7 +170,7 @@ Command QuotaListCommand() {
   command.words = "quota list";
   command.summary = "List quotas with what is used of them.";
   command.examples = {"trainyard quota list"};
-  command.run = List;
+  command.run = ListQuotas;
   command.prints = true;
   return command;
 }

@@ -29,7 +29,7 @@ Table ReservationTable(const std::vector<const v1::Reservation*>& reservations) 
   return table;
 }
 
-absl::Status List(Context* context, const Arguments&) {
+absl::Status ListReservations(Context* context, const Arguments&) {
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
   const absl::StatusOr<v1::ListReservationsResponse> answer = (*client)->ListReservations({});
@@ -128,7 +128,7 @@ Command ReservationsListCommand() {
   command.words = "reservations list";
   command.summary = "List reservations that are not over.";
   command.examples = {"trainyard reservations list"};
-  command.run = List;
+  command.run = ListReservations;
   command.prints = true;
   return command;
 }
