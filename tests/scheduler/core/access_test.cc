@@ -91,6 +91,10 @@ TEST(AccessTest, NoCommandIsOpenToSomebodyWithoutARole) {
       ApplyStops{},
       ApplyStudyStop{},
       Tick{},
+      SetQueueing{"default", "a", {}, 0},
+      SetSetting{},
+      DeleteSetting{"queue/x"},
+      SetProject{},
   };
   static_assert(std::variant_size_v<CommandBody> == std::size(bodies), "a command is not asked");
   const size_t events = scene.events().size();
