@@ -1,5 +1,5 @@
-"""All-reduce inside a node against MPI_Allreduce at its best settings: gradients in the arena, in
-private memory, over sizes from 4 bytes up. The three take turns in one run.
+"""All-reduce against MPI_Allreduce at its best settings: inside a node with gradients in the arena
+and in private memory, and between nodes; sizes from 4 bytes up. All take turns in one run.
 """
 import json
 import os
@@ -18,29 +18,65 @@ def main():
         rounds=(21, "rounds"),
         largest=(256 << 20, "largest size in bytes"),
     )
-    report = benchlib.Report("All-reduce inside a node", options.json)
-    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    report = benchlib.Report("All-reduce of float32 sums", options.json)
+    rows = run(options, ["--mca", "btl", "self,vader"])
+    for row in rows:
+        name = f"{row['bytes']} bytes, {options.ranks} ranks"
+        for kind in ("arena", "private"):
+            report.figure(f"{name}: {kind}", ratio(row, kind), said(row, kind))
+    judge(report, rows)
+    # Each rank a node of its own, TCP between them: the way between nodes, on the loopback.
+    for row in run(options, ["--mca", "btl", "self,tcp"], TRAINYARD_PRETEND_NODES_OF="1"):
+        name = f"{row['bytes']} bytes, {options.ranks} nodes by TCP"
+        report.figure(f"{name}: private", ratio(row, "private"), said(row, "private"))
+    report.close()
+
+
+def run(options, network, **more):
+    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+                       TRAINYARD_ROUTES="", **more)
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "rows.json"
         bind = ["--bind-to", "core"] if options.ranks <= os.cpu_count() else ["--oversubscribe"]
-        command = ["mpirun", "-np", str(options.ranks), *bind, "--mca", "btl", "self,vader"]
+        command = ["mpirun", "-np", str(options.ranks), *bind, *network]
         command += [str(benchlib.BENCH_BIN / "bench_allreduce"), "--json", str(out)]
         command += ["--rounds", str(options.rounds), "--bytes-max", str(options.largest)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             sys.exit(f"error: {done.stderr.strip() or done.stdout.strip()}")
-        rows = json.loads(out.read_text())["rows"]
+        return json.loads(out.read_text())["rows"]
+
+
+def ratio(row, kind, key="median_us"):
+    return row["mpi"][key] / row[kind][key]
+
+
+def said(row, kind):
+    return (
+        f"x of MPI_Allreduce ({ratio(row, kind, 'min_us'):.2f} by minima; "
+        f"{row[kind]['median_us']:.2f} against {row['mpi']['median_us']:.2f} us)"
+    )
+
+
+# Promised for 2 ranks, in the arena.
+BARS = {64 << 10: 4, 1 << 20: 4, 16 << 20: 3, 256 << 20: 1.5}
+
+
+def judge(report, rows):
+    """Promises hold by medians or by minima, whichever other load on the machine disturbed less."""
     for row in rows:
-        name, mpi = f"{row['bytes']} bytes, {options.ranks} ranks", row["mpi"]
-        for kind in ("arena", "private"):
-            ours = row[kind]
-            ratios = [mpi[key] / ours[key] for key in ("median_us", "min_us")]
-            text = (
-                f"x of MPI_Allreduce ({ratios[1]:.2f} by minima; "
-                f"{ours['median_us']:.2f} against {mpi['median_us']:.2f} us)"
-            )
-            report.figure(f"{name}: {kind}", ratios[0], text)
-    report.close()
+        best = {
+            kind: max(ratio(row, kind), ratio(row, kind, "min_us")) for kind in ("arena", "private")
+        }
+        if row["bytes"] in BARS:
+            name = f"{row['bytes']} bytes in the arena, x of MPI_Allreduce"
+            report.bar(name, best["arena"], at_least=BARS[row["bytes"]])
+        if row["bytes"] == 4:
+            report.bar("4 bytes, x of MPI_Allreduce", best["arena"], at_least=0.95)
+    worst = min(
+        max(ratio(row, "private"), ratio(row, "private", "min_us")) for row in rows
+    )
+    report.bar("private memory, worst size, x of MPI_Allreduce", worst, at_least=0.9)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,10 @@ namespace {
 constexpr int kHeaderTag = 1;
 constexpr int kSliceTag = 2;
 constexpr int kResultTag = 3;
-constexpr size_t kSmallBytes = 16 << 10;  // travels with its header
-constexpr size_t kSliceBytes = 1 << 20;   // of each node, at a time
+// Up to so much is sent whole to every node, with its header: one hop, for more bytes in all.
+constexpr size_t kSmallBytes = 16 << 10;
+constexpr size_t kSentBytes = 60 << 10;  // to all nodes together, if that is more: an eager message
+constexpr size_t kSliceBytes = 1 << 20;  // of each node, at a time
 constexpr size_t kMessageBytes = size_t{1} << 30;
 constexpr int kLooksBeforeYield = 200;
 constexpr int64_t kNapAfter = 50'000'000;  // nanoseconds of waiting
@@ -46,7 +48,9 @@ NodeBridge::NodeBridge(MPI_Comm comm, std::vector<Peer> peers, int self)
       self_(self),
       patience_ns_(absl::ToInt64Nanoseconds(HangTimeout())) {
   MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
-  small_.resize(peers_.size() * (sizeof(Header) + kSmallBytes));
+  const size_t others = std::max<size_t>(1, peers_.size() - 1);
+  small_bytes_ = std::max(kSmallBytes, kSentBytes / others / 64 * 64);
+  small_.resize(peers_.size() * (sizeof(Header) + small_bytes_));
 }
 
 NodeBridge::~NodeBridge() { MPI_Comm_free(&comm_); }
@@ -96,7 +100,6 @@ absl::Status NodeBridge::Wait(Batch* batch, const Call& call) {
     if (done != 0) break;
     if (looks < kLooksBeforeYield) continue;
     sched_yield();
-    if (looks % 64 != 0) continue;
     const int64_t now = Nanoseconds();
     if (start == 0) start = now;
     if (now - start > kNapAfter) usleep(200);
@@ -121,33 +124,43 @@ absl::Status NodeBridge::Late(const Batch& batch, const Call& call, int64_t wait
               Describe(call), absl::Nanoseconds(waited_ns));
 }
 
-absl::Status NodeBridge::ExchangeHeaders(const Call& call) {
-  const Header mine = NextHeader(call);
-  std::vector<Header> theirs(peers_.size());
-  Batch batch;
+void NodeBridge::PostHeaders(const Call& call, Headers* headers) {
+  headers->mine = NextHeader(call);
+  headers->theirs.resize(peers_.size());
   for (int peer = 0; peer < size(); ++peer) {
     if (peer == self_) continue;
-    Receive(reinterpret_cast<char*>(&theirs[static_cast<size_t>(peer)]), sizeof(Header), peer,
-            kHeaderTag, &batch);
-    Send(reinterpret_cast<const char*>(&mine), sizeof(Header), peer, kHeaderTag, &batch);
+    Receive(reinterpret_cast<char*>(&headers->theirs[static_cast<size_t>(peer)]), sizeof(Header),
+            peer, kHeaderTag, &headers->batch);
+    Send(reinterpret_cast<const char*>(&headers->mine), sizeof(Header), peer, kHeaderTag,
+         &headers->batch);
   }
-  absl::Status status = Wait(&batch, call);
+}
+
+absl::Status NodeBridge::CheckHeaders(Headers* headers, const Call& call) {
+  absl::Status status = Wait(&headers->batch, call);
   for (int peer = 0; status.ok() && peer < size(); ++peer) {
-    if (peer != self_) status = Compare(mine, theirs[static_cast<size_t>(peer)], peer);
+    if (peer == self_) continue;
+    status = Compare(headers->mine, headers->theirs[static_cast<size_t>(peer)], peer);
   }
   return status;
 }
 
+absl::Status NodeBridge::ExchangeHeaders(const Call& call) {
+  Headers headers;
+  PostHeaders(call, &headers);
+  return CheckHeaders(&headers, call);
+}
+
 absl::Status NodeBridge::AllReduce(char* data, const Call& call) {
   const size_t bytes = call.count * SizeOf(call.type);
-  if (bytes <= kSmallBytes) return ReduceSmall(data, bytes, call);
+  if (bytes <= small_bytes_) return ReduceSmall(data, bytes, call);
   return ReduceLarge(data, call);
 }
 
 absl::Status NodeBridge::ReduceSmall(char* data, size_t bytes, const Call& call) {
   const Header mine = NextHeader(call);
   static_assert(sizeof(Header) % 8 == 0, "the data behind it is as aligned as any element");
-  const size_t each = sizeof(Header) + kSmallBytes;
+  const size_t each = sizeof(Header) + small_bytes_;
   const auto message = [&](int node) { return small_.data() + static_cast<size_t>(node) * each; };
   std::memcpy(message(self_), &mine, sizeof(Header));
   std::memcpy(message(self_) + sizeof(Header), data, bytes);
@@ -216,8 +229,8 @@ void NodeBridge::Fold(char* data, Range chunk, char* scratch, const Call& call) 
 }
 
 absl::Status NodeBridge::ReduceLarge(char* data, const Call& call) {
-  absl::Status status = ExchangeHeaders(call);
-  if (!status.ok()) return status;
+  Headers headers;
+  PostHeaders(call, &headers);
   const size_t nodes = peers_.size(), half = nodes * kSliceBytes;
   if (scratch_.empty()) scratch_.resize(2 * half);
   const size_t each = nodes * kSliceBytes / SizeOf(call.type);
@@ -226,6 +239,7 @@ absl::Status NodeBridge::ReduceLarge(char* data, const Call& call) {
   };
   Batch slices, next, results;
   PostSlices(data, chunk(0), scratch_.data(), call, &slices);
+  absl::Status status = CheckHeaders(&headers, call);
   size_t turn = 0;
   for (size_t begin = 0; status.ok() && begin < call.count; begin += each, turn = 1 - turn) {
     // The next chunk travels while this one is added up.

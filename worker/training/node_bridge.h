@@ -61,7 +61,16 @@ class NodeBridge {
     std::vector<int> peers;  // whom each is with
   };
 
+  // Of one call, on their way.
+  struct Headers {
+    Header mine;
+    std::vector<Header> theirs;
+    Batch batch;
+  };
+
   Header NextHeader(const Call& call);
+  void PostHeaders(const Call& call, Headers* headers);
+  absl::Status CheckHeaders(Headers* headers, const Call& call);
   absl::Status ExchangeHeaders(const Call& call);
   absl::Status Compare(const Header& mine, const Header& theirs, int peer) const;
   absl::Status ReduceSmall(char* data, size_t bytes, const Call& call);
@@ -79,6 +88,7 @@ class NodeBridge {
   const int self_;
   const int64_t patience_ns_;
   uint64_t calls_ = 0;
+  size_t small_bytes_ = 0;     // what is sent whole, at most
   std::vector<char> small_;    // messages with header, one a node
   std::vector<char> scratch_;  // others' slices, twice
 };
