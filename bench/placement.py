@@ -13,7 +13,8 @@ TRACES = pathlib.Path(os.environ.get("TRAINYARD_TRACES", benchlib.ROOT / "../sha
 
 
 def replay(trace, nodes, policy, *more):
-    with tempfile.NamedTemporaryFile("r", suffix=".json") as file:
+    with tempfile.TemporaryDirectory() as folder:
+        figures = pathlib.Path(folder) / "figures.json"
         subprocess.run(
             [
                 str(benchlib.BIN / "trainyard-sim"),
@@ -27,13 +28,13 @@ def replay(trace, nodes, policy, *more):
                 "--restart-cost",
                 "60",
                 "--json",
-                file.name,
+                str(figures),
                 *more,
             ],
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        return json.load(file)
+        return json.loads(figures.read_text())
 
 
 def steady(report):
