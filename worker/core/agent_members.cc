@@ -90,8 +90,15 @@ void AgentCore::Adopt(const agent::v1::Assignment& assignment, Phase phase, cons
     const bool known = exited_fact <= outbox_.acknowledged();
     member.phase = known ? Phase::kCleaning : Phase::kExited;
     if (known) effects_.push_back(CleanMember{id});
-    // Its Released follows at once; the agent ended between the two.
-    if (exited_fact + 1 == outbox_.next_sequence()) SayReleased(id, now);
+    // Its Released follows at once, so the two are stored or acknowledged together, unless the
+    // agent was killed between them.
+    bool exited = exited_fact + 1 == outbox_.next_sequence();
+    bool released = false;
+    for (const agent::v1::Fact& fact : outbox_.facts()) {
+      exited |= fact.sequence() == exited_fact;
+      released |= fact.has_released() && IdOf(fact.key()) == id;
+    }
+    if (exited && !released) SayReleased(id, now);
   } else if (phase == Phase::kPublishing) {
     member.phase = Phase::kRunning;
     Ended(id, end, now);

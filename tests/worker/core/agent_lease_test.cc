@@ -336,6 +336,24 @@ TEST(AgentAdoptionTest, AReleaseThatWasNeverStoredIsTold) {
   }
 }
 
+// What another member says at its adoption does not take the release's place.
+TEST(AgentAdoptionTest, AMissingReleaseIsToldAfterOtherAdoptions) {
+  AgentScene scene;
+  agent::v1::Fact exited;
+  exited.set_sequence(5);
+  *exited.mutable_key() = KeyOf(kTwo);
+  exited.mutable_exited();
+  AgentCore restarted({}, 1);
+  restarted.RestoreFacts({exited}, 6);
+  restarted.Adopt(AssignmentOf(kOne), AgentCore::Phase::kStarting, MemberEnd(), 0, scene.now());
+  restarted.Started(kOne, 1, scene.now());
+  restarted.Adopt(AssignmentOf(kTwo), AgentCore::Phase::kExited, MemberEnd(), 5, scene.now());
+  ASSERT_EQ(restarted.outbox().facts().size(), 3u);
+  EXPECT_TRUE(restarted.outbox().facts()[1].has_running());
+  EXPECT_TRUE(restarted.outbox().facts()[2].has_released());
+  EXPECT_EQ(restarted.outbox().facts()[2].key().run_uid(), kTwo.run_uid);
+}
+
 TEST(AgentAdoptionTest, AnAcknowledgedEndLeavesOnlyAFolderToRemove) {
   AgentScene scene;
   scene.Connect();
