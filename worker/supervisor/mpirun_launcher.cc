@@ -26,7 +26,9 @@ class MpirunLauncher : public Launcher {
   pid_t pid() const override { return pid_; }
   bool ranks_register() const override { return true; }
   void Finish() override {
-    if (!session_.empty()) nftw(session_.c_str(), RemoveOne, 16, FTW_DEPTH | FTW_PHYS);
+    for (const std::string& folder : {session_, memory_}) {
+      if (!folder.empty()) nftw(folder.c_str(), RemoveOne, 16, FTW_DEPTH | FTW_PHYS);
+    }
   }
 
  protected:
@@ -44,6 +46,7 @@ class MpirunLauncher : public Launcher {
       if (!spec.gang.empty() && !spec.network_interface.empty()) {
         bytes += "OMPI_MCA_btl_tcp_if_include=" + spec.network_interface + '\0';
       }
+      if (!memory_.empty()) bytes += "OMPI_MCA_btl_vader_backing_directory=" + memory_ + '\0';
       ok = ok && WriteOne(layout::RankTable(rank.rank), bytes, spec);
     }
     std::string words = program + '\0';
@@ -62,6 +65,14 @@ class MpirunLauncher : public Launcher {
     }
     session_ = name;
     return true;
+  }
+
+  // Open MPI names a rank's shared memory by host and local rank: two members of one gang that
+  // share a host's name and memory would take each other's. What killed ranks left goes with the
+  // folder.
+  void MakeMemory(const LaunchSpec& spec) {
+    char name[] = "/dev/shm/trainyard-mpi-XXXXXX";
+    if (!spec.gang.empty() && mkdtemp(name) != nullptr && Own(name, spec)) memory_ = name;
   }
 
   static ProcessSpec ProcessFor(const LaunchSpec& spec, const std::string& folder) {
@@ -96,6 +107,7 @@ class MpirunLauncher : public Launcher {
 
   pid_t pid_ = -1;
   std::string session_;
+  std::string memory_;  // folder for shared memory; "": Open MPI's own place
 };
 
 // The gang's first node, or its only one.
@@ -111,6 +123,7 @@ class HeadLauncher : public MpirunLauncher {
       *failure = {spec.ranks[0].rank, "find", spec.mpirun, ENOENT};
       return false;
     }
+    MakeMemory(spec);
     if (!WriteTables(spec, program, failure) || !MakeSession(spec, failure)) return false;
     // A link in the short folder: mpirun splits the value at blanks and colons.
     const std::string agent = session_ + "/" + kLaunchAgentName;
@@ -139,6 +152,7 @@ class PeerLauncher : public MpirunLauncher {
       *failure = {spec.ranks[0].rank, "find", spec.open_mpi >= 5 ? "prted" : "orted", ENOENT};
       return false;
     }
+    MakeMemory(spec);
     return WriteTables(spec, program, failure) && MakeSession(spec, failure);
   }
 
