@@ -49,6 +49,8 @@ class Walk {
       SetQueueing wish{"default", scene_.Job(uid).job_id(), {}, 0};
       wish.queueing.set_hold(false);
       scene_.Try(wish).IgnoreError();
+      // Others may wait for its end.
+      scene_.Try(PauseJob{"default", scene_.Job(uid).job_id(), true}).IgnoreError();
     }
     for (int round = 0; round < 400 && !Settled(); ++round) {
       for (const uint64_t uid : Uids(scene_.state().runs)) Obey(uid);
