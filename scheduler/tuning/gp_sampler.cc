@@ -80,7 +80,8 @@ class GpSampler : public Sampler {
     problem.taken = [&](const Point& point) { return IsTaken(point, history, data.x, pending); };
     const std::optional<Proposal> best = MaximizeImprovement(problem);
     if (!best.has_value()) return DrawUniform(space_, ask.seed);
-    if (local && best->log_improvement < Log(kExhausted)) {
+    // Among predicted ends, little gain says little.
+    if (local && !has_predicted_ && best->log_improvement < Log(kExhausted)) {
       const std::optional<Point> other = OfAnotherBranch(modelled, problem);
       if (other.has_value()) return *other;
     }
@@ -233,6 +234,7 @@ class GpSampler : public Sampler {
   std::vector<Observation> Observe(const History& history, const Scalarizer& scalarizer) {
     std::vector<Observation> all;
     std::optional<bool> has_curves;
+    has_predicted_ = false;
     for (const auto& [id, entry] : history.entries()) {
       if (entry.status == Entry::kPending) continue;
       double value = std::numeric_limits<double>::infinity();
@@ -240,6 +242,7 @@ class GpSampler : public Sampler {
       if (entry.stopped_early && entry.curve.size() >= kReportsMin && spec_.metrics_size() == 1) {
         if (!has_curves.has_value()) has_curves = curves_.Refresh(history);
         if (*has_curves) value = curves_.Predict(entry).mean;
+        has_predicted_ = has_predicted_ || *has_curves;
       }
       all.push_back({id, value, space_.ToFeatures(entry.point)});
     }
@@ -291,6 +294,7 @@ class GpSampler : public Sampler {
   const Lessons* const lessons_;
   GpModels models_;
   StudyCurves curves_;
+  bool has_predicted_ = false;  // a value of the last Observe is a prediction
 };
 
 }  // namespace
