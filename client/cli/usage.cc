@@ -70,8 +70,8 @@ absl::Status Usage(Context* context, const Arguments& arguments) {
   return absl::OkStatus();
 }
 
-// The columns that trainyard-sim replay reads, oldest first. A run without a GPU counts as one for
-// each eight cores begun.
+// The columns that trainyard-sim replay reads, numbered from the oldest; -o json has the names. A
+// run without a GPU counts as one for each eight cores begun.
 Table HistoryTable(const std::vector<const v1::PastRun*>& runs) {
   Table table;
   table.headers = {"job_id", "submit_time", "num_gpus", "duration", "vc"};
@@ -81,7 +81,8 @@ Table HistoryTable(const std::vector<const v1::PastRun*>& runs) {
         run->trial() == 0 ? run->job() : absl::StrCat(run->job(), "/trials/", run->trial());
     const int gpus = run->gpus() > 0 ? run->gpus() : std::max(1, (run->cores() + 7) / 8);
     const std::string project = run->job().substr(9, run->job().find("/jobs/") - 9);
-    table.rows.push_back({id, absl::StrCat(run->submit_us() / 1'000'000), absl::StrCat(gpus),
+    table.rows.push_back({absl::StrCat(table.rows.size() + 1),
+                          absl::StrCat(run->submit_us() / 1'000'000), absl::StrCat(gpus),
                           absl::StrCat((run->run_us() + 999'999) / 1'000'000), project});
     table.names.push_back(id);
   }
