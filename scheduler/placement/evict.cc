@@ -11,7 +11,9 @@
 namespace trainyard::placement {
 namespace {
 
-constexpr size_t kCandidatesMax = 256;
+// On a large cluster so many nodes are priced; from which on differs from run to run.
+constexpr int32_t kSmallCluster = 256;
+constexpr size_t kPricedMax = 32;
 constexpr double kMinuteUs = 60e6;
 
 }  // namespace
@@ -203,14 +205,22 @@ Planner::Offer Planner::OfferOf(int32_t index, const Needs& needs, int want, int
 }
 
 // Nodes where enough could become free for a rank, by counts alone.
-std::vector<int32_t> Planner::Candidates(const Shape& of, const Needs& needs, int power) const {
+std::vector<int32_t> Planner::Candidates(const Shape& of, const Needs& needs, int power,
+                                         uint64_t seed) const {
   std::vector<int32_t> candidates;
-  const size_t limit = std::max(kCandidatesMax, 4 * static_cast<size_t>(of.rank_count));
+  const int32_t nodes = cluster_.size();
+  const size_t limit = nodes <= kSmallCluster
+                           ? static_cast<size_t>(nodes)
+                           : std::max(kPricedMax, 2 * static_cast<size_t>(of.rank_count));
+  const auto begin = nodes <= kSmallCluster
+                         ? 0
+                         : static_cast<int32_t>(seed * 2654435761u % static_cast<uint64_t>(nodes));
   Terms terms;
   terms.now_us = now_us_;
   terms.preemptible = true;
   const auto from = static_cast<size_t>(std::max(0, power + 1));
-  for (int32_t i = 0; i < cluster_.size() && candidates.size() < limit; ++i) {
+  for (int32_t n = 0; n < nodes && candidates.size() < limit; ++n) {
+    const int32_t i = begin + n < nodes ? begin + n : begin + n - nodes;
     const Node& node = cluster_.node(i);
     if (power != kReclaimPower) {
       int devices = node.whole_free;
@@ -236,14 +246,28 @@ bool Planner::Choose(int32_t index, int power, std::vector<int32_t>* victims,
   QuotaTree quota;
   if (power == kReclaimPower) quota = quota_;
   for (const Shape::Group& group : of.groups) {
-    const std::vector<int32_t> candidates = Candidates(of, group.needs, power);
+    const std::vector<int32_t> candidates = Candidates(of, group.needs, power, by.uid);
     auto left = static_cast<int>(group.ranks.size());
+    if (group.needs.gpu_count > 0) {  // ranks for which there are devices at all
+      size_t most = 0;
+      for (const int32_t node : candidates) {
+        most += cluster_.node(node).devices.size() / static_cast<size_t>(group.needs.gpu_count);
+      }
+      if (most < group.ranks.size()) return false;
+    }
+    std::vector<Offer> offers(candidates.size());
+    std::vector<char> stale(candidates.size(), 1);
     while (left > 0) {
       Offer best;
       int32_t best_node = kNone;
-      for (const int32_t node : candidates) {
+      for (size_t c = 0; c < candidates.size(); ++c) {
+        const int32_t node = candidates[c];
         if (used.contains(node)) continue;
-        Offer offer = OfferOf(node, group.needs, left, power, by, chosen, &quota);
+        Offer& offer = offers[c];
+        if (stale[c] != 0 || offer.ranks > left || power == kReclaimPower) {
+          offer = OfferOf(node, group.needs, left, power, by, chosen, &quota);
+          stale[c] = 0;
+        }
         if (!offer.good) continue;
         const double each = offer.cost / offer.ranks;
         const double best_each = best_node == kNone ? HUGE_VAL : best.cost / best.ranks;
@@ -254,7 +278,7 @@ bool Planner::Choose(int32_t index, int power, std::vector<int32_t>* victims,
               (offer.ranks == best.ranks &&
                cluster_.node(node).whole_free < cluster_.node(best_node).whole_free)));
         if (!better) continue;
-        best = std::move(offer);
+        best = offer;
         best_node = node;
       }
       if (best_node == kNone) return false;
@@ -263,6 +287,11 @@ bool Planner::Choose(int32_t index, int power, std::vector<int32_t>* victims,
       for (const int32_t victim : best.victims) {
         if (!chosen.insert(victim).second) continue;
         victims->push_back(victim);
+        for (const Slice& slice : run(victim).held->slices) {  // its other nodes got cheaper
+          for (size_t c = 0; c < candidates.size(); ++c) {
+            if (candidates[c] == slice.node) stale[c] = 1;
+          }
+        }
         if (power == kReclaimPower) quota.Add(run(victim).leaf, run(victim).held->use, -1);
       }
       left -= best.ranks;

@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kSecondUs = 1'000'000;
 constexpr int64_t kLeastWaitUs = 30 * kSecondUs;  // shorter ones are all alike
 constexpr uint32_t kEnough = 12;
-constexpr size_t kWindow = 400;
+constexpr size_t kWindow = 150;
 constexpr size_t kFew = 25;
 constexpr size_t kKeysMax = 20'000;
 // Less than the 20 in 100 that may miss: what is learned comes late, when the load has changed.

@@ -94,18 +94,41 @@ void Planner::Dequeue(int32_t index) {
   free_lines_.push_back(at);
 }
 
+int32_t Planner::GroupOf(const Line& line) {
+  const GroupId id{line.shape, line.limit_us, line.preemptible};
+  const auto [found, is_new] = group_by_id_.try_emplace(id, 0);
+  if (!is_new) return found->second;
+  if (free_groups_.empty()) {
+    free_groups_.push_back(static_cast<int32_t>(groups_.size()));
+    groups_.emplace_back();
+  }
+  found->second = free_groups_.back();
+  free_groups_.pop_back();
+  groups_[static_cast<size_t>(found->second)] = Group{};
+  return found->second;
+}
+
 void Planner::Unlist(Line* line) {
-  if (line->listed) heads_.erase(line->key);
+  if (!line->listed) return;
+  Group& group = groups_[static_cast<size_t>(line->group)];
+  group.heads.erase(line->key);
   line->listed = false;
+  if (!group.heads.empty()) return;
+  group_by_id_.erase({line->shape, line->limit_us, line->preemptible});
+  free_groups_.push_back(line->group);
 }
 
 void Planner::Rekey(int32_t index) {
   Line& line = lines_[static_cast<size_t>(index)];
-  Unlist(&line);
+  const bool listed = line.listed;
+  const Key before = line.key;
   const auto& [order, submitted, uid, first] = *line.members.begin();
   const int32_t kind = line.guaranteed ? 0 : line.front ? 1 : 2;
   line.key = {-line.priority, kind, kind == 2 ? line.level : 0, order, submitted, uid, index};
-  heads_.insert(line.key);
+  if (!listed) line.group = GroupOf(line);
+  Group& group = groups_[static_cast<size_t>(line.group)];
+  if (listed) group.heads.erase(before);
+  group.heads.insert(line.key);
   line.listed = true;
 }
 

@@ -1,5 +1,6 @@
 // The select stage: the queue in order, who starts, and what is given to whom. See planner.h.
 #include <algorithm>
+#include <functional>
 #include <map>
 
 #include "absl/strings/str_cat.h"
@@ -72,48 +73,80 @@ Plan Planner::Decide(int64_t now_us) {
   return plan;
 }
 
-void Planner::Pass(Plan* plan) {
-  if (quota_.any_guarantee()) {
-    for (const auto& [id, at] : line_by_id_) {
-      Line& line = lines_[static_cast<size_t>(at)];
-      const Shape& of = shapes_.at(line.shape);
-      const Needs& needs = of.groups.front().needs;
-      const bool cores = !needs.wants_device();
-      const bool covered =
-          quota_.Covers(line.leaf, cores ? of.cores_milli : of.charge_milli, needs.models, cores);
-      if (covered == line.guaranteed) continue;
-      line.guaranteed = covered;
-      Rekey(at);
-    }
-  }
-  // What one line found out holds for later lines of the shape: their power is no greater.
-  std::map<std::pair<int32_t, int64_t>, std::pair<uint64_t, uint64_t>> failed;
-  for (auto head = heads_.begin(); head != heads_.end();) {
-    const Key key = *head;
-    const int32_t at = std::get<6>(key);
+// Which lines a guarantee covers now.
+void Planner::Cover() {
+  for (const auto& [id, at] : line_by_id_) {
     Line& line = lines_[static_cast<size_t>(at)];
-    const uint64_t ripe = policy_.preempt ? RipeVersion(PowerOf(line)) : 0;
-    const bool reclaims = line.guaranteed;
-    if (!reclaims && line.failed_room == cluster_.grown() && line.failed_ripe == ripe) {
-      ++head;
-      continue;
-    }
-    const int32_t first = std::get<3>(*line.members.begin());
-    const std::pair<int32_t, int64_t> same{line.shape, line.preemptible ? 0 : line.limit_us};
-    const auto known = failed.find(same);
-    const bool hopeless =
-        !reclaims && known != failed.end() && known->second == std::pair{cluster_.grown(), ripe};
-    if (hopeless || !TryStart(&line, first, plan)) {
-      line.failed_room = cluster_.grown();
-      line.failed_ripe = policy_.preempt ? RipeVersion(PowerOf(line)) : 0;
-      failed[same] = {line.failed_room, line.failed_ripe};
-      if (policy_.select == Select::kStrict && Possible(line.shape, false)) return;
-      head = heads_.upper_bound(key);
-      continue;
-    }
-    head = heads_.upper_bound(key);
+    const Shape& of = shapes_.at(line.shape);
+    const Needs& needs = of.groups.front().needs;
+    const bool cores = !needs.wants_device();
+    const bool covered =
+        quota_.Covers(line.leaf, cores ? of.cores_milli : of.charge_milli, needs.models, cores);
+    if (covered == line.guaranteed) continue;
+    line.guaranteed = covered;
+    Rekey(at);
   }
-  if (heads_.empty() && !elastic_.empty()) Grow(plan);
+}
+
+// Whether a run of this power or less finds no room in the group's shape, as one before it.
+bool Planner::StillFull(const Group& group, int power) const {
+  return group.failed_room == cluster_.grown() && power >= group.failed_power &&
+         (!policy_.preempt || group.failed_ripe == RipeVersion(group.failed_power));
+}
+
+// The groups' first lines in the order of their keys. Each run that starts is followed by the next
+// of its group; a group that finds no room leaves the pass.
+void Planner::Pass(Plan* plan) {
+  if (quota_.any_guarantee()) Cover();
+  std::vector<std::pair<Key, int32_t>> queue;
+  for (const auto& [id, at] : group_by_id_) {
+    const Group& group = groups_[static_cast<size_t>(at)];
+    const Key& first = *group.heads.begin();
+    const Line& line = lines_[static_cast<size_t>(std::get<6>(first))];
+    const bool skip =
+        policy_.select != Select::kStrict && !line.guaranteed && StillFull(group, PowerOf(line));
+    if (!skip) queue.emplace_back(first, at);
+  }
+  std::make_heap(queue.begin(), queue.end(), std::greater<>());
+  const auto push = [&queue](const Key& key, int32_t at) {
+    queue.emplace_back(key, at);
+    std::push_heap(queue.begin(), queue.end(), std::greater<>());
+  };
+  while (!queue.empty()) {
+    const auto [key, at] = queue.front();
+    std::pop_heap(queue.begin(), queue.end(), std::greater<>());
+    queue.pop_back();
+    {
+      const Group& group = groups_[static_cast<size_t>(at)];
+      const auto now = group.heads.lower_bound(key);  // who stood there may have changed
+      if (now == group.heads.end()) continue;
+      if (*now != key) {
+        push(*now, at);
+        continue;
+      }
+    }
+    const int32_t line_at = std::get<6>(key);
+    const Line& line = lines_[static_cast<size_t>(line_at)];
+    const int32_t first = std::get<3>(*line.members.begin());
+    const int32_t wanted = line.shape;
+    const bool guaranteed = line.guaranteed;
+    const int power = PowerOf(line);
+    const bool full = !guaranteed && StillFull(groups_[static_cast<size_t>(at)], power);
+    const Try outcome = full ? Try::kNoRoom : TryStart(line, first, plan);
+    Group& group = groups_[static_cast<size_t>(at)];
+    if (outcome == Try::kNoRoom) {
+      if (!guaranteed) {
+        group.failed_room = cluster_.grown();
+        group.failed_power = full ? std::min(power, group.failed_power) : power;
+        group.failed_ripe = RipeVersion(group.failed_power);
+      }
+      if (policy_.select == Select::kStrict && Possible(wanted, false)) break;
+      if (!guaranteed) continue;
+    }
+    const auto next = group.heads.upper_bound(key);
+    if (next != group.heads.end()) push(*next, at);
+  }
+  if (waiting_ == claims_.size() && !elastic_.empty()) Grow(plan);
 }
 
 // Whether the shape could start on the nodes that take work if nothing ran there; `avoiding`:
@@ -133,14 +166,14 @@ bool Planner::Possible(int32_t shape_id, bool avoiding) const {
   return found->second;
 }
 
-bool Planner::TryStart(Line* line, int32_t index, Plan* plan) {
+Planner::Try Planner::TryStart(const Line& line, int32_t index, Plan* plan) {
   const Run& of = run(index);
   const Shape& wanted = shape(of);
   if (!quota_.empty()) {
     const Use least = {
         {wanted.groups.front().needs.wants_device() ? 0 : kCores,
          wanted.groups.front().needs.wants_device() ? wanted.charge_milli : wanted.cores_milli}};
-    if (quota_.Exceeded(of.leaf, least) >= 0) return false;
+    if (quota_.Exceeded(of.leaf, least) >= 0) return Try::kNotAllowed;
   }
   Terms terms = TermsOf(of);
   Slices slices;
@@ -153,16 +186,16 @@ bool Planner::TryStart(Line* line, int32_t index, Plan* plan) {
   }
   if (!found) found = TakeAny(index, terms, &slices, &shape_id);
   if (!found) {
-    const int power = PowerOf(*line);
-    if (!policy_.preempt && power != kReclaimPower) return false;
-    return MakeRoom(index, power, plan);
+    const int power = PowerOf(line);
+    if (!policy_.preempt && power != kReclaimPower) return Try::kNoRoom;
+    return MakeRoom(index, power, plan) ? Try::kStarted : Try::kNoRoom;
   }
   if (!quota_.empty() && quota_.Exceeded(of.leaf, UseOf(slices)) >= 0) {
     for (const Slice& slice : slices) cluster_.Untake(slice);
-    return false;
+    return Try::kNotAllowed;
   }
   Claim(index, shape_id, std::move(slices), plan);
-  return true;
+  return Try::kStarted;
 }
 
 // The slices are its own from now on; it starts at once unless something has to leave first.

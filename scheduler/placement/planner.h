@@ -141,11 +141,18 @@ class Planner {
     int32_t owner = kNone;  // of a study: all its runs here; they sink together
     bool guaranteed = false;
     absl::btree_set<Member> members;
+    int32_t group = kNone;
     Key key;
     bool listed = false;
-    uint64_t failed_room = 0;  // what was known when its first run found no room
-    uint64_t failed_ripe = 0;
   };
+  // Lines whose runs fit in the same places: when the first of them finds no room, none does.
+  struct Group {
+    std::set<Key> heads;
+    uint64_t failed_room = 0;  // what was known when it found no room
+    uint64_t failed_ripe = 0;
+    int failed_power = 1 << 20;  // of the run that found none
+  };
+  using GroupId = std::tuple<int32_t, int64_t, bool>;  // shape, limit, preemptible
   struct Event {
     int64_t time;
     int32_t kind;  // kSink, kRipen, kOwner
@@ -194,13 +201,17 @@ class Planner {
   void Dequeue(int32_t index);
   void Rekey(int32_t line);
   int32_t LineOf(const Run& of);
+  int32_t GroupOf(const Line& line);
   void Unlist(Line* line);
   int64_t OrderOf(const Run& of) const;
   Key KeyOf(const Run& of) const;  // where a waiting run stands in the queue
   // pass.cc
   void Pass(Plan* plan);
   void Grant(Plan* plan);  // claims whose devices have left
-  bool TryStart(Line* line, int32_t index, Plan* plan);
+  enum class Try { kStarted, kNoRoom, kNotAllowed };
+  Try TryStart(const Line& line, int32_t index, Plan* plan);
+  bool StillFull(const Group& group, int power) const;
+  void Cover();
   void Claim(int32_t index, int32_t shape_id, Slices slices, Plan* plan);
   void Start(int32_t index, Slices slices, Plan* plan);
   bool Possible(int32_t shape_id, bool avoiding) const;
@@ -229,7 +240,8 @@ class Planner {
                 const std::set<int32_t>& chosen, QuotaTree* quota) const;
   template <typename Parts>
   void KeepBorrowers(Parts* parts, QuotaTree* quota) const;
-  std::vector<int32_t> Candidates(const Shape& shape, const Needs& needs, int power) const;
+  std::vector<int32_t> Candidates(const Shape& shape, const Needs& needs, int power,
+                                  uint64_t seed) const;
   bool Choose(int32_t index, int power, std::vector<int32_t>* victims,
               std::vector<int32_t>* nodes) const;
 
@@ -247,7 +259,9 @@ class Planner {
   std::vector<Line> lines_;
   std::vector<int32_t> free_lines_;
   std::map<LineId, int32_t> line_by_id_;
-  std::set<Key> heads_;
+  std::vector<Group> groups_;
+  std::map<GroupId, int32_t> group_by_id_;
+  std::vector<int32_t> free_groups_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   absl::btree_set<std::pair<int64_t, int32_t>> unpromised_;    // (wait began, run), waiting
   std::set<std::tuple<int64_t, uint64_t, int32_t>> promised_;  // (order, uid, run), all unfinished
