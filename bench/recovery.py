@@ -100,6 +100,10 @@ def many_jobs(report, jobs, repeats, folder):
         full = memory_of(pid_of(cluster, "scheduler"))
         times, untouched = restart(cluster, folder, repeats)
         again = memory_of(pid_of(cluster, "scheduler"))
+        # An orderly end would cancel every waiting job first.
+        cluster.run("jobs", "cancel", "resident")
+        cluster.run("jobs", "wait", "resident", "-q", "--timeout", "60s")
+        cluster.run("down")
     report.figure("scheduler without jobs", empty, "MiB")
     report.bar(f"more with {jobs} waiting jobs, MiB", max(full, again) - empty, at_most=95.3)
     report.row(f"killed with {jobs} jobs: start to first answers", times)
