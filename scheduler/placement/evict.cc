@@ -13,7 +13,7 @@ namespace {
 
 // On a large cluster so many nodes are priced; from which on differs from run to run.
 constexpr int32_t kSmallCluster = 256;
-constexpr size_t kPricedMax = 32;
+constexpr size_t kPricedMax = 16;
 constexpr double kMinuteUs = 60e6;
 
 }  // namespace
