@@ -174,6 +174,30 @@ def quotas_and_usage(build):
         assert quota["shares"][0]["limitMilli"] == "2000", quota
 
 
+def quota_limits_and_reclaim(build):
+    """Nobody passes a limit; what is guaranteed comes back from whoever borrowed it."""
+    with Cluster(build, "--policy=las-r", "--min_run=1s") as cluster:
+        cluster.start_agent("n1", cores=2)
+        cluster.run("projects", "create", "p")
+        cluster.run("quota", "set", "projects/default", "--model", "cpu", "--limit", "1")
+        cluster.submit("one", trainer(100_000))
+        cluster.until_state("one", "RUNNING")
+        cluster.submit("two", trainer(100_000))
+        cluster.until(lambda: cluster.json("jobs", "why", "two").get("reason") == "QUOTA_EXCEEDED",
+                      f"two is over the limit: {cluster.json('jobs', 'why', 'two')}")
+        cluster.run("quota", "set", "projects/default", "--model", "cpu", "--no-limit")
+        cluster.until_state("two", "RUNNING")
+        cluster.run("quota", "set", "projects/p", "--model", "cpu", "--guarantee", "1")
+        cluster.run("custom-jobs", "create", "theirs", "--command", "/bin/sleep,600", "--project",
+                    "p")
+        cluster.until(lambda: cluster.json("jobs", "describe", "theirs", "--project", "p")["state"]
+                      == "RUNNING", "a borrowed core is given back")
+        states = sorted(cluster.job(name)["state"] for name in ("one", "two"))
+        assert states == ["QUEUED", "RUNNING"], states
+        used = cluster.json("quota", "describe", "projects/p")["shares"][0]
+        assert used["usedMilli"] == "1000", used
+
+
 def history_replays(build):
     with Cluster(build) as cluster:
         cluster.start_agent("n1")
@@ -296,6 +320,7 @@ def preemption(build):
 
 
 TESTS = [hold_and_release, priorities_and_limits, dependencies, queues, quotas_and_usage,
+         quota_limits_and_reclaim,
          history_replays, drain_with_deadline, maintenance, labels_and_taints, plan_before_submit,
          preemption]
 
@@ -312,8 +337,9 @@ def main():
     for test in TESTS:
         if names and test.__name__ not in names:
             continue
-        if test is preemption and not has_policy(build, "las-r"):
-            print("the policy las-r is not there: preemption is left out")
+        needs_policy = test in (preemption, quota_limits_and_reclaim)
+        if needs_policy and not has_policy(build, "las-r"):
+            print(f"the policy las-r is not there: {test.__name__} is left out")
             continue
         start = time.monotonic()
         try:
