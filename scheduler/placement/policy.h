@@ -15,13 +15,10 @@ namespace trainyard::placement {
 enum class OrderBy {
   kQueued,    // who queued first
   kAttained,  // levels of attained service, then who runs, then who waited longest
-  kFair,      // finish-time fairness over users: who is furthest behind its share first
 };
 enum class Select {
-  kStrict,        // a head that waits for room holds back those behind it
-  kSkip,          // whoever fits starts
-  kEasy,          // the head has a reservation; others start when they cannot delay it
-  kConservative,  // everybody looked at has one
+  kStrict,  // a head that waits for room holds back those behind it
+  kSkip,    // whoever fits starts
 };
 struct Policy {
   std::string name = "fifo";
@@ -60,7 +57,7 @@ struct Policy {
   double victim_age = 0;
 };
 
-// The policies by name: fifo, skip, easy, las, fair, las-r.
+// The policies by name: fifo, skip, las-r.
 const std::vector<std::string>& PolicyNames();
 // Nothing for an unknown name.
 std::optional<Policy> PolicyNamed(absl::string_view name);

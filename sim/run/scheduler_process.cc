@@ -45,6 +45,8 @@ void SchedulerProcess::Start() {
   up_ = true;
   serving_ = doomed_ = committing_ = false;
   context_->Note("scheduler started", -1, engine_->incarnation());
+  // As the real owner thread: a batch is taken only of a closed cycle, or its delta stays behind.
+  engine_->Close();
   const core::State recovered = engine_->state();  // before old jobs leave memory
   runtime::Batch first = engine_->TakeBatch();
   checker_->Recovered(recovered, first.records, &journal_);

@@ -50,7 +50,10 @@ class HttpPublishTest : public FolderTest {
     v1::ListObjectsRequest request;
     request.set_bucket("team");
     std::set<std::string> names;
-    for (const auto& object : store_->objects().List(request)->objects()) {
+    const auto listed = store_->objects().List(request);
+    EXPECT_TRUE(listed.ok()) << listed.status();
+    if (!listed.ok()) return names;
+    for (const auto& object : listed->objects()) {
       names.insert(object.name());
     }
     return names;
