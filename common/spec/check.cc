@@ -248,7 +248,7 @@ void CheckElastic(const v1::JobSpec& spec, Checker* checker) {
     if (pool.role() != "evaluator") replicas += pool.replica_count();
   }
   const int64_t fewest = spec.launch().min_replicas();
-  if (replicas == 0 || (fewest >= 0 && fewest <= replicas)) return;
+  if (replicas <= 0 || (fewest >= 0 && fewest <= replicas)) return;
   checker->Say("launch.minReplicas", "OUT_OF_RANGE",
                absl::StrCat("minReplicas is ", fewest, ", the job has ", replicas, " replicas"),
                absl::StrCat("1 to ", replicas), "write less, or ask for more replicas");

@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "scheduler/core/capacity.h"
+#include "scheduler/core/overlap.h"
 #include "scheduler/core/queueing.h"
 #include "scheduler/core/ranks.h"
 #include "scheduler/core/run_machine.h"
@@ -161,6 +162,9 @@ absl::Status PlaceRun(const PlacedRun& plan, Draft* draft) {
   const SpecPtr spec = draft->Spec(run->job_uid());
   if (job == nullptr || spec == nullptr) return Refuse("the run's job is gone");
   if (IsBlocked(*job, *spec)) return Refuse("the job is on hold or waits for another");
+  if (MightOverlap(*run, *spec, [&](const std::string& node) { return draft->Agent(node); })) {
+    return Refuse("a strict run's attempt before is not gone yet");
+  }
   auto members = FillMembers(plan, *spec, *draft);
   if (!members.ok()) return members.status();
   if (absl::Status status = CheckNodes(*members, *job, *spec, *draft); !status.ok()) return status;

@@ -4,10 +4,18 @@
 #include <utility>
 
 #include "scheduler/core/capacity.h"
+#include "scheduler/core/overlap.h"
 #include "scheduler/runtime/planner_view.h"
 
 namespace trainyard::runtime {
 namespace {
+
+auto AgentsOf(const core::State& state) {
+  return [&state](const std::string& node_id) -> core::AgentPtr {
+    const auto found = state.agents.find(node_id);
+    return found == state.agents.end() ? nullptr : found->second;
+  };
+}
 
 constexpr int32_t kWhole = 1000;
 constexpr char kNotLinked[] = "not connected";
@@ -94,7 +102,8 @@ void ClusterBook::UpdateOrder(const core::State& state, const journal::v1::RunRo
     return;
   }
   const auto job = state.jobs.find(run->job_uid());
-  const bool may_start = job != state.jobs.end() && MayStart(state, *job->second, *spec->second);
+  const bool may_start = job != state.jobs.end() && MayStart(state, *job->second, *spec->second) &&
+                         !core::MightOverlap(*run, *spec->second, AgentsOf(state));
   const int64_t priority =
       may_start ? PriorityWithQueue(state, *job->second, *spec->second) : int64_t{0};
   const Order place{-priority, run->queued_us(), run_uid};
@@ -158,7 +167,13 @@ void ClusterBook::UpdateAgent(const core::State& state, const std::string& node_
 
 void ClusterBook::Update(const core::State& state, const core::Touched& touched) {
   for (const uint64_t run_uid : touched.runs) UpdateRun(state, run_uid);
-  for (const std::string& node_id : touched.agents) UpdateAgent(state, node_id);
+  for (const std::string& node_id : touched.agents) {
+    UpdateAgent(state, node_id);
+    // A strict run waits until what it had there is gone, or the node is given up.
+    const auto runs = state.runs_by_node.find(node_id);
+    if (runs == state.runs_by_node.end()) continue;
+    for (const uint64_t run_uid : runs->second) UpdateRun(state, run_uid);
+  }
   if (touched.setting_keys.empty() && !touched.settings) return;
   // Rare: quotas, queues, reservations or projects changed. Everything is looked at again.
   std::vector<uint64_t> waiting;

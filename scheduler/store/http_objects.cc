@@ -123,7 +123,10 @@ HttpAnswer HttpHandler::Publish(const HttpCall& call, const Route& route) const 
   }
   const auto bytes = store_->blobs().GetBlob(digest, kTreeBytesMax);
   v1::Tree tree;
-  if (!bytes.ok() || !tree.ParseFromString(*bytes) || !blob::CheckTree(tree).ok()) {
+  // Some files are messages by chance, of fields that no tree has.
+  const bool is_tree = bytes.ok() && tree.ParseFromString(*bytes) &&
+                       tree.unknown_fields().empty() && blob::CheckTree(tree).ok();
+  if (!is_tree) {
     return AnswerOf(bytes.ok() || absl::IsNotFound(bytes.status())
                         ? MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
                                     "the store holds no tree of that digest", "upload it first")

@@ -42,6 +42,36 @@ TEST(PlaceTest, TwoPlansForOneRoomPlaceOne) {
   EXPECT_FALSE(Placed(scene, scene.Job("b").run_uid()));
 }
 
+// Members of strict runs are gone everywhere before the next attempt, but on nodes that were given
+// up: their lease ended them.
+TEST(PlaceTest, StrictRunWaitsForEveryMemberOfItsLastAttempt) {
+  for (const bool strict : {false, true}) {
+    Scene scene;
+    for (const char* node : {"n1", "n2", "n3", "n4"}) scene.Node(node, 1);
+    Spec spec = Spec().Ranks(3).Retries(5);
+    spec.spec.mutable_scheduling()->set_strict_lease(strict);
+    scene.Submit("a", spec);
+    const uint64_t run = scene.Job("a").run_uid();
+    scene.Place(run, {{"n1", {0}}, {"n2", {1}}, {"n3", {2}}});
+    for (int member = 0; member < 3; ++member) scene.Prepared(run, member);
+    for (int member = 0; member < 3; ++member) scene.Running(run, member);
+    scene.Exit(run, 1, Failure(v1::USER_ERROR));
+    scene.Release(run, 1);
+    scene.Pass(600);
+    ASSERT_EQ(scene.Run(run).state(), records::R_WAITING);
+    scene.Node("n5", 3);
+    scene.Place(run, {{"n5", {0, 1, 2}}});
+    EXPECT_EQ(Placed(scene, run), !strict) << "two members of the first attempt may compute";
+    if (!strict) continue;
+    scene.Lose("n1");
+    scene.Place(run, {{"n5", {0, 1, 2}}});
+    EXPECT_FALSE(Placed(scene, run)) << "n3 holds a member";
+    scene.Lose("n3");
+    scene.Place(run, {{"n5", {0, 1, 2}}});
+    EXPECT_TRUE(Placed(scene, run));
+  }
+}
+
 TEST(PlaceTest, RefusesWhatIsNotAWholeGang) {
   Scene scene;
   scene.Node("n1");

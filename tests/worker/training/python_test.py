@@ -188,7 +188,7 @@ def main():
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250,
                 check=False)
         print(done.stdout, end="")
-        if done.returncode != 0 or done.stdout.count(" ok\n") != ranks:
+        if done.returncode != 0 or done.stdout.count(" ok") != ranks:
             print(f"{ranks} ranks: exit {done.returncode}\n{done.stderr}")
             return 1
     environment["TRAINYARD_TRAINING_LIBRARY"] = "/absent.so"
