@@ -123,9 +123,9 @@ HttpAnswer HttpHandler::Publish(const HttpCall& call, const Route& route) const 
   }
   const auto bytes = store_->blobs().GetBlob(digest, kTreeBytesMax);
   v1::Tree tree;
-  // Some files are messages by chance, of fields that no tree has.
+  // Some files are messages by chance, of fields that no tree has: a tree without entries is empty.
   const bool is_tree = bytes.ok() && tree.ParseFromString(*bytes) &&
-                       tree.unknown_fields().empty() && blob::CheckTree(tree).ok();
+                       (tree.entries_size() > 0 || bytes->empty()) && blob::CheckTree(tree).ok();
   if (!is_tree) {
     return AnswerOf(bytes.ok() || absl::IsNotFound(bytes.status())
                         ? MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
