@@ -182,12 +182,13 @@ void Users::AskAndTell() {
     };
     return Place(call);
   }
-  const CallPtr call = Make(core::AskTrials{"team", absl::StrCat("asked-", study_),
-                                            static_cast<int32_t>(Between(&random_, 1, 2)), "bob"});
-  call->answered = [this, uid = study_uid_](const core::Reply& reply) {
+  const std::string study = absl::StrCat("asked-", study_);
+  const CallPtr call = Make(
+      core::AskTrials{"team", study, static_cast<int32_t>(Between(&random_, 1, 2)), "bob"});
+  call->answered = [this, study, uid = study_uid_](const core::Reply& reply) {
     study_busy_ = false;
     if (reply.short_by > 0) scheduler_->Ask(uid, reply.short_by);
-    for (const int32_t trial : reply.trials) Tell(uid, trial);
+    for (const int32_t trial : reply.trials) Tell(study, uid, trial);
     if (reply.trials.empty() && reply.short_by == 0) study_uid_ = 0;  // it is over
   };
   // A restore may have taken the study away.
@@ -197,8 +198,7 @@ void Users::AskAndTell() {
   Place(call);
 }
 
-void Users::Tell(uint64_t study_uid, int32_t trial) {
-  const std::string study = absl::StrCat("asked-", study_);
+void Users::Tell(const std::string& study, uint64_t study_uid, int32_t trial) {
   v1::Measurement point;
   point.set_step(1);
   point.add_metrics()->set_metric_id("accuracy");

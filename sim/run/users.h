@@ -54,7 +54,7 @@ class Users {
   void Pause();
   void Drain();
   void AskAndTell();
-  void Tell(uint64_t study_uid, int32_t trial);
+  void Tell(const std::string& study, uint64_t study_uid, int32_t trial);
   std::string RandomJob();
 
   Context* const context_;

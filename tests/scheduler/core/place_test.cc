@@ -57,6 +57,8 @@ TEST(PlaceTest, StrictRunWaitsForEveryMemberOfItsLastAttempt) {
     for (int member = 0; member < 3; ++member) scene.Running(run, member);
     scene.Exit(run, 1, Failure(v1::USER_ERROR));
     scene.Release(run, 1);
+    scene.Stopped(run, 0);
+    scene.Stopped(run, 2);
     scene.Pass(600);
     ASSERT_EQ(scene.Run(run).state(), records::R_WAITING);
     scene.Node("n5", 3);
