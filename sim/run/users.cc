@@ -174,17 +174,18 @@ void Users::AskAndTell() {
     v1::JobSpec spec;
     AddStudy(&spec);
     spec.mutable_study_spec()->mutable_study_stopping()->set_max_trials(12);
-    const CallPtr call =
-        Make(core::CreateStudy{"team", absl::StrCat("asked-", ++study_), spec.study_spec()});
-    call->answered = [this](const core::Reply& reply) {
+    const std::string name = absl::StrCat("asked-", ++study_);
+    const CallPtr call = Make(core::CreateStudy{"team", name, spec.study_spec()});
+    call->answered = [this, name](const core::Reply& reply) {
       study_uid_ = reply.uid;
+      study_name_ = name;
       study_busy_ = false;
     };
     return Place(call);
   }
-  const std::string study = absl::StrCat("asked-", study_);
-  const CallPtr call = Make(
-      core::AskTrials{"team", study, static_cast<int32_t>(Between(&random_, 1, 2)), "bob"});
+  const std::string study = study_name_;
+  const CallPtr call =
+      Make(core::AskTrials{"team", study, static_cast<int32_t>(Between(&random_, 1, 2)), "bob"});
   call->answered = [this, study, uid = study_uid_](const core::Reply& reply) {
     study_busy_ = false;
     if (reply.short_by > 0) scheduler_->Ask(uid, reply.short_by);

@@ -66,6 +66,7 @@ class Users {
   int open_calls_ = 0;
   int study_ = 0;  // number of the ask and tell study; 0: none yet
   uint64_t study_uid_ = 0;
+  std::string study_name_;  // of study_uid_
   bool study_busy_ = false;
 };
 
