@@ -12,6 +12,7 @@
 #define TRAINYARD_SIM_RUN_CHECKER_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -58,6 +59,11 @@ class Checker {
   uint64_t publications() const { return publications_; }
   uint64_t stale_publications_refused() const { return refused_; }
   void StaleRefused() { ++refused_; }
+  // Jobs that the running scheduler forgot and whose rows are not written yet: for it they hold
+  // nothing any more, while a recovery would know them still.
+  void AskForgotten(std::function<std::vector<uint64_t>()> forgotten) {
+    forgotten_ = std::move(forgotten);
+  }
   uint64_t submits() const { return submits_; }
   uint64_t recoveries() const { return recoveries_; }
 
@@ -81,6 +87,7 @@ class Checker {
 
   Context* const context_;
   core::State state_;  // of the durable events
+  std::function<std::vector<uint64_t>()> forgotten_;
   Promises promises_;
   absl::flat_hash_set<uint64_t> archived_;  // jobs whose rows alone are left
   Backup backup_;

@@ -25,8 +25,22 @@ SchedulerProcess::SchedulerProcess(Context* context, Network* network, Checker* 
       clock_(context->queue().clock()),
       journal_(!context->GuardOff(Guard::kEpochOnce)) {}
 
+// In memory no more, of batches that wait, are on their way to the disk, or have no rows yet.
+std::vector<uint64_t> SchedulerProcess::Forgotten() const {
+  std::vector<uint64_t> uids = archives_;
+  for (const auto* batches : {&waiting_, &in_flight_}) {
+    for (const runtime::Batch& batch : *batches) {
+      for (const runtime::Archive& archive : batch.delta.archives) {
+        uids.push_back(archive.job->uid());
+      }
+    }
+  }
+  return uids;
+}
+
 void SchedulerProcess::Start() {
   ++life_;
+  checker_->AskForgotten([this] { return Forgotten(); });
   runtime::Options options;
   options.clock = &clock_;
   options.version = "sim";

@@ -118,6 +118,7 @@ class SchedulerProcess : public runtime::AgentLink {
   bool doomed_ = false;             // dies when what it still may say is said
   int words_left_ = 0;              // when doomed
   std::vector<uint64_t> archives_;  // noted, not yet written
+  std::vector<uint64_t> Forgotten() const;
   std::map<std::string, StreamPtr> streams_;
 };
 
