@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """The protocols, proved by Spin: each model is searched exhaustively without a fault, and
-with any of
-its guards taken away a counterexample is found."""
+with any of its guards taken away a counterexample is found."""
 import concurrent.futures
 import pathlib
 import re
