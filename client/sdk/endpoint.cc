@@ -1,6 +1,8 @@
 // See endpoint.h.
 #include "client/sdk/endpoint.h"
 
+#include <arpa/inet.h>
+
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
@@ -30,9 +32,12 @@ std::string FirstWord(const std::string& text) {
   return std::string(absl::StripAsciiWhitespace(text));
 }
 
+// Numbers alone: a name such as 127.example.org is anybody's.
 bool IsLoopback(absl::string_view address) {
-  return absl::StartsWith(address, "127.") || absl::StartsWith(address, "localhost:") ||
-         absl::StartsWith(address, "[::1]:");
+  in_addr parsed;
+  const std::string host(address.substr(0, address.rfind(':')));
+  return host == "localhost" || host == "[::1]" ||
+         (absl::StartsWith(host, "127.") && inet_pton(AF_INET, host.c_str(), &parsed) == 1);
 }
 
 // Splits an optional scheme off and decides about TLS.

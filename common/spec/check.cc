@@ -20,6 +20,9 @@
 namespace trainyard::spec {
 namespace {
 
+// Times of the journal are micros in 64 bits; this leaves room for any sum of them.
+constexpr int64_t kSpanSecondsMax = int64_t{100} * 366 * 86400;
+
 bool IsLabel(absl::string_view text) {
   return text.size() <= 64 && std::all_of(text.begin(), text.end(), [](unsigned char c) {
            return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_' || c == '-' ||
@@ -157,9 +160,10 @@ void CheckScheduling(const v1::JobSpec& spec, Checker* checker) {
   range("maxRetries", scheduling.max_retries(), 0, kRetriesMax);
   range("maxInfrastructureRetries", scheduling.max_infrastructure_retries(), -1, kRetriesMax);
   const auto span = [checker](absl::string_view name, const google::protobuf::Duration& value) {
-    if (value.seconds() >= 0 && value.nanos() >= 0) return;
+    if (value.seconds() >= 0 && value.nanos() >= 0 && value.seconds() <= kSpanSecondsMax) return;
     checker->Say(absl::StrCat("scheduling.", name), "OUT_OF_RANGE",
-                 absl::StrCat(name, " is negative"), "0 or more", "write a duration such as 10m");
+                 absl::StrCat(name, value.seconds() > 0 ? " is too long" : " is negative"),
+                 "0 to 100 years", "write a duration such as 10m");
   };
   span("timeout", scheduling.timeout());
   span("maxWait", scheduling.max_wait());

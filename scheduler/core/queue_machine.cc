@@ -101,6 +101,20 @@ absl::Status NeverStarts(const std::string& id, v1::JobState state) {
                    "spec.scheduling.after");
 }
 
+// The longest time limit of the job's queue.
+absl::Status CheckLongest(const Draft& draft, const v1::Scheduling& scheduling) {
+  const SettingPtr row = draft.Setting(QueueKey(scheduling.queue()));
+  if (scheduling.queue().empty() || row == nullptr) return absl::OkStatus();
+  const int64_t most = MicrosOf(row->queue().timeout_max());
+  if (most == 0 || TimeoutUs(scheduling) <= most) return absl::OkStatus();
+  return OutOfRange(
+      "spec.scheduling.timeout",
+      absl::StrCat("queue ", scheduling.queue(), " takes jobs of at most ",
+                   absl::FormatDuration(absl::Microseconds(most)), ", this one may run ",
+                   absl::FormatDuration(absl::Microseconds(TimeoutUs(scheduling)))),
+      "set a shorter timeout");
+}
+
 }  // namespace
 
 absl::StatusOr<Reply> ChangeQueueing(const SetQueueing& command, Draft* draft) {
@@ -113,13 +127,14 @@ absl::StatusOr<Reply> ChangeQueueing(const SetQueueing& command, Draft* draft) {
   }
   if (absl::Status status = CheckWish(command, **job, *draft); !status.ok()) return status;
   const records::Queueing merged = Merged(**job, command.queueing);
-  if (command.queueing.has_queue()) {
+  if (command.queueing.has_queue() || command.queueing.has_timeout_us()) {
     v1::JobSpec spec = *draft->Spec((*job)->uid());
-    spec.mutable_scheduling()->set_queue(merged.queue());
+    if (merged.has_queue()) spec.mutable_scheduling()->set_queue(merged.queue());
     if (merged.timeout_us() > 0) {
       spec.mutable_scheduling()->mutable_timeout()->set_seconds(merged.timeout_us() / kSecondUs);
     }
-    absl::Status status = CheckQueue(command.project, *draft, &spec);
+    absl::Status status = command.queueing.has_queue() ? CheckQueue(command.project, *draft, &spec)
+                                                       : CheckLongest(*draft, spec.scheduling());
     if (!status.ok()) return status;
   }
   Reply reply;
@@ -237,16 +252,7 @@ absl::Status CheckQueue(const std::string& project, const Draft& draft, v1::JobS
   if (MicrosOf(scheduling->timeout()) == 0 && queue.has_timeout()) {
     *scheduling->mutable_timeout() = queue.timeout();
   }
-  const int64_t most = MicrosOf(queue.timeout_max());
-  if (most > 0 && TimeoutUs(*scheduling) > most) {
-    return OutOfRange(
-        "spec.scheduling.timeout",
-        absl::StrCat("queue ", scheduling->queue(), " takes jobs of at most ",
-                     absl::FormatDuration(absl::Microseconds(most)), ", this one may run ",
-                     absl::FormatDuration(absl::Microseconds(TimeoutUs(*scheduling)))),
-        "set a shorter timeout");
-  }
-  return absl::OkStatus();
+  return CheckLongest(draft, *scheduling);
 }
 
 }  // namespace trainyard::core

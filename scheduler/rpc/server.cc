@@ -1,6 +1,7 @@
 // See server.h.
 #include "scheduler/rpc/server.h"
 
+#include <arpa/inet.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -35,8 +36,11 @@ std::string HostOf(absl::string_view address) {
   return std::string(address.substr(0, address.rfind(':')));
 }
 
-bool IsLoopback(absl::string_view host) {
-  return host == "localhost" || host == "::1" || absl::StartsWith(host, "127.");
+// Numbers alone: a name such as 127.example.org is anybody's.
+bool IsLoopback(const std::string& host) {
+  in_addr parsed;
+  return host == "localhost" || host == "::1" ||
+         (absl::StartsWith(host, "127.") && inet_pton(AF_INET, host.c_str(), &parsed) == 1);
 }
 
 class GrpcServer : public Server {

@@ -32,7 +32,7 @@ constexpr size_t kMessageBytes = size_t{1} << 30;
 constexpr int kLooksBeforeYield = 200;
 constexpr int64_t kNapAfter = 50'000'000;  // nanoseconds of waiting
 // Behind the ranks of one node, which know better who is missing.
-constexpr int64_t kExtraPatience = 500'000'000;
+constexpr int64_t kExtraPatience = 750'000'000;
 
 int64_t Nanoseconds() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(

@@ -43,7 +43,7 @@ absl::Status SharedCommunicator::Complete(void* slice, size_t count, const Call&
   Call part = call;
   part.count = count;
   // Who waits for a carrier lets it say first for whom it waits.
-  sync_.set_extra_patience(absl::Seconds(1));
+  sync_.set_extra_patience(absl::Milliseconds(1250));
   absl::Status status = count == 0 ? absl::OkStatus() : across_.reduce(slice, count, part);
   Finish(slice, count, call.type, call.op, across_.world_size);
   return status;

@@ -97,6 +97,7 @@ TEST_F(EndpointTest, EverythingBeyondTheLoopbackIsTls) {
   EXPECT_TRUE(FindAt("https://trains.example:7450")->tls);
   EXPECT_EQ(FindAt("https://trains.example:7450/")->address, "trains.example:7450");
   EXPECT_TRUE(FindAt("https://127.0.0.1:7450")->tls);
+  EXPECT_TRUE(FindAt("127.example.org:7450")->tls) << "a name, anybody's";
   EXPECT_FALSE(FindAt("127.0.0.1:7450")->tls);
   EXPECT_FALSE(FindAt("[::1]:7450")->tls);
   EXPECT_EQ(ReasonOf(FindAt("http://trains.example:7450").status()), "INSECURE_ADDRESS");

@@ -186,6 +186,14 @@ TEST(CheckTest, HostileValuesAreRefusedAllAtOnce) {
             "MISSING_FIELD@workerPools");
 }
 
+TEST(CheckTest, EndlessDurationsAreRefused) {
+  v1::JobSpec spec = ModuleJob("BASIC");
+  ResolveJobSpec(DefaultTiers(), &spec);
+  spec.mutable_scheduling()->mutable_timeout()->set_seconds(int64_t{1} << 60);
+  spec.mutable_scheduling()->mutable_max_wait()->set_seconds(int64_t{1} << 60);
+  EXPECT_EQ(WireReasonsOf(spec), "OUT_OF_RANGE@scheduling.timeout OUT_OF_RANGE@scheduling.maxWait");
+}
+
 TEST(CheckTest, SizesAreLimited) {
   v1::JobSpec spec = ModuleJob("BASIC");
   ResolveJobSpec(DefaultTiers(), &spec);

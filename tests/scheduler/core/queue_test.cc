@@ -168,6 +168,11 @@ TEST(QueueTest, QueuesHaveTheirOwnLimits) {
   EXPECT_EQ(TimeLimitUs(scene.Job(job), *scene.state().specs.at(job)), 600 * kSecondUs);
   spec.Timeout(3601);
   EXPECT_EQ(Reason(scene.Try(SubmitJob{"default", "b", spec.spec})), "OUT_OF_RANGE");
+  journal::v1::Queueing longer;
+  longer.set_timeout_us(3601 * kSecondUs);
+  EXPECT_EQ(Reason(scene.Try(SetQueueing{"default", "a", longer, 0})), "OUT_OF_RANGE");
+  longer.set_timeout_us(3600 * kSecondUs);
+  EXPECT_EQ(Reason(scene.Try(SetQueueing{"default", "a", longer, 0})), "OK");
   queue.setting.mutable_queue()->set_closed(true);
   scene.Do(queue);
   spec.Timeout(60);

@@ -237,7 +237,8 @@ TEST(ListenAddressTest, OtherThanLoopbackNeedsTls) {
   EXPECT_TRUE(CheckListenAddress("listen", "localhost:80", false).ok());
   EXPECT_TRUE(CheckListenAddress("listen", "[::1]:80", false).ok());
   EXPECT_TRUE(CheckListenAddress("listen", "0.0.0.0:80", true).ok());
-  for (const char* address : {"0.0.0.0:80", "[::]:80", ":80", "10.1.2.3:80", "example.org:80"}) {
+  for (const char* address :
+       {"0.0.0.0:80", "[::]:80", ":80", "10.1.2.3:80", "example.org:80", "127.example.org:80"}) {
     const absl::Status status = CheckListenAddress("listen", address, false);
     EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << address;
     EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("--tls_cert=cert.pem"));

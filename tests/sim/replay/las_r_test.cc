@@ -1,4 +1,4 @@
-// The scheduler's default policy on two real traces, against the figures it promises; skipped with
+// The policy las-r on two real traces, against the figures it promises; skipped with
 // a word where the traces are not at hand (see replay_test.cc).
 #include <cmath>
 #include <cstdlib>
