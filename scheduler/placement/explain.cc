@@ -224,6 +224,14 @@ const Explainer::Finding& Explainer::FindingOf(const Place& place) {
   return found->second;
 }
 
+// What time alone does not start has no start to estimate.
+void NeverByItself(Explanation* explanation) {
+  explanation->estimated_start_us = 0;
+  explanation->estimate_earliest_us = 0;
+  explanation->estimate_latest_us = 0;
+  explanation->estimate_band_us = 0;
+}
+
 std::vector<Explanation> Explainer::All() {
   std::vector<Explanation> all;
   std::deque<uint64_t> ahead;
@@ -245,6 +253,7 @@ std::vector<Explanation> Explainer::All() {
     out.estimate_latest_us = start.latest_us;
     out.estimate_band_us = start.latest_us - start.earliest_us;
     if (place.run->hold) {
+      NeverByItself(&out);
       out.reason = "HELD";
       out.message = "held by its owner until it is released";
       continue;
@@ -257,6 +266,7 @@ std::vector<Explanation> Explainer::All() {
     const Finding& finding = FindingOf(place);
     out.reason = finding.reason;
     out.message = finding.message;
+    if (out.reason == "NO_CAPACITY") NeverByItself(&out);
     const bool behind =
         finding.blocks && !ahead.empty() && planner_->policy_.select == Select::kStrict;
     if (behind) {

@@ -261,6 +261,7 @@ TEST(PlannerTest, SlicesAreGivenOutAndTheirDeviceIsNot) {
   const Plan plan = MakePlan(snapshot, *PolicyNamed("las-r"));
   EXPECT_THAT(Placed(plan), ElementsAre(2));
   EXPECT_EQ(plan.explanations[0].reason, "NO_CAPACITY");
+  EXPECT_EQ(plan.explanations[0].estimated_start_us, 0) << "no wait will start it";
 }
 
 TEST(PlannerTest, GangKeepsToOneRackWhenItMust) {
