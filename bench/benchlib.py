@@ -4,6 +4,7 @@ A figure is printed as median with spread and as a ratio to its peer of the same
 keeps the numbers. The exit status is 1 when a promised figure was missed.
 """
 import argparse
+import atexit
 import json
 import os
 import pathlib
@@ -109,7 +110,9 @@ class Cluster:
 
     def __exit__(self, *unused):
         self.run("down", "--kill")
-        shutil.rmtree(self.state, ignore_errors=True)
+        # Only at the end: an ext file system makes files slowly for a minute after many were
+        # removed, which would be charged to the next round.
+        atexit.register(shutil.rmtree, self.state, ignore_errors=True)
 
     def run(self, *arguments, check=False, **more):
         return subprocess.run(

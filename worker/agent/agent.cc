@@ -24,6 +24,7 @@ Agent::Agent(EventLoop* loop, AgentOptions options, AgentChannels channels)
       attempts_(JoinPath(options_.work_dir, "attempts")),
       telemetry_(loop, channels_.send_telemetry),
       stager_(JoinPath(options_.work_dir, "cache")),
+      ended_(JoinPath(options_.work_dir, "ended")),
       pool_(std::make_unique<WorkPool>(options_.pool_threads)) {}
 
 Agent::~Agent() {
@@ -35,6 +36,7 @@ Agent::~Agent() {
     if (member.supervisor.has_value()) loop_->Unwatch(member.supervisor->ended_fd());
   }
   if (tick_timer_ != 0) loop_->Cancel(tick_timer_);
+  if (sweep_timer_ != 0) loop_->Cancel(sweep_timer_);
 }
 
 absl::Status Agent::Start() {
@@ -60,6 +62,7 @@ absl::Status Agent::Start() {
   core_ = std::make_unique<AgentCore>(options_.inventory, facts_->incarnation());
   core_->RestoreFacts(std::move(contents.facts), contents.next_sequence);
   for (const FoundAttempt& found : FindAttempts(attempts_)) Adopt(found);
+  InBackground([this] { ended_.RemoveAll().IgnoreError(); }, [] {});
   Perform();
   return absl::OkStatus();
 }

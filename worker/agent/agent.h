@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "trainyard/agent/v1/agent.pb.h"
 #include "worker/agent/attempt_folder.h"
+#include "worker/agent/ended_folders.h"
 #include "worker/agent/event_loop.h"
 #include "worker/agent/fact_log.h"
 #include "worker/agent/network.h"
@@ -137,6 +138,7 @@ class Agent {
   void Publish(const MemberId& id, Member* member, int64_t step);
   void CheckPublished(const MemberId& id);
   void RemoveFolder(const MemberId& id);
+  void SweepLater();
   // Gangs over several nodes; agent_daemon.cc.
   void OnSpawn(const MemberId& id, int32_t target, std::vector<std::string> argv);
   void RelaySpawn(const MemberId& id, const agent::v1::SpawnDaemonRequest& request,
@@ -164,6 +166,7 @@ class Agent {
   std::unique_ptr<AgentCore> core_;
   Telemetry telemetry_;
   Stager stager_;
+  EndedFolders ended_;
   StoreAddress store_address_;
   std::atomic<bool> closing_{false};  // pool threads stop trying
   std::map<MemberId, Member> members_;
@@ -171,6 +174,7 @@ class Agent {
   FileDescriptor inotify_;
   bool performing_ = false;
   uint64_t tick_timer_ = 0;
+  uint64_t sweep_timer_ = 0;
   absl::Duration tick_time_ = absl::InfiniteDuration();
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::unique_ptr<WorkPool> pool_;  // last: its threads end first

@@ -227,15 +227,28 @@ void Agent::Do(const CleanMember& effect) {
 void Agent::RemoveFolder(const MemberId& id) {
   const std::string path = Find(id)->folder.path();
   InBackground(
-      [path] {
-        const absl::Status removed = RemoveTree(path);
+      [this, path, now = loop_->Now()] {
+        const absl::Status removed = ended_.Remove(path, now);
         LOG_IF(WARNING, !removed.ok()) << removed;
       },
       [this, id] {
         members_.erase(id);
         core_->Cleaned(id);
+        SweepLater();
         Perform();
       });
+}
+
+// A minute later, and again for as long as something is left.
+void Agent::SweepLater() {
+  if (sweep_timer_ != 0 || ended_.size() == 0) return;
+  sweep_timer_ = loop_->After(EndedFolders::kKept, [this] {
+    InBackground([this, now = loop_->Now()] { ended_.Sweep(now); },
+                 [this] {
+                   sweep_timer_ = 0;
+                   SweepLater();
+                 });
+  });
 }
 
 }  // namespace trainyard::worker
