@@ -7,6 +7,7 @@
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
+#include "client/cli/job_parts.h"
 #include "client/cli/output.h"
 #include "client/cli/trial_view.h"
 #include "client/cli/yaml.h"
@@ -92,16 +93,13 @@ absl::Status Best(Context* context, const Arguments& arguments) {
   get.set_name(*name);
   const absl::StatusOr<v1::Job> job = (*client)->GetJob(get);
   if (!job.ok()) return job.status();
+  if (absl::Status status = CheckTuning(*job); !status.ok()) return status;
   v1::ListBestTrialsRequest request;
   request.set_parent(StudyOf(*job));
   request.set_count(1);
   const absl::StatusOr<v1::ListBestTrialsResponse> best = (*client)->ListBestTrials(request);
   if (!best.ok()) return best.status();
-  if (best->trials().empty()) {
-    return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND",
-                     absl::StrCat(*name, " has no finished trial yet"),
-                     absl::StrCat("see how far it is: trainyard trials ", arguments.Word(0)));
-  }
+  if (best->trials().empty()) return NoBest(*job);
   const absl::StatusOr<Metrics> metrics = MetricsOf(*client, *job, best->trials(0));
   if (!metrics.ok()) return metrics.status();
   Print(context, best->trials(0), *metrics, job->spec().study_spec());

@@ -50,7 +50,7 @@ absl::Status ListSettings(Context* context, const Arguments&) {
   }
   add("config", client::ConfigFile(context->environment()), "");
   add("state", client::StateFolder(context->environment()), "");
-  PrintTable(&context->console(), context->format, "settings", table);
+  PrintTable(&context->console(), context->format, table);
   return absl::OkStatus();
 }
 

@@ -63,6 +63,7 @@ bool ReadCreateFlags(Context* context, const Arguments& arguments, Submission* s
         std::pair("algorithm", "studySpec.algorithm")}) {
     if (arguments.Has(flag)) submission->flags[field] = absl::StrCat("--", flag);
   }
+  NameQueueFlags(arguments, &submission->flags);
   const auto labels = arguments.Pairs("labels");
   if (faults->Add(labels)) {
     for (const auto& [key, value] : *labels) (*spec.mutable_labels())[key] = value;

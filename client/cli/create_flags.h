@@ -13,6 +13,9 @@
 
 namespace trainyard::cli {
 
+inline constexpr char kPackageAdvice[] =
+    "add --package-path FOLDER or --python-package-uris FILE,..., or packageUris in the config";
+
 std::vector<Flag> CreateFlags();
 // Reads --config and the shared flags; the job's id comes from the word, the file or the display
 // name, in this order. All that is wrong goes into `faults`; false when the config file is.

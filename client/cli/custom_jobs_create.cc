@@ -4,18 +4,22 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
+#include "client/cli/check_program.h"
 #include "client/cli/context.h"
 #include "client/cli/create_flags.h"
 #include "client/cli/fault_list.h"
 #include "client/cli/follow_job.h"
+#include "client/cli/job_view.h"
 #include "client/cli/queue_flags.h"
 #include "client/cli/submit.h"
+#include "client/cli/waiting.h"
 #include "common/errors.h"
 #include "common/spec/accelerators.h"
 
@@ -115,28 +119,47 @@ absl::Status CheckProgram(const v1::Program& program) {
                    "program");
 }
 
+void NameFlags(const Arguments& arguments, std::map<std::string, std::string>* flags) {
+  if (arguments.Has("command")) (*flags)["program.command"] = "--command";
+  if (arguments.Has("args")) (*flags)["program.args"] = "--args";
+  if (!arguments.Has("worker-pool-spec")) return;
+  (*flags)["workerPools"] = "--worker-pool-spec";
+  for (const std::string& pool : arguments.All("worker-pool-spec")) {
+    if (absl::StrContains(pool, "python-module=")) {
+      (*flags)["program.pythonModule"] = "--worker-pool-spec python-module";
+    }
+  }
+}
+
 absl::Status Create(Context* context, const Arguments& arguments) {
   Submission submission;
   FaultList faults;
   const bool config_ok = ReadCreateFlags(context, arguments, &submission, &faults);
   ApplyPools(arguments, &submission.spec, &faults);
   ApplyProgram(arguments, &submission.spec);
-  faults.Add(PlanPackages(arguments.Get("package-path"), arguments.List("python-package-uris"),
-                          &submission));
+  NameFlags(arguments, &submission.flags);
+  const bool packages_ok = faults.Add(PlanPackages(
+      arguments.Get("package-path"), arguments.List("python-package-uris"), &submission));
   // A config that cannot be read whole had all its checks; what it lacks is not known.
   if (config_ok) {
     const bool has_program = faults.Add(CheckProgram(submission.spec.program()));
+    if (packages_ok && has_program) {
+      faults.Add(NamedFaults(submission, CheckRunnable(context, submission, kPackageAdvice)));
+    }
     faults.Add(CheckSpec(context, submission, /*program_told=*/!has_program));
   }
   if (!faults.ok()) return faults.Take();
   if (arguments.Has("plan")) return ShowPlan(context, submission);
-  const absl::StatusOr<v1::Job> job =
-      Send(context, std::move(submission), arguments.Has("validate-only"));
+  if (arguments.Has("validate-only")) return ValidateOnly(context, std::move(submission));
+  SayNotes(context, submission);
+  const bool patient = arguments.Has("patient");
+  const std::string never = patient ? "" : WhyNever(context, submission.spec);
+  const absl::StatusOr<v1::Job> job = Send(context, std::move(submission));
   if (!job.ok()) return job.status();
-  const bool follows = arguments.Has("stream") && !arguments.Has("validate-only");
+  const bool follows = arguments.Has("stream");
   Announce(context, *job, follows);
-  if (!follows) return absl::OkStatus();
-  return FollowToEnd(context, *job, /*split=*/false);
+  if (!never.empty()) return NoCapacity(ShortName(job->name()), never);
+  return follows ? FollowToEnd(context, *job, /*split=*/false, patient) : absl::OkStatus();
 }
 
 }  // namespace

@@ -65,7 +65,7 @@ absl::Status Doctor(Context* context, const Arguments&) {
   if (context->format == Format::kTable) {
     PrintText(checks, &context->console());
   } else {
-    PrintTable(&context->console(), context->format, "checks", table);
+    PrintTable(&context->console(), context->format, table);
   }
   if (failures == 0) return absl::OkStatus();
   return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",

@@ -11,9 +11,12 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "client/cli/job_parts.h"
 #include "client/cli/job_view.h"
 #include "client/cli/output.h"
+#include "client/cli/trial_view.h"
 #include "client/cli/waiting.h"
 #include "client/sdk/client.h"
 #include "client/sdk/follow.h"
@@ -33,12 +36,6 @@ size_t farewell_bytes = 0;
 void OnInterrupt(int) {
   (void)!write(STDERR_FILENO, farewell_text, farewell_bytes);
   _exit(kInterruptedExitCode);
-}
-
-bool IsGang(const v1::JobSpec& spec) {
-  int ranks = 0;
-  for (const v1::WorkerPool& pool : spec.worker_pools()) ranks += std::max(1, pool.replica_count());
-  return ranks * std::max(1, spec.launch().processes_per_replica()) > 1;
 }
 
 // Lines on their way to the two streams: those of one stream that come together are written at
@@ -112,30 +109,28 @@ class Lookout {
   std::thread thread_;
 };
 
-absl::Status PrintLog(Context* context, client::Client* client, const v1::Job& job, bool split) {
+// The lines of the log until no more can come; `sink` and `flush` are never called while a line
+// about the job's waiting is written.
+absl::Status PrintLog(Context* context, client::Client* client, const v1::TailLogsRequest& request,
+                      absl::FunctionRef<void(const v1::LogLine&)> sink,
+                      absl::FunctionRef<void()> flush) {
   Console& console = context->console();
   Mutex mutex;  // of the console
-  LineWriter writer(&console, split);
   const auto say = [&](absl::string_view line) {
     MutexLock lock(&mutex);
     if (!context->quiet) console.ErrLine(Styled(line, Style::kDim, console.err_color));
   };
-  const Lookout lookout(client, job.name(), say);
-  v1::TailLogsRequest request;
-  request.set_name(job.name());
-  request.set_follow(true);
-  request.set_all_ranks(true);
-  const LineLabels labels = LabelsFor(job);
+  const Lookout lookout(client, request.name(), say);
   return client::FollowLogs(
       client, request,
       [&](const v1::LogLine& line) {
         MutexLock lock(&mutex);
-        writer.Add(FormatLogLine(line, labels), line.is_stderr());
+        sink(line);
         return true;
       },
       [&] {
         MutexLock lock(&mutex);
-        writer.Flush();
+        flush();
       });
 }
 
@@ -161,7 +156,7 @@ DetachOnInterrupt::DetachOnInterrupt(const std::string& farewell) {
 
 DetachOnInterrupt::~DetachOnInterrupt() { signal(SIGINT, SIG_DFL); }
 
-LineLabels LabelsFor(const v1::Job& job) { return {IsTuning(job), IsGang(job.spec())}; }
+LineLabels LabelsFor(const v1::Job& job) { return {IsTuning(job), RanksOf(job.spec()) > 1}; }
 
 std::string FormatLogLine(const v1::LogLine& line, const LineLabels& labels) {
   std::string label;
@@ -170,25 +165,59 @@ std::string FormatLogLine(const v1::LogLine& line, const LineLabels& labels) {
   return label.empty() ? line.text() : absl::StrCat("[", label, "] ", line.text());
 }
 
-absl::Status FollowToEnd(Context* context, const v1::Job& job, bool split) {
+void TellBest(Context* context, client::Client* client, const v1::Job& job) {
+  if (context->quiet) return;
+  const absl::StatusOr<std::vector<v1::Trial>> trials = FetchTrials(client, job);
+  if (!trials.ok()) return;
+  const v1::StudySpec& spec = job.spec().study_spec();
+  const v1::Trial* const best = BestOf(*trials, spec);
+  if (best == nullptr) return;
+  context->console().ErrLine(
+      absl::StrCat("best: trial ", best->id(), ", ", ObjectiveOf(spec), "=",
+                   absl::StrFormat("%.6g", MetricOf(*best, ObjectiveOf(spec)).value_or(0)), ", ",
+                   ParametersText(*best, /*exact=*/false), "; fetch it: trainyard pull ",
+                   ShortName(job.name()), " DIR"));
+}
+
+absl::Status FollowLog(Context* context, const v1::TailLogsRequest& request,
+                       const FollowOptions& options,
+                       absl::FunctionRef<void(const v1::LogLine&)> sink,
+                       absl::FunctionRef<void()> flush) {
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
-  const std::string id = ShortName(job.name());
+  const std::string id = ShortName(request.name());
   const DetachOnInterrupt detach(absl::StrCat("\n", id,
                                               " goes on; follow it again: trainyard jobs logs -f ",
                                               id, "; stop it: trainyard jobs cancel ", id, "\n"));
   const absl::StatusOr<v1::Job> begun =
-      WaitTelling(context, *client, job.name(), absl::InfiniteFuture(), /*patient=*/false,
+      WaitTelling(context, *client, request.name(), absl::InfiniteFuture(), options.patient,
                   [](const v1::Job& seen) { return seen.state() != v1::QUEUED; });
   if (!begun.ok()) return begun.status();
-  const absl::Status logs = PrintLog(context, *client, job, split);
+  const absl::Status logs = PrintLog(context, *client, request, sink, flush);
   if (!logs.ok()) context->console().Note(absl::StrCat("the log broke off: ", logs.message()));
   const absl::StatusOr<v1::Job> last =
-      client::WaitForJob(*client, job.name(), absl::InfiniteFuture(),
+      client::WaitForJob(*client, request.name(), absl::InfiniteFuture(),
                          [](const v1::Job& seen) { return client::IsTerminal(seen.state()); });
   if (!last.ok()) return last.status();
-  if (last->state() == v1::SUCCEEDED) PointToOutputs(context, *client, *last);
-  return VerdictOf(*last, /*log_shown=*/logs.ok());
+  if (last->state() == v1::SUCCEEDED) {
+    if (options.say_success && !context->quiet) context->console().ErrLine(id + ": SUCCEEDED");
+    if (IsTuning(*last)) TellBest(context, *client, *last);
+    PointToOutputs(context, *client, *last);
+  }
+  return VerdictOf(*last, /*log_shown=*/logs.ok() && options.whole);
+}
+
+absl::Status FollowToEnd(Context* context, const v1::Job& job, bool split, bool patient) {
+  LineWriter writer(&context->console(), split);
+  const LineLabels labels = LabelsFor(job);
+  v1::TailLogsRequest request;
+  request.set_name(job.name());
+  request.set_follow(true);
+  request.set_all_ranks(true);
+  return FollowLog(
+      context, request, {.patient = patient, .say_success = !split, .whole = true},
+      [&](const v1::LogLine& line) { writer.Add(FormatLogLine(line, labels), line.is_stderr()); },
+      [&] { writer.Flush(); });
 }
 
 }  // namespace trainyard::cli

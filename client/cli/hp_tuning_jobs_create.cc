@@ -6,12 +6,15 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
+#include "client/cli/check_program.h"
 #include "client/cli/context.h"
 #include "client/cli/create_flags.h"
 #include "client/cli/fault_list.h"
+#include "client/cli/job_view.h"
 #include "client/cli/progress.h"
 #include "client/cli/queue_flags.h"
 #include "client/cli/submit.h"
+#include "client/cli/waiting.h"
 #include "common/errors.h"
 
 namespace trainyard::cli {
@@ -70,20 +73,31 @@ absl::Status Create(Context* context, const Arguments& arguments) {
   const absl::Status space = CheckSearchSpace(submission.spec);
   ApplyCounts(arguments, &submission.spec, &faults);
   faults.Add(ApplyAlgorithm(arguments, &submission.spec));
-  faults.Add(PlanPackages(arguments.Get("package-path"), arguments.List("python-package-uris"),
-                          &submission));
+  if (arguments.has_dashes()) submission.spec.mutable_program()->clear_args();
+  for (const std::string& word : arguments.rest()) {
+    submission.spec.mutable_program()->add_args(word);
+  }
+  const bool packages_ok = faults.Add(PlanPackages(
+      arguments.Get("package-path"), arguments.List("python-package-uris"), &submission));
   // A config that cannot be read whole had all its checks; what it lacks is not known.
-  if (config_ok && faults.Add(space)) faults.Add(CheckSpec(context, submission));
+  if (config_ok && faults.Add(space)) {
+    if (packages_ok) {
+      faults.Add(NamedFaults(submission, CheckRunnable(context, submission, kPackageAdvice)));
+    }
+    faults.Add(CheckSpec(context, submission));
+  }
   if (!faults.ok()) return faults.Take();
   if (arguments.Has("plan")) return ShowPlan(context, submission);
-  const absl::StatusOr<v1::Job> job =
-      Send(context, std::move(submission), arguments.Has("validate-only"));
+  if (arguments.Has("validate-only")) return ValidateOnly(context, std::move(submission));
+  SayNotes(context, submission);
+  const bool patient = arguments.Has("patient");
+  const std::string never = patient ? "" : WhyNever(context, submission.spec);
+  const absl::StatusOr<v1::Job> job = Send(context, std::move(submission));
   if (!job.ok()) return job.status();
-  const bool follows =
-      (arguments.Has("stream") || arguments.Has("wait")) && !arguments.Has("validate-only");
+  const bool follows = arguments.Has("stream") || arguments.Has("wait");
   Announce(context, *job, follows);
-  if (!follows) return absl::OkStatus();
-  return ShowProgress(context, *job);
+  if (!never.empty()) return NoCapacity(ShortName(job->name()), never);
+  return follows ? ShowProgress(context, *job, patient) : absl::OkStatus();
 }
 
 }  // namespace
@@ -109,6 +123,7 @@ Command HpTuningJobsCreateCommand() {
   const std::vector<Flag> shared = CreateFlags();
   command.flags.insert(command.flags.begin(), shared.begin(), shared.end());
   command.run = Create;
+  command.rest = Rest::kAfterDashes;
   command.prints = true;
   command.writes = true;
   return command;

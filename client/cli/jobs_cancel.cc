@@ -12,7 +12,7 @@ namespace {
 
 absl::Status Cancel(Context* context, const Arguments& arguments) {
   return ChangeJobs(
-      context, arguments,
+      context, arguments, {.verb = "cancel", .done = v1::CANCELLED},
       [&](client::Client* client, const std::string& name, const std::string& request_id) {
         v1::CancelJobRequest request;
         request.set_name(name);

@@ -66,9 +66,10 @@ absl::Status ListJobs(Context* context, const Arguments& arguments, Kind kind) {
   std::vector<const v1::Job*> pointers;
   for (const v1::Job& job : *jobs) pointers.push_back(&job);
   PrintList(&context->console(), context->format,
-            {"jobs", {pointers.begin(), pointers.end()}, JobTable(pointers, absl::Now())});
+            {{pointers.begin(), pointers.end()}, JobTable(pointers, absl::Now())});
   if (jobs->empty() && context->format == Format::kTable) {
-    context->console().ErrLine("No jobs. Submit one: trainyard run PROGRAM");
+    context->console().ErrLine(
+        request.filter().empty() ? "No jobs. Submit one: trainyard run PROGRAM" : "No job is so.");
   }
   return absl::OkStatus();
 }

@@ -1,5 +1,5 @@
 // trainyard jobs logs (also: logs, jobs stream-logs): what the ranks printed, and what they print
-// now. With -o json or jsonl a line each, the text as text.
+// now. With -o jsonl a line each, with -o json one array; the text as text.
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
@@ -8,6 +8,7 @@
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
 #include "client/cli/follow_job.h"
+#include "client/cli/job_parts.h"
 #include "client/cli/job_view.h"
 #include "client/cli/output.h"
 #include "client/cli/yaml.h"
@@ -38,6 +39,7 @@ nlohmann::ordered_json LineJson(const v1::LogLine& line) {
 std::string Shown(Format format, const v1::LogLine& line, const LineLabels& labels) {
   switch (format) {
     case Format::kJson:
+      return LineJson(line).dump();
     case Format::kJsonLines:
       return LineJson(line).dump() + "\n";
     case Format::kYaml:
@@ -74,6 +76,49 @@ absl::StatusOr<v1::TailLogsRequest> RequestOf(const Arguments& arguments) {
   return request;
 }
 
+// Lines in the format asked for; what stands around them makes json one array.
+class LinePrinter {
+ public:
+  LinePrinter(Console* console, Format format, const LineLabels& labels)
+      : console_(console), format_(format), labels_(labels) {
+    if (format == Format::kCsv) console->Out("time,trial,rank,stream,text\r\n");
+    if (format == Format::kJson) console->Out("[");
+  }
+  void Print(const v1::LogLine& line) {
+    if (format_ == Format::kJson) console_->Out(count_ > 0 ? ",\n" : "\n");
+    ++count_;
+    console_->Out(Shown(format_, line, labels_));
+  }
+  void Finish() {
+    if (format_ == Format::kJson) console_->Out(count_ > 0 ? "\n]\n" : "]\n");
+    if (format_ == Format::kYaml && count_ == 0) console_->Out("[]\n");
+    console_->Flush();
+  }
+  int64_t count() const { return count_; }
+
+ private:
+  Console* console_;
+  Format format_;
+  LineLabels labels_;
+  int64_t count_ = 0;
+};
+
+// On stderr, why there is nothing to see.
+void SayEmpty(Context* context, client::Client* client, const v1::Job& job) {
+  if (context->quiet) return;
+  const std::string id = ShortName(job.name());
+  v1::ExplainJobRequest request;
+  request.set_name(job.name());
+  const absl::StatusOr<v1::ExplainJobResponse> why = client->ExplainJob(request);
+  const std::string reason = why.ok() && !why->message().empty()
+                                 ? absl::StrCat(": it ", why->message())
+                                 : absl::StrCat(": it is ", v1::JobState_Name(job.state()));
+  const bool ended = client::IsTerminal(job.state());
+  context->console().ErrLine(
+      absl::StrCat(ended ? "Nothing was printed" : "Nothing is printed yet", ended ? "" : reason,
+                   ended ? "" : absl::StrCat("; follow it: trainyard jobs logs -f ", id)));
+}
+
 absl::Status Logs(Context* context, const Arguments& arguments, bool follow) {
   absl::StatusOr<v1::TailLogsRequest> request = RequestOf(arguments);
   if (!request.ok()) return request.status();
@@ -87,14 +132,28 @@ absl::Status Logs(Context* context, const Arguments& arguments, bool follow) {
   get.set_name(*name);
   const absl::StatusOr<v1::Job> job = (*client)->GetJob(get);
   if (!job.ok()) return job.status();
-  const LineLabels labels = LabelsFor(*job);
+  absl::Status status = CheckTrial(*client, *job, request->trial());
+  if (status.ok()) status = CheckRank(*job, request->rank());
+  if (!status.ok()) return status;
   Console& console = context->console();
-  if (context->format == Format::kCsv) console.Out("time,trial,rank,stream,text\r\n");
-  const auto print = [&](const v1::LogLine& line) {
-    console.Out(Shown(context->format, line, labels));
-    return true;
-  };
-  return client::FollowLogs(*client, *request, print, [&] { console.Flush(); });
+  LinePrinter printer(&console, context->format, LabelsFor(*job));
+  const auto print = [&](const v1::LogLine& line) { printer.Print(line); };
+  const auto flush = [&] { console.Flush(); };
+  if (request->follow()) {
+    status = FollowLog(context, *request, {.patient = true, .say_success = true, .whole = true},
+                       print, flush);
+  } else {
+    const auto go_on = [&](const v1::LogLine& line) {
+      printer.Print(line);
+      return true;
+    };
+    status = client::FollowLogs(*client, *request, go_on, flush);
+  }
+  printer.Finish();
+  if (status.ok() && printer.count() == 0 && !request->follow()) {
+    SayEmpty(context, *client, *job);
+  }
+  return status;
 }
 
 Command Make(const char* words, absl::Status (*run)(Context*, const Arguments&)) {
@@ -115,6 +174,10 @@ Command Make(const char* words, absl::Status (*run)(Context*, const Arguments&))
       {.name = "polling-interval", .value = "S", .quiet = true},
       {.name = "allow-multiline-logs", .quiet = true},
       {.name = "region", .value = "R", .quiet = true}};
+  command.notes = {
+      "With -f, stderr says what a waiting job waits for and how the job ended; exit code 8 when "
+      "it "
+      "failed."};
   command.run = run;
   command.prints = true;
   return command;

@@ -10,18 +10,25 @@
 namespace trainyard::cli {
 namespace {
 
+std::string PauseOutcome(const v1::Job& job) {
+  if (job.state() == v1::PAUSED) return "PAUSED";
+  return "pausing: its program saves and leaves; then it is PAUSED";
+}
+
 absl::Status Pause(Context* context, const Arguments& arguments) {
-  return ChangeJobs(context, arguments,
-                    [](client::Client* client, const std::string& name, const std::string& id) {
-                      v1::PauseJobRequest request;
-                      request.set_name(name);
-                      request.set_request_id(id);
-                      return client->PauseJob(request);
-                    });
+  return ChangeJobs(
+      context, arguments, {.verb = "pause"},
+      [](client::Client* client, const std::string& name, const std::string& id) {
+        v1::PauseJobRequest request;
+        request.set_name(name);
+        request.set_request_id(id);
+        return client->PauseJob(request);
+      },
+      PauseOutcome);
 }
 
 absl::Status Resume(Context* context, const Arguments& arguments) {
-  return ChangeJobs(context, arguments,
+  return ChangeJobs(context, arguments, {.verb = "resume"},
                     [](client::Client* client, const std::string& name, const std::string& id) {
                       v1::ResumeJobRequest request;
                       request.set_name(name);

@@ -11,11 +11,14 @@
 #include "absl/strings/str_split.h"
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
+#include "client/cli/check_program.h"
 #include "client/cli/context.h"
 #include "client/cli/fault_list.h"
 #include "client/cli/follow_job.h"
+#include "client/cli/job_view.h"
 #include "client/cli/queue_flags.h"
 #include "client/cli/submit.h"
+#include "client/cli/waiting.h"
 #include "common/errors.h"
 #include "common/names.h"
 #include "common/spec/accelerators.h"
@@ -108,6 +111,15 @@ void ApplyFlags(const Arguments& arguments, Submission* submission, FaultList* f
         std::pair("labels", "labels"), std::pair("module-name", "program.pythonModule")}) {
     if (arguments.Has(flag)) submission->flags[field] = absl::StrCat("--", flag);
   }
+  for (const char* role : {"master", "worker"}) {
+    for (const char* part : {"count", "accelerator", "machine-type"}) {
+      const std::string flag = absl::StrCat(role, "-", part);
+      if (!arguments.Has(flag)) continue;
+      submission->flags[role[0] == 'm' ? "workerPools[0]" : "workerPools[1]"] =
+          absl::StrCat("--", flag);
+    }
+  }
+  NameQueueFlags(arguments, &submission->flags);
   const auto labels = arguments.Pairs("labels");
   if (faults->Add(labels)) {
     for (const auto& [key, value] : *labels) (*spec->mutable_labels())[key] = value;
@@ -128,17 +140,6 @@ absl::Status CheckProgram(const v1::Program& program) {
                    "--module-name");
 }
 
-absl::Status CheckPackaged(const Submission& submission) {
-  const v1::Program& program = submission.spec.program();
-  if (program.python_module().empty() || !submission.packages.empty() ||
-      program.packages_size() > 0) {
-    return absl::OkStatus();
-  }
-  return MakeError(absl::StatusCode::kInvalidArgument, "MISSING_FIELD",
-                   absl::StrCat("module \"", program.python_module(), "\" comes in no package"),
-                   "add --package-path FOLDER or --packages FILE,...", "--package-path");
-}
-
 absl::Status Submit(Context* context, const Arguments& arguments) {
   Submission submission;
   FaultList faults;
@@ -153,19 +154,25 @@ absl::Status Submit(Context* context, const Arguments& arguments) {
   // A config that cannot be read whole had all its checks; what it lacks is not known.
   if (config_ok) {
     const bool has_program = faults.Add(CheckProgram(submission.spec.program()));
-    if (packages_ok) faults.Add(CheckPackaged(submission));
+    if (packages_ok && has_program) {
+      faults.Add(NamedFaults(
+          submission,
+          CheckRunnable(context, submission, "add --package-path FOLDER or --packages FILE,...")));
+    }
     faults.Add(CheckSpec(context, submission, /*program_told=*/!has_program));
   }
   if (!faults.ok()) return faults.Take();
   if (arguments.Has("plan")) return ShowPlan(context, submission);
-  const absl::StatusOr<v1::Job> job =
-      Send(context, std::move(submission), arguments.Has("validate-only"));
+  if (arguments.Has("validate-only")) return ValidateOnly(context, std::move(submission));
+  SayNotes(context, submission);
+  const bool patient = arguments.Has("patient");
+  const std::string never = patient ? "" : WhyNever(context, submission.spec);
+  const absl::StatusOr<v1::Job> job = Send(context, std::move(submission));
   if (!job.ok()) return job.status();
-  const bool follows =
-      arguments.Has("stream-logs") && !arguments.Has("async") && !arguments.Has("validate-only");
+  const bool follows = arguments.Has("stream-logs") && !arguments.Has("async");
   Announce(context, *job, follows);
-  if (!follows) return absl::OkStatus();
-  return FollowToEnd(context, *job, /*split=*/false);
+  if (!never.empty()) return NoCapacity(ShortName(job->name()), never);
+  return follows ? FollowToEnd(context, *job, /*split=*/false, patient) : absl::OkStatus();
 }
 
 std::vector<Flag> SubmitFlags() {

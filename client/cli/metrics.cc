@@ -11,6 +11,7 @@
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
+#include "client/cli/job_parts.h"
 #include "client/cli/job_view.h"
 #include "client/cli/metric_view.h"
 #include "client/cli/output.h"
@@ -61,6 +62,15 @@ absl::Status Metrics(Context* context, const Arguments& arguments) {
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
   request->set_name(*name);
+  if (request->trial() > 0) {
+    v1::GetJobRequest get;
+    get.set_name(*name);
+    const absl::StatusOr<v1::Job> job = (*client)->GetJob(get);
+    if (!job.ok()) return job.status();
+    if (absl::Status status = CheckTrial(*client, *job, request->trial()); !status.ok()) {
+      return status;
+    }
+  }
   const absl::StatusOr<v1::ListMetricsResponse> response = (*client)->ListMetrics(*request);
   if (!response.ok()) return response.status();
   if (absl::Status status = CheckNames(*request, *response); !status.ok()) return status;
@@ -71,7 +81,7 @@ absl::Status Metrics(Context* context, const Arguments& arguments) {
     for (const std::string& metric : response->names()) context->console().OutLine(metric);
     return absl::OkStatus();
   }
-  List list{"points", {}, table};
+  List list{{}, table};
   for (const v1::MetricPoint& point : response->points()) list.items.push_back(&point);
   PrintList(&context->console(), context->format, list);
   if (response->points().empty() && context->format == Format::kTable) {

@@ -45,7 +45,7 @@ absl::Status Nodes(Context* context, const Arguments& arguments) {
   std::vector<const v1::Node*> pointers;
   for (const v1::Node& node : *nodes) pointers.push_back(&node);
   PrintList(&context->console(), context->format,
-            {"nodes", {pointers.begin(), pointers.end()}, NodeTable(pointers)});
+            {{pointers.begin(), pointers.end()}, NodeTable(pointers)});
   if (nodes->empty() && context->format == Format::kTable) {
     context->console().ErrLine("No node has joined. On a machine: trainyard join-token shows how.");
   }

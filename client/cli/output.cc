@@ -16,6 +16,7 @@ namespace trainyard::cli {
 namespace {
 
 constexpr size_t kColumnGap = 2;
+constexpr size_t kPipedColumnMax = 120;
 
 // Characters a terminal shows: UTF-8 continuation bytes take no column.
 size_t Width(absl::string_view text) {
@@ -71,15 +72,24 @@ std::string CsvLine(const std::vector<std::string>& row) {
 }
 
 std::string ListJson(const List& list) {
-  std::string out = absl::StrCat("{\"", list.key, "\":[");
+  std::string out = "[";
   for (size_t i = 0; i < list.items.size(); ++i) {
     absl::StrAppend(&out, i == 0 ? "" : ",", JsonOf(*list.items[i], /*indented=*/false));
   }
-  return out + "]}";
+  return out + "]";
 }
 
 std::string Indented(const std::string& json) {
   return nlohmann::ordered_json::parse(json, nullptr, false).dump(2);
+}
+
+// What is not shown on a terminal has no width to fit, but a failure's whole text is no column.
+Table Piped(const Table& table) {
+  Table piped = table;
+  for (std::vector<std::string>& row : piped.rows) {
+    if (!row.empty()) row.back() = Cut(row.back(), kPipedColumnMax);
+  }
+  return piped;
 }
 
 void PrintNames(Console* console, const Table& table) {
@@ -173,12 +183,13 @@ void PrintList(Console* console, Format format, const List& list) {
     case Format::kName:
       return PrintNames(console, list.table);
     case Format::kTable:
-      return console->Out(FormatTable(list.table, console->out_is_terminal ? console->columns : 0,
-                                      console->out_color));
+      if (!console->out_is_terminal)
+        return console->Out(FormatTable(Piped(list.table), 0, console->out_color));
+      return console->Out(FormatTable(list.table, console->columns, console->out_color));
   }
 }
 
-void PrintTable(Console* console, Format format, const char* key, const Table& table) {
+void PrintTable(Console* console, Format format, const Table& table) {
   nlohmann::ordered_json items = nlohmann::ordered_json::array();
   for (const std::vector<std::string>& row : table.rows) {
     nlohmann::ordered_json item = nlohmann::ordered_json::object();
@@ -187,12 +198,11 @@ void PrintTable(Console* console, Format format, const char* key, const Table& t
     }
     items.push_back(std::move(item));
   }
-  const nlohmann::ordered_json whole = {{key, items}};
   switch (format) {
     case Format::kJson:
-      return console->OutLine(whole.dump(2));
+      return console->OutLine(items.dump(2));
     case Format::kYaml:
-      return console->Out(YamlOf(whole));
+      return console->Out(YamlOf(items));
     case Format::kJsonLines:
       for (const auto& item : items) console->OutLine(item.dump());
       return;

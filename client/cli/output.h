@@ -42,9 +42,8 @@ std::string JsonOf(const google::protobuf::Message& message, bool indented);
 // The same as YAML. `json` is JSON text.
 std::string YamlOfJson(const std::string& json);
 
-// A list: {"KEY": [...]} in json and yaml, a line each in jsonl.
+// A list: one array in json and yaml, a line each in jsonl.
 struct List {
-  const char* key;  // field name in the list's JSON
   std::vector<const google::protobuf::Message*> items;
   Table table;
 };
@@ -53,8 +52,8 @@ void PrintList(Console* console, Format format, const List& list);
 void PrintOne(Console* console, Format format, const google::protobuf::Message& message,
               const std::string& name, const std::string& text, const Table& table);
 
-// A table that is no message: its rows as objects, headers in lower case as keys, below `key`.
-void PrintTable(Console* console, Format format, const char* key, const Table& table);
+// A table that is no message: its rows as objects, headers in lower case as keys.
+void PrintTable(Console* console, Format format, const Table& table);
 
 // Text with nothing in it that a terminal would obey: control characters become '?'.
 std::string Printable(absl::string_view text);

@@ -38,7 +38,7 @@ absl::Status Outputs(Context* context, const Arguments& arguments) {
     }
   }
   Console& console = context->console();
-  PrintTable(&console, context->format, "files", table);
+  PrintTable(&console, context->format, table);
   if (context->format == Format::kTable && !context->quiet) {
     const std::string trial =
         published->trial > 0 ? absl::StrCat(" --trial ", published->trial) : "";

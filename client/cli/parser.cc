@@ -54,10 +54,13 @@ absl::Status UnknownFlag(const Command& command, const std::string& word) {
   for (const Flag& flag : AllFlagsOf(command)) names.push_back(absl::StrCat("--", flag.name));
   const std::string typed = word.substr(0, word.find('='));
   const std::string nearest = NearestName(typed, names);
+  std::string fix = absl::StrCat("did you mean ", nearest, "?");
+  if (nearest.empty()) fix = absl::StrCat("all flags: trainyard ", command.words, " --help");
+  if (nearest.empty() && command.rest == Rest::kAfterDashes) {
+    fix = absl::StrCat("a flag of the program goes after \"--\": ... -- ", typed, "; ", fix);
+  }
   return UsageError(
-      absl::StrCat("unknown flag \"", typed, "\" for \"trainyard ", command.words, "\""),
-      nearest.empty() ? absl::StrCat("all flags: trainyard ", command.words, " --help")
-                      : absl::StrCat("did you mean ", nearest, "?"));
+      absl::StrCat("unknown flag \"", typed, "\" for \"trainyard ", command.words, "\""), fix);
 }
 
 absl::Status UnexpectedWord(const Command& command, const std::string& word) {
@@ -95,10 +98,13 @@ absl::Status CheckNumber(const Flag& flag, const std::string& value) {
                     absl::StrCat("--", flag.name));
 }
 
-absl::Status CheckChoice(const Flag& flag, const std::string& value) {
-  if (*flag.choices == '\0') return absl::OkStatus();
+// The choice that `value` means, in any case; the value itself where the flag has no choices.
+absl::StatusOr<std::string> ReadChoice(const Flag& flag, const std::string& value) {
+  if (*flag.choices == '\0') return value;
   const std::vector<std::string> choices = absl::StrSplit(flag.choices, '|');
-  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return absl::OkStatus();
+  for (const std::string& choice : choices) {
+    if (absl::EqualsIgnoreCase(choice, value)) return choice;
+  }
   const std::string nearest = NearestName(value, choices);
   const std::string all = absl::StrCat("one of: ", absl::StrJoin(choices, ", "));
   return UsageError(absl::StrCat("\"", value, "\" is not a choice"),
@@ -149,7 +155,8 @@ void Collect(const Command& command, const Machine& machine, Arguments* argument
     }
     if (machine.values[i].empty()) arguments->Add(flag.name, "");
     for (const std::string& value : machine.values[i]) {
-      if (faults->Add(CheckChoice(flag, value))) arguments->Add(flag.name, value);
+      const absl::StatusOr<std::string> choice = ReadChoice(flag, value);
+      if (faults->Add(choice)) arguments->Add(flag.name, *choice);
     }
   }
   std::vector<std::string> remaining = machine.app.remaining();

@@ -176,7 +176,7 @@ std::string ProgressFrame(const v1::Job& job, const std::vector<v1::Trial>& tria
   return out;
 }
 
-absl::Status ShowProgress(Context* context, const v1::Job& submitted) {
+absl::Status ShowProgress(Context* context, const v1::Job& submitted, bool patient) {
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
   Console& console = context->console();
@@ -193,7 +193,7 @@ absl::Status ShowProgress(Context* context, const v1::Job& submitted) {
   const auto say = [&](absl::string_view line) {
     if (!live && !context->quiet) console.ErrLine(line);
   };
-  WaitingTeller teller(*client, /*patient=*/false, say);
+  WaitingTeller teller(*client, patient, say);
   while (true) {
     const absl::StatusOr<v1::Job> job = (*client)->GetJob(request);
     if (!job.ok()) return job.status();
@@ -207,7 +207,10 @@ absl::Status ShowProgress(Context* context, const v1::Job& submitted) {
     } else {
       lines.Show(*job, *trials);
     }
-    if (client::IsTerminal(job->state())) return VerdictOf(*job);
+    if (client::IsTerminal(job->state())) {
+      if (job->state() == v1::SUCCEEDED) TellBest(context, *client, *job);
+      return VerdictOf(*job);
+    }
     if (absl::Status status = teller.Look(*job); !status.ok()) return status;
     absl::SleepFor(kRefresh);
   }

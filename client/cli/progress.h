@@ -21,8 +21,9 @@ std::string ProgressFrame(const v1::Job& job, const std::vector<v1::Trial>& tria
 // The line of a trial that has ended: "trial 3 SUCCEEDED accuracy=0.97 (best) lr=0.1".
 std::string TrialLine(const v1::Trial& trial, const v1::StudySpec& spec, bool best);
 
-// Shows the job on Err until it ends: VerdictOf(job). Ctrl-C leaves it running.
-absl::Status ShowProgress(Context* context, const v1::Job& job);
+// Shows the job on Err until it ends: VerdictOf(job). Ctrl-C leaves it running. `patient`: also a
+// job that no node could ever run is waited for.
+absl::Status ShowProgress(Context* context, const v1::Job& job, bool patient);
 
 }  // namespace trainyard::cli
 

@@ -35,10 +35,9 @@ absl::Status ListProjects(Context* context, const Arguments&) {
   if (!projects.ok()) return projects.status();
   std::vector<const v1::Project*> pointers;
   for (const v1::Project& project : projects->projects()) pointers.push_back(&project);
-  PrintList(&context->console(), context->format,
-            {"projects",
-             {pointers.begin(), pointers.end()},
-             ProjectTable(pointers, (*client)->endpoint().project)});
+  PrintList(
+      &context->console(), context->format,
+      {{pointers.begin(), pointers.end()}, ProjectTable(pointers, (*client)->endpoint().project)});
   return absl::OkStatus();
 }
 

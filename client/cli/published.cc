@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/job_parts.h"
 #include "client/cli/job_view.h"
 #include "client/sdk/client.h"
 #include "client/sdk/follow.h"
@@ -27,11 +28,15 @@ std::map<std::string, v1::OutputTree> Newest(const v1::ListOutputsResponse& resp
   return newest;
 }
 
-// The answer for a job without outputs depends on whether more may come.
+// The answer for a job without outputs depends on what it is and on whether more may come.
 absl::Status NothingPublished(client::Client* client, const std::string& name, int64_t trial) {
   v1::GetJobRequest request;
   request.set_name(name);
   const absl::StatusOr<v1::Job> job = client->GetJob(request);
+  if (job.ok()) {
+    if (absl::Status status = CheckTrial(client, *job, trial); !status.ok()) return status;
+    if (trial == 0 && IsTuning(*job) && job->trials().succeeded() == 0) return NoBest(*job);
+  }
   const bool ended = job.ok() && client::IsTerminal(job->state());
   const std::string of_trial = trial > 0 ? absl::StrCat(" in trial ", trial) : "";
   return MakeError(

@@ -77,7 +77,7 @@ absl::Status Pull(Context* context, const Arguments& arguments) {
                         ? folder
                         : absl::StrCat(folder, "  ", size.files, " files, ", size.bytes, " bytes"));
   }
-  if (context->format != Format::kTable) PrintTable(&console, context->format, "folders", table);
+  if (context->format != Format::kTable) PrintTable(&console, context->format, table);
   return absl::OkStatus();
 }
 

@@ -1,12 +1,15 @@
 // See queue_flags.h.
 #include "client/cli/queue_flags.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "client/cli/job_view.h"
 #include "client/sdk/client.h"
+#include "common/errors.h"
 
 namespace trainyard::cli {
 namespace {
@@ -36,6 +39,7 @@ std::vector<Flag> QueueFlags() {
        .repeated = true},
       {.name = "max-wait", .value = "TIME", .help = "EXPIRED when it has not started by then"},
       {.name = "time-limit", .value = "TIME", .help = "how long it may run"},
+      {.name = "patient", .help = "queue it also when no node could run it yet"},
       {.name = "plan", .help = "say when it would start, submit nothing"},
   };
 }
@@ -61,6 +65,15 @@ absl::Status ReadQueueFlags(const Arguments& arguments, v1::JobSpec* spec) {
   }
   if (!arguments.Has("time-limit")) return absl::OkStatus();
   return ReadSpan(arguments, "time-limit", scheduling->mutable_timeout());
+}
+
+void NameQueueFlags(const Arguments& arguments, std::map<std::string, std::string>* flags) {
+  for (const auto& [flag, field] :
+       {std::pair("priority", "priority"), std::pair("queue", "queue"), std::pair("after", "after"),
+        std::pair("max-wait", "maxWait"), std::pair("time-limit", "timeout")}) {
+    if (!arguments.Has(flag)) continue;
+    (*flags)[absl::StrCat("scheduling.", field)] = absl::StrCat("--", flag);
+  }
 }
 
 absl::StatusOr<absl::Time> ReadTime(const Arguments& arguments, const std::string& flag) {
@@ -122,14 +135,20 @@ absl::Status ShowPlan(Context* context, const Submission& submission) {
   request.set_parent(*parent);
   *request.mutable_spec() = submission.spec;
   const absl::StatusOr<v1::ExplainJobResponse> answer = (*client)->PlanJob(request);
-  if (!answer.ok()) return answer.status();
+  if (!answer.ok()) return NamedFaults(submission, answer.status());
+  SayNotes(context, submission);
   Table table;
   table.headers = {"STARTS_NOW", "REASON", "PLACE", "NODES", "MESSAGE"};
   table.rows = {{answer->starts_now() ? "yes" : "no", answer->reason(),
                  absl::StrCat(answer->queue_position()), absl::StrJoin(answer->nodes(), " "),
                  answer->message()}};
-  PrintOne(&context->console(), context->format, *answer, "", ExplanationText(*answer), table);
-  return absl::OkStatus();
+  const bool never = answer->reason() == "NO_CAPACITY";
+  PrintOne(&context->console(), context->format, *answer, "",
+           absl::StrCat(never ? "never: " : "", ExplanationText(*answer)), table);
+  if (!never) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kResourceExhausted, "NO_CAPACITY",
+                   absl::StrCat("no node of this cluster could ever run it: ", answer->message()),
+                   "ask for less, or add such a node (what there is: trainyard nodes)");
 }
 
 }  // namespace trainyard::cli

@@ -3,6 +3,8 @@
 #ifndef TRAINYARD_CLIENT_CLI_QUEUE_FLAGS_H_
 #define TRAINYARD_CLIENT_CLI_QUEUE_FLAGS_H_
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -15,8 +17,11 @@ namespace trainyard::cli {
 
 std::vector<Flag> QueueFlags();
 absl::Status ReadQueueFlags(const Arguments& arguments, v1::JobSpec* spec);
+// Which fields of the spec those flags said, as in Submission::flags.
+void NameQueueFlags(const Arguments& arguments, std::map<std::string, std::string>* flags);
 
 // Asks what would become of the job and prints it; nothing is submitted and nothing uploaded.
+// NO_CAPACITY when no node could ever run it.
 absl::Status ShowPlan(Context* context, const Submission& submission);
 
 // A time as "18:00" (the next one), "2026-12-01T18:00", or "+2h" from now.

@@ -53,7 +53,7 @@ absl::Status ListQueues(Context* context, const Arguments&) {
   std::vector<const v1::Queue*> queues;
   for (const v1::Queue& queue : answer->queues()) queues.push_back(&queue);
   PrintList(&context->console(), context->format,
-            {"queues", {queues.begin(), queues.end()}, QueueTable(queues)});
+            {{queues.begin(), queues.end()}, QueueTable(queues)});
   return absl::OkStatus();
 }
 

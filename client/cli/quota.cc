@@ -57,7 +57,7 @@ absl::Status ListQuotas(Context* context, const Arguments&) {
   std::vector<const v1::Quota*> quotas;
   for (const v1::Quota& quota : answer->quotas()) quotas.push_back(&quota);
   PrintList(&context->console(), context->format,
-            {"quotas", {quotas.begin(), quotas.end()}, QuotaTable(quotas)});
+            {{quotas.begin(), quotas.end()}, QuotaTable(quotas)});
   return absl::OkStatus();
 }
 
@@ -116,6 +116,16 @@ absl::Status Apply(const Arguments& arguments, v1::Quota* quota) {
 }
 
 absl::Status Set(Context* context, const Arguments& arguments) {
+  bool says = false;
+  for (const char* flag : {"guarantee", "limit", "no-limit", "weight"}) {
+    says = says || arguments.Has(flag);
+  }
+  if (!says) {
+    return UsageError("nothing says what to set",
+                      "give --guarantee N, --limit N, --no-limit or --weight N; what is set now: "
+                      "trainyard quota describe " +
+                          arguments.Word(0));
+  }
   const absl::StatusOr<v1::Quota> before = Get(context, arguments.Word(0));
   if (!before.ok() && !absl::IsNotFound(before.status())) return before.status();
   v1::SetQuotaRequest request;

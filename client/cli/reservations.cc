@@ -36,9 +36,8 @@ absl::Status ListReservations(Context* context, const Arguments&) {
   if (!answer.ok()) return answer.status();
   std::vector<const v1::Reservation*> reservations;
   for (const v1::Reservation& one : answer->reservations()) reservations.push_back(&one);
-  PrintList(
-      &context->console(), context->format,
-      {"reservations", {reservations.begin(), reservations.end()}, ReservationTable(reservations)});
+  PrintList(&context->console(), context->format,
+            {{reservations.begin(), reservations.end()}, ReservationTable(reservations)});
   return absl::OkStatus();
 }
 

@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -13,11 +16,13 @@
 #include "absl/strings/str_split.h"
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
+#include "client/cli/check_program.h"
 #include "client/cli/context.h"
 #include "client/cli/fault_list.h"
 #include "client/cli/follow_job.h"
 #include "client/cli/job_view.h"
 #include "client/cli/submit.h"
+#include "client/cli/waiting.h"
 #include "common/errors.h"
 #include "common/file.h"
 #include "common/names.h"
@@ -39,17 +44,6 @@ bool IsFolder(const fs::path& path) {
   return fs::is_directory(path, error);
 }
 
-// First executable of that name on PATH, "" when there is none.
-std::string FindOnPath(const std::string& name, const client::Environment& environment) {
-  for (absl::string_view folder : absl::StrSplit(environment("PATH"), ':', absl::SkipEmpty())) {
-    const std::string path = JoinPath(folder, name);
-    if (absl::StartsWith(folder, "/") && IsFile(path) && access(path.c_str(), X_OK) == 0) {
-      return path;
-    }
-  }
-  return "";
-}
-
 // A name that a module may have.
 bool IsIdentifier(const std::string& name) {
   bool good = !name.empty() && !absl::ascii_isdigit(static_cast<unsigned char>(name[0]));
@@ -57,38 +51,6 @@ bool IsIdentifier(const std::string& name) {
     good = good && (absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_');
   }
   return good;
-}
-
-// A file of ours: its folder goes along.
-absl::Status TakeFile(Context* context, const std::string& word, Submission* submission) {
-  const fs::path path(word);
-  const std::string folder = path.has_parent_path() ? path.parent_path().string() : ".";
-  absl::StatusOr<client::PackagePlan> plan =
-      client::PlanFolder(folder, client::StateFolder(context->environment()));
-  if (!plan.ok()) return plan.status();
-  plan->uri = word;
-  submission->packages.push_back(*std::move(plan));
-  v1::Program* program = submission->spec.mutable_program();
-  if (path.extension() == ".py") {
-    if (IsIdentifier(path.stem().string())) {
-      program->set_python_module(path.stem().string());
-      return absl::OkStatus();
-    }
-    program->add_command("python3");
-  } else if (access(word.c_str(), X_OK) != 0) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "PACKAGE_INVALID",
-                     absl::StrCat("\"", word, "\" is neither a Python script nor executable"),
-                     absl::StrCat("make it executable: chmod +x ", word), "program");
-  }
-  program->add_command(absl::StrCat(kPackageFromWork, "/", path.filename().string()));
-  return absl::OkStatus();
-}
-
-// A folder with __main__.py, or a dotted name of a module below the current folder.
-absl::Status TakeModule(const std::string& module, const std::string& folder,
-                        Submission* submission) {
-  submission->spec.mutable_program()->set_python_module(module);
-  return PlanPackages(folder, {}, submission);
 }
 
 absl::Status NoSuchProgram(const std::string& word) {
@@ -114,7 +76,125 @@ absl::Status NoSuchProgram(const std::string& word) {
       "program");
 }
 
+// The folder of a file goes along with it.
+absl::Status TakeFolderOf(Context* context, const std::string& word, Submission* submission) {
+  const fs::path path(word);
+  const std::string folder = path.has_parent_path() ? path.parent_path().string() : ".";
+  absl::StatusOr<client::PackagePlan> plan =
+      client::PlanFolder(folder, client::StateFolder(context->environment()));
+  if (!plan.ok()) return plan.status();
+  plan->uri = word;
+  submission->packages.push_back(*std::move(plan));
+  return absl::OkStatus();
+}
+
+// "trainer/task.py" -> "trainer.task" when the current folder is above it, else "".
+std::string ModuleOf(const std::string& word) {
+  const fs::path path = fs::path(word).lexically_normal();
+  std::string module;
+  for (const fs::path& part : path.parent_path() / path.stem()) {
+    if (!IsIdentifier(part.string())) return "";
+    absl::StrAppend(&module, module.empty() ? "" : ".", part.string());
+  }
+  return absl::StrContains(module, ".") ? module : "";
+}
+
+// A script that imports by dots is part of a package and does not run by itself.
+absl::Status CheckImports(const std::string& word) {
+  const absl::StatusOr<std::string> text = ReadFile(word);
+  if (!text.ok()) return absl::OkStatus();  // said when it is packed
+  int number = 0;
+  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+    ++number;
+    if (!absl::StartsWith(line, "from .")) continue;
+    const std::string module = ModuleOf(word);
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "PACKAGE_INVALID",
+        absl::StrCat("\"", word, "\" imports from its own package (line ", number, ": ",
+                     absl::StripAsciiWhitespace(line), "), which a script alone cannot"),
+        module.empty() ? "run it as a module from the folder above its package: trainyard run "
+                         "trainer.task"
+                       : absl::StrCat("run it as a module: trainyard run ", module),
+        "program");
+  }
+  return absl::OkStatus();
+}
+
+// Whether the system can start the file: a program, or a script that says by what.
+absl::Status CheckExecutable(const std::string& word) {
+  std::string head(4, '\0');
+  std::ifstream(word, std::ios::binary).read(head.data(), 4);
+  const bool starts = absl::StartsWith(head, "#!") || absl::StartsWith(head,
+                                                                       "\x7f"
+                                                                       "ELF");
+  if (starts && access(word.c_str(), X_OK) == 0) return absl::OkStatus();
+  const std::string interpreter = InterpreterOf(word);
+  std::string fix = absl::StrCat("make it executable: chmod +x ", word);
+  if (!starts) {
+    fix = absl::StrCat("name what runs it: trainyard run ",
+                       interpreter.empty() ? "INTERPRETER" : interpreter, " ", word,
+                       "; or begin it with #!/usr/bin/env ",
+                       interpreter.empty() ? "INTERPRETER" : interpreter, " and chmod +x ", word);
+  }
+  return MakeError(absl::StatusCode::kInvalidArgument, "PACKAGE_INVALID",
+                   starts ? absl::StrCat("\"", word, "\" is not executable")
+                          : absl::StrCat("\"", word,
+                                         "\" is no Python script, no program, and no "
+                                         "script that names its interpreter"),
+                   fix, "program");
+}
+
+// A file of ours.
+absl::Status TakeFile(Context* context, const std::string& word, Submission* submission) {
+  const fs::path path(word);
+  const bool python = path.extension() == ".py";
+  absl::Status status = python ? CheckImports(word) : CheckExecutable(word);
+  if (status.ok()) status = TakeFolderOf(context, word, submission);
+  if (!status.ok()) return status;
+  v1::Program* program = submission->spec.mutable_program();
+  if (python && IsIdentifier(path.stem().string())) {
+    program->set_python_module(path.stem().string());
+    return absl::OkStatus();
+  }
+  if (python) program->add_command("python3");
+  program->add_command(absl::StrCat(kPackageFromWork, "/", path.filename().string()));
+  return absl::OkStatus();
+}
+
+// "python3 -u dir/train.py ...": the script brings its folder; what the interpreter is told
+// otherwise (-c, -m, an absolute path) it gets as it stands.
+absl::Status TakeInterpreter(Context* context, const std::string& word, Submission* submission) {
+  v1::Program* program = submission->spec.mutable_program();
+  std::vector<std::string> arguments(program->args().begin(), program->args().end());
+  const size_t at = ScriptAmong(word, arguments);
+  if (at != kNoScript && !absl::StartsWith(arguments[at], "/")) {
+    const std::string script = arguments[at];
+    if (!IsFile(script)) return NoSuchProgram(script);
+    if (absl::Status status = TakeFolderOf(context, script, submission); !status.ok()) {
+      return status;
+    }
+    program->set_args(static_cast<int>(at),
+                      absl::StrCat(kPackageFromWork, "/", fs::path(script).filename().string()));
+  }
+  const bool bare = !absl::StrContains(word, "/");
+  const std::string path = bare ? FindOnPath(word, context->environment()) : word;
+  if (path.empty()) return NoSuchProgram(word);
+  // The node's own python3 may have another path.
+  program->add_command(word == "python3" ? word : path);
+  return absl::OkStatus();
+}
+
+// A folder with __main__.py, or a dotted name of a module below the current folder.
+absl::Status TakeModule(const std::string& module, const std::string& folder,
+                        Submission* submission) {
+  submission->spec.mutable_program()->set_python_module(module);
+  return PlanPackages(folder, {}, submission);
+}
+
 absl::Status TakeProgram(Context* context, const std::string& word, Submission* submission) {
+  if (IsInterpreter(word) && !IsFolder(word) && (absl::StartsWith(word, "/") || !IsFile(word))) {
+    return TakeInterpreter(context, word, submission);
+  }
   if (IsFile(word) && (absl::EndsWith(word, ".py") || !absl::StartsWith(word, "/"))) {
     // A bare name that is also a file here is the file, as with a script beside us.
     return TakeFile(context, word, submission);
@@ -151,8 +231,12 @@ void ApplyFlags(const Arguments& arguments, Submission* submission, FaultList* f
     spec.set_scale_tier(
         absl::AsciiStrToUpper(absl::StrReplaceAll(arguments.Get("scale-tier"), {{"-", "_"}})));
   }
-  if (arguments.Has("scale-tier")) submission->flags["scaleTier"] = "--scale-tier";
-  if (arguments.Has("job-dir")) submission->flags["jobDir"] = "--job-dir";
+  submission->flags["program.command"] = "program";
+  for (const auto& [flag, field] :
+       {std::pair("scale-tier", "scaleTier"), std::pair("job-dir", "jobDir"),
+        std::pair("env", "program.env"), std::pair("priority", "scheduling.priority")}) {
+    if (arguments.Has(flag)) submission->flags[field] = absl::StrCat("--", flag);
+  }
   if (arguments.Has("job-dir")) spec.set_job_dir(arguments.Get("job-dir"));
   const auto environment = arguments.Pairs("env");
   if (faults->Add(environment)) {
@@ -166,7 +250,10 @@ void ApplyFlags(const Arguments& arguments, Submission* submission, FaultList* f
   }
   if (spec.scale_tier().empty()) spec.set_scale_tier("BASIC");
   for (const std::string& word : arguments.rest()) spec.mutable_program()->add_args(word);
-  const fs::path path(arguments.Word(0));
+  const size_t script = IsInterpreter(arguments.Word(0))
+                            ? ScriptAmong(arguments.Word(0), arguments.rest())
+                            : kNoScript;
+  const fs::path path(script == kNoScript ? arguments.Word(0) : arguments.rest()[script]);
   submission->job_id = arguments.Get("name", FreshId(path.stem().string()));
   faults->Add(arguments.Has("name") ? AtField(CheckJobId(submission->job_id), "--name")
                                     : CheckId("job", submission->job_id));
@@ -180,20 +267,25 @@ absl::Status Run(Context* context, const Arguments& arguments) {
   FaultList faults;
   ApplyFlags(arguments, &submission, &faults);
   const bool found = faults.Add(TakeProgram(context, arguments.Word(0), &submission));
-  if (found) faults.Add(CheckSpec(context, submission));
+  if (found) {
+    faults.Add(NamedFaults(submission, CheckRunnable(context, submission, "name a module here")));
+    faults.Add(CheckSpec(context, submission));
+  }
   if (!faults.ok()) return faults.Take();
+  SayNotes(context, submission);
+  const bool patient = arguments.Has("patient");
+  const std::string never = patient ? "" : WhyNever(context, submission.spec);
   const absl::StatusOr<v1::Job> job = Send(context, std::move(submission));
   if (!job.ok()) return job.status();
-  if (arguments.Has("detach")) {
-    Announce(context, *job, /*follows=*/false);
-    return absl::OkStatus();
-  }
+  if (arguments.Has("detach")) Announce(context, *job, /*follows=*/false);
+  if (!never.empty()) return NoCapacity(ShortName(job->name()), never);
+  if (arguments.Has("detach")) return absl::OkStatus();
   if (!context->quiet) {
     context->console().ErrLine(
         Styled(absl::StrCat("job ", ShortName(job->name()), " (Ctrl-C leaves it running)"),
                Style::kDim, context->console().err_color));
   }
-  return FollowToEnd(context, *job, /*split=*/true);
+  return FollowToEnd(context, *job, /*split=*/true, patient);
 }
 
 }  // namespace
@@ -202,9 +294,10 @@ Command RunCommand() {
   Command command;
   command.words = "run";
   command.summary = "Run a program as a job and follow its log.";
-  command.examples = {
-      "trainyard run train.py --lr 0.1", "trainyard run -d --name nightly ./train 10",
-      "trainyard run --scale-tier standard-1 trainer.task --epochs 3", "trainyard run /bin/true"};
+  command.examples = {"trainyard run train.py --lr 0.1",
+                      "trainyard run -d --name nightly ./train 10",
+                      "trainyard run --scale-tier standard-1 trainer.task --epochs 3",
+                      "trainyard run bash steps/prepare.sh"};
   command.positionals = {{.name = "PROGRAM", .complete = Complete::kFile}};
   command.flags = {
       {.name = "name", .value = "NAME", .help = "job id; otherwise made of the program's name"},
@@ -212,11 +305,12 @@ Command RunCommand() {
       {.name = "detach", .help = "do not follow", .letter = 'd'},
       {.name = "env", .value = "K=V,...", .help = "for the program", .repeated = true},
       {.name = "job-dir", .value = "URI", .help = "passed to the program as --job-dir"},
-      {.name = "priority", .value = "N", .help = "0 to 1000, higher first"}};
+      {.name = "priority", .value = "N", .help = "0 to 1000, higher first"},
+      {.name = "patient", .help = "queue it also when no node could run it yet"}};
   command.notes = {
       "PROGRAM is a script (its folder goes along, without .git, __pycache__ and the like), a "
-      "module such as trainer.task, or an executable. Words after PROGRAM go to it untouched. Exit "
-      "code 8 when the job fails."};
+      "module such as trainer.task, an executable, or an interpreter with its script. Words after "
+      "PROGRAM go to it untouched. Exit code 8 when the job fails."};
   command.run = Run;
   command.rest = Rest::kAfterFirstWord;
   command.prints = true;

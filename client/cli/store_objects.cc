@@ -65,7 +65,7 @@ absl::Status ListObjects(Context* context, const Arguments& arguments) {
   const absl::StatusOr<std::vector<v1::ObjectInfo>> objects =
       Fetch(*client, PlaceOf(arguments.Word(0)));
   if (!objects.ok()) return objects.status();
-  List list{"objects", {}, {}};
+  List list{{}, {}};
   list.table.headers = {"OBJECT", "SIZE", "GENERATION"};
   list.table.right = {false, true, true};
   for (const v1::ObjectInfo& object : *objects) {

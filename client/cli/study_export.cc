@@ -40,7 +40,7 @@ absl::Status Export(Context* context, const Arguments& arguments) {
   const absl::StatusOr<std::vector<v1::Trial>> trials =
       FetchTrialsOf(*client, *study, /*with_measurements=*/true);
   if (!trials.ok()) return trials.status();
-  List list{"trials", {}, CurveTable(*trials)};
+  List list{{}, CurveTable(*trials)};
   for (const v1::Trial& trial : *trials) list.items.push_back(&trial);
   PrintList(&context->console(), context->format_given ? context->format : Format::kJson, list);
   return absl::OkStatus();

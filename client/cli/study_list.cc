@@ -28,7 +28,7 @@ absl::Status ListStudies(Context* context, const Arguments&) {
   std::vector<const v1::Study*> pointers;
   for (const v1::Study& study : studies) pointers.push_back(&study);
   PrintList(&context->console(), context->format,
-            {"studies", {pointers.begin(), pointers.end()}, StudyTable(pointers)});
+            {{pointers.begin(), pointers.end()}, StudyTable(pointers)});
   return absl::OkStatus();
 }
 

@@ -1,13 +1,34 @@
 // trainyard study tell: a measurement of a running trial; answers whether it should stop.
+#include "absl/strings/str_cat.h"
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
 #include "client/cli/output.h"
 #include "client/cli/study_words.h"
+#include "client/cli/trial_view.h"
 #include "client/sdk/client.h"
 
 namespace trainyard::cli {
 namespace {
+
+// What is told of a step again takes the place of what was told before.
+void NoteReplaced(Context* context, client::Client* client, const std::string& trial,
+                  const v1::Measurement& measurement) {
+  v1::GetTrialRequest request;
+  request.set_name(trial);
+  const absl::StatusOr<v1::Trial> known = client->GetTrial(request);
+  if (!known.ok()) return;  // the telling says why
+  for (const v1::Measurement& old : known->measurements()) {
+    if (old.step() != measurement.step()) continue;
+    for (const v1::MetricValue& now : measurement.metrics()) {
+      for (const v1::MetricValue& before : old.metrics()) {
+        if (before.metric_id() != now.metric_id() || before.value() == now.value()) continue;
+        context->console().Note(absl::StrCat(now.metric_id(), " of step ", old.step(), " was ",
+                                             NumberText(before.value()), "; it is replaced"));
+      }
+    }
+  }
+}
 
 absl::Status Tell(Context* context, const Arguments& arguments) {
   const absl::StatusOr<v1::Measurement> measurement = MeasurementOf(arguments);
@@ -19,6 +40,7 @@ absl::Status Tell(Context* context, const Arguments& arguments) {
   if (!trial.ok()) return trial.status();
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
+  if (!context->quiet) NoteReplaced(context, *client, *trial, *measurement);
   v1::AddMeasurementRequest request;
   request.set_trial_name(*trial);
   *request.mutable_measurement() = *measurement;
@@ -40,6 +62,7 @@ Command StudyTellCommand() {
   command.examples = {"trainyard study tell lr_search 3 --step 5 --metric loss=0.31"};
   command.positionals = {{.name = "STUDY", .complete = Complete::kStudy}, {.name = "TRIAL"}};
   command.flags = MeasurementFlags();
+  command.notes = {"A value told again for the same step replaces the one before."};
   command.run = Tell;
   command.prints = true;
   command.writes = true;

@@ -1,6 +1,8 @@
 // See study_words.h.
 #include "client/cli/study_words.h"
 
+#include <cmath>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -10,6 +12,8 @@
 
 namespace trainyard::cli {
 namespace {
+
+constexpr size_t kMetricBytesMax = 256;
 
 std::string GoalsOf(const v1::StudySpec& spec) {
   std::string out;
@@ -75,6 +79,17 @@ absl::StatusOr<v1::Measurement> MeasurementOf(const Arguments& arguments) {
       return UsageError(absl::StrCat("--metric: \"", text, "\" is no NAME=NUMBER"),
                         "write for example --metric loss=0.31");
     }
+    if (!std::isfinite(value)) {
+      return UsageError(absl::StrCat("--metric: \"", text, "\" is no finite number"),
+                        "a trial that diverged is ended so: trainyard study complete STUDY TRIAL "
+                        "--infeasible WHY");
+    }
+    if (equals > kMetricBytesMax) {
+      return UsageError(absl::StrCat("--metric: a name of ", equals, " bytes"),
+                        absl::StrCat("at most ", kMetricBytesMax,
+                                     "; the study's own names: "
+                                     "trainyard study describe STUDY"));
+    }
     metric->set_metric_id(text.substr(0, equals));
     metric->set_value(value);
   }
@@ -94,7 +109,7 @@ absl::Status PrintTrials(Context* context, const std::string& study,
     if (!found.ok()) return found.status();
     spec = found->spec();
   }
-  List list{"trials", {}, TrialTable(trials, spec, context->format == Format::kCsv)};
+  List list{{}, TrialTable(trials, spec, context->format == Format::kCsv)};
   for (const v1::Trial& trial : trials) list.items.push_back(&trial);
   PrintList(&context->console(), context->format, list);
   return absl::OkStatus();

@@ -19,7 +19,7 @@ namespace trainyard::cli {
 // "projects/p/studies/s/trials/3" from the words STUDY TRIAL.
 absl::StatusOr<std::string> TrialNameOf(Context* context, const Arguments& arguments);
 
-// --metric NAME=VALUE (also nan, inf), --step and --elapsed as a measurement.
+// --metric NAME=VALUE (finite), --step and --elapsed as a measurement.
 absl::StatusOr<v1::Measurement> MeasurementOf(const Arguments& arguments);
 std::vector<Flag> MeasurementFlags();
 

@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "client/cli/fault_list.h"
 #include "client/cli/job_view.h"
@@ -92,6 +93,37 @@ absl::Status Placed(const spec::ParseResult& config, const absl::Status& status,
   return MakeError(status.code(), faults);
 }
 
+// The flag that said the field of a fault, or a field around it; else its place in the config.
+void NameFault(const Submission& submission, v1::Fault* fault) {
+  if (fault->line() > 0) return;
+  const std::string field(absl::StripPrefix(fault->field(), "spec."));
+  for (std::string path = field; !path.empty();) {
+    if (const auto flag = submission.flags.find(path); flag != submission.flags.end()) {
+      fault->set_field(flag->second);  // the flag won over the file
+      return;
+    }
+    const size_t end = path.find_last_of(".[");
+    path.resize(end == std::string::npos ? 0 : end);
+  }
+  v1::Faults one;
+  *one.add_faults() = *fault;
+  one.mutable_faults(0)->set_field(field);
+  spec::PlaceFaults(submission.config, &one);
+  if (one.faults(0).line() > 0) *fault = one.faults(0);
+}
+
+// The job as it is sent, without its packages.
+absl::StatusOr<v1::SubmitJobRequest> RequestOf(Context* context, const Submission& submission) {
+  const absl::StatusOr<std::string> parent = context->Parent();
+  if (!parent.ok()) return parent.status();
+  v1::SubmitJobRequest request;
+  request.set_parent(*parent);
+  request.set_job_id(submission.job_id);
+  *request.mutable_spec() = submission.spec;
+  request.set_request_id(context->request_id);
+  return request;
+}
+
 }  // namespace
 
 std::string IdFromName(const std::string& name) {
@@ -122,6 +154,13 @@ absl::Status ReadConfig(Context* context, const std::string& file, Submission* s
   return absl::OkStatus();
 }
 
+absl::Status NamedFaults(const Submission& submission, const absl::Status& status) {
+  if (status.ok()) return status;
+  v1::Faults faults = FaultsOf(status);
+  for (v1::Fault& fault : *faults.mutable_faults()) NameFault(submission, &fault);
+  return MakeError(status.code(), faults);
+}
+
 absl::Status CheckSpec(Context* context, const Submission& submission, bool program_told) {
   v1::JobSpec copy = submission.spec;
   const v1::Faults found =
@@ -129,16 +168,21 @@ absl::Status CheckSpec(Context* context, const Submission& submission, bool prog
   v1::Faults faults;
   for (const v1::Fault& fault : found.faults()) {
     if (program_told && fault.field() == "program") continue;
-    v1::Faults one;
-    *one.add_faults() = fault;
-    if (const auto flag = submission.flags.find(fault.field()); flag != submission.flags.end()) {
-      one.mutable_faults(0)->set_field(flag->second);  // the flag won over the file
-    } else {
-      spec::PlaceFaults(submission.config, &one);
-    }
-    faults.MergeFrom(one);
+    NameFault(submission, &(*faults.add_faults() = fault));
   }
   return MakeError(absl::StatusCode::kInvalidArgument, faults);
+}
+
+void SayNotes(Context* context, const Submission& submission) {
+  v1::JobSpec copy = submission.spec;
+  copy.clear_notes();  // those of the config are said already
+  spec::ResolveJobSpec(TiersFor(context, submission.spec.scale_tier()), &copy);
+  for (const std::string& note : copy.notes()) context->console().Note(note);
+  if (copy.job_dir().empty() || absl::StrContains(copy.job_dir(), "://")) return;
+  context->console().Note(absl::StrCat(
+      "the job dir ", copy.job_dir(),
+      " names no bucket: the program gets a folder of its node, which is kept with the "
+      "job (fetch it: trainyard pull JOB DIR); gs://BUCKET/PATH puts it into the store"));
 }
 
 absl::Status CheckJobId(const std::string& id) {
@@ -186,29 +230,44 @@ absl::Status PlanPackages(const std::string& package_path,
   return faults.Take();
 }
 
-absl::StatusOr<v1::Job> Send(Context* context, Submission submission, bool validate_only) {
+absl::StatusOr<v1::Job> Send(Context* context, Submission submission) {
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
-  const absl::StatusOr<std::string> parent = context->Parent();
-  if (!parent.ok()) return parent.status();
+  absl::StatusOr<v1::SubmitJobRequest> request = RequestOf(context, submission);
+  if (!request.ok()) return request.status();
   absl::StatusOr<client::Uploaded> uploaded =
-      client::UploadPackages(*client, *parent, submission.packages);
+      client::UploadPackages(*client, request->parent(), submission.packages);
   if (!uploaded.ok()) return uploaded.status();
   for (v1::PackageRef& package : uploaded->packages) {
-    *submission.spec.mutable_program()->add_packages() = std::move(package);
+    *request->mutable_spec()->mutable_program()->add_packages() = std::move(package);
   }
-  v1::SubmitJobRequest request;
-  request.set_parent(*parent);
-  request.set_job_id(submission.job_id);
-  *request.mutable_spec() = std::move(submission.spec);
-  request.set_request_id(context->request_id);
-  request.set_validate_only(validate_only);
   const bool may_rename = submission.may_rename && context->request_id.empty();
   for (int i = 0;; ++i) {
-    absl::StatusOr<v1::Job> job = (*client)->SubmitJob(request);
-    if (!absl::IsAlreadyExists(job.status()) || !may_rename || i == kRenamesMax) return job;
-    request.set_job_id(FreshId(submission.job_id));
+    absl::StatusOr<v1::Job> job = (*client)->SubmitJob(*request);
+    if (job.ok()) return job;
+    if (!absl::IsAlreadyExists(job.status()) || !may_rename || i == kRenamesMax) {
+      return NamedFaults(submission, job.status());
+    }
+    request->set_job_id(FreshId(submission.job_id));
   }
+}
+
+absl::Status ValidateOnly(Context* context, Submission submission) {
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  if (!client.ok()) return client.status();
+  absl::StatusOr<v1::SubmitJobRequest> request = RequestOf(context, submission);
+  if (!request.ok()) return request.status();
+  request->set_validate_only(true);
+  const absl::StatusOr<v1::Job> job = (*client)->SubmitJob(*request);
+  if (!job.ok()) return NamedFaults(submission, job.status());
+  SayNotes(context, submission);
+  const std::string id = ShortName(job->name());
+  Table table;
+  table.headers = {"JOB", "ANSWER"};
+  table.rows = {{id, "valid"}};
+  PrintOne(&context->console(), context->format, *job, job->name(),
+           context->quiet ? "" : absl::StrCat(id, ": valid; nothing was submitted\n"), table);
+  return absl::OkStatus();
 }
 
 void Announce(Context* context, const v1::Job& job, bool follows) {
@@ -220,7 +279,6 @@ void Announce(Context* context, const v1::Job& job, bool follows) {
                : absl::StrCat("jobId: ", id, "\nstate: ", v1::JobState_Name(job.state()), "\n"),
            JobTable({&job}, absl::Now()));
   console.Flush();
-  for (const std::string& note : job.spec().notes()) console.Note(note);
   if (context->quiet || context->format_given) return;
   if (follows) return console.ErrLine("Ctrl-C leaves it running");
   console.ErrLine(absl::StrCat("follow:  trainyard jobs logs -f ", id));

@@ -41,6 +41,13 @@ absl::Status ReadConfig(Context* context, const std::string& file, Submission* s
 // `program_told`: that nothing says what to run was said already, in better words.
 absl::Status CheckSpec(Context* context, const Submission& submission, bool program_told = false);
 
+// `status` with the flag that said each field, or with its place in the config file.
+absl::Status NamedFaults(const Submission& submission, const absl::Status& status);
+
+// What the resolved spec is told about itself, a note each on stderr: machine types that give
+// nothing, tiers without parameter servers.
+void SayNotes(Context* context, const Submission& submission);
+
 // A job id as it was typed, with an example of a good one.
 absl::Status CheckJobId(const std::string& id);
 
@@ -50,10 +57,13 @@ absl::Status PlanPackages(const std::string& package_path,
                           const std::vector<std::string>& package_files, Submission* submission);
 
 // Uploads and submits. The job as the scheduler answered.
-absl::StatusOr<v1::Job> Send(Context* context, Submission submission, bool validate_only = false);
+absl::StatusOr<v1::Job> Send(Context* context, Submission submission);
 
-// The job on stdout in the format asked for; notes on stderr, and the next commands unless the job
-// is followed now.
+// Has the scheduler check the job, sends no package and submits nothing; says so on stdout.
+absl::Status ValidateOnly(Context* context, Submission submission);
+
+// The job on stdout in the format asked for; on stderr the next commands unless the job is followed
+// now.
 void Announce(Context* context, const v1::Job& job, bool follows);
 
 // "digits 8x8!" -> "digits_8x8_": a valid id made of a name.

@@ -67,7 +67,7 @@ absl::Status ListTiers(Context* context, const Arguments&) {
   std::vector<const v1::ScaleTier*> pointers;
   for (const v1::ScaleTier& tier : tiers->tiers()) pointers.push_back(&tier);
   PrintList(&context->console(), context->format,
-            {"tiers", {pointers.begin(), pointers.end()}, TierTable(pointers)});
+            {{pointers.begin(), pointers.end()}, TierTable(pointers)});
   return absl::OkStatus();
 }
 

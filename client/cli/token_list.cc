@@ -18,7 +18,7 @@ absl::Status ListTokens(Context* context, const Arguments&) {
   std::vector<const v1::Token*> pointers;
   for (const v1::Token& token : tokens->tokens()) pointers.push_back(&token);
   PrintList(&context->console(), context->format,
-            {"tokens", {pointers.begin(), pointers.end()}, TokenTable(pointers)});
+            {{pointers.begin(), pointers.end()}, TokenTable(pointers)});
   return absl::OkStatus();
 }
 

@@ -5,6 +5,7 @@
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
+#include "client/cli/job_parts.h"
 #include "client/cli/output.h"
 #include "client/cli/trial_view.h"
 #include "client/sdk/client.h"
@@ -21,10 +22,10 @@ absl::Status Trials(Context* context, const Arguments& arguments) {
   request.set_name(*name);
   const absl::StatusOr<v1::Job> job = (*client)->GetJob(request);
   if (!job.ok()) return job.status();
+  if (absl::Status status = CheckTuning(*job); !status.ok()) return status;
   const absl::StatusOr<std::vector<v1::Trial>> trials = FetchTrials(*client, *job);
   if (!trials.ok()) return trials.status();
-  List list{
-      "trials", {}, TrialTable(*trials, job->spec().study_spec(), context->format == Format::kCsv)};
+  List list{{}, TrialTable(*trials, job->spec().study_spec(), context->format == Format::kCsv)};
   for (const v1::Trial& trial : *trials) list.items.push_back(&trial);
   PrintList(&context->console(), context->format, list);
   return absl::OkStatus();

@@ -19,7 +19,7 @@ namespace {
 constexpr int kPageSize = 1000;
 
 std::string Hours(int64_t micros) {
-  return absl::StrFormat("%.3f", static_cast<double>(micros) / 3.6e9);
+  return absl::StrFormat("%.5f", static_cast<double>(micros) / 3.6e9);
 }
 
 v1::GetUsageRequest::By ByOf(const std::string& word) {
@@ -46,6 +46,22 @@ Table UsageTable(const std::vector<const v1::Usage*>& rows) {
   return table;
 }
 
+// Without the columns that no row has anything in.
+Table WithoutEmptyColumns(const Table& table) {
+  Table out;
+  out.names = table.names;
+  out.rows.resize(table.rows.size());
+  for (size_t i = 0; i < table.headers.size(); ++i) {
+    const bool empty = std::all_of(table.rows.begin(), table.rows.end(),
+                                   [i](const auto& row) { return row[i].empty(); });
+    if (empty && !table.rows.empty()) continue;
+    out.headers.push_back(table.headers[i]);
+    out.right.push_back(i < table.right.size() && table.right[i]);
+    for (size_t k = 0; k < table.rows.size(); ++k) out.rows[k].push_back(table.rows[k][i]);
+  }
+  return out;
+}
+
 absl::Status Usage(Context* context, const Arguments& arguments) {
   v1::GetUsageRequest request;
   const absl::StatusOr<std::string> parent = context->Parent();
@@ -66,7 +82,9 @@ absl::Status Usage(Context* context, const Arguments& arguments) {
   std::vector<const v1::Usage*> rows;
   for (const v1::Usage& row : answer->rows()) rows.push_back(&row);
   PrintList(&context->console(), context->format,
-            {"usage", {rows.begin(), rows.end()}, UsageTable(rows)});
+            {{rows.begin(), rows.end()},
+             context->format == Format::kTable ? WithoutEmptyColumns(UsageTable(rows))
+                                               : UsageTable(rows)});
   return absl::OkStatus();
 }
 
@@ -110,7 +128,7 @@ absl::Status History(Context* context, const Arguments& arguments) {
   std::vector<const v1::PastRun*> pointers;
   for (const v1::PastRun& run : runs) pointers.push_back(&run);
   PrintList(&context->console(), context->format,
-            {"runs", {pointers.begin(), pointers.end()}, HistoryTable(pointers)});
+            {{pointers.begin(), pointers.end()}, HistoryTable(pointers)});
   return absl::OkStatus();
 }
 

@@ -38,7 +38,7 @@ void PrintLines(Console* console, Format format, const absl::StatusOr<v1::Server
   table.rows = {{"client", BuildVersion()}};
   if (server.ok()) table.rows.push_back({"server", server->version()});
   for (const auto& row : table.rows) table.names.push_back(absl::StrCat(row[0], " ", row[1]));
-  if (format == Format::kCsv) return PrintTable(console, format, "versions", table);
+  if (format == Format::kCsv) return PrintTable(console, format, table);
   for (const std::string& line : table.names) console->OutLine(line);
 }
 

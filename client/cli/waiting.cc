@@ -15,16 +15,55 @@ namespace {
 
 // A node that comes back, or joins, within this time is no reason to give up.
 constexpr absl::Duration kHopelessAfter = absl::Seconds(5);
+constexpr int64_t kSmallBytes = int64_t{256} << 20;
 
-absl::Status NoCapacity(const std::string& id, const std::string& message) {
-  return MakeError(
-      absl::StatusCode::kResourceExhausted, "NO_CAPACITY", absl::StrCat(id, ": ", message),
-      absl::StrCat("ask for less, or add such a node (what there is: trainyard nodes); it stays "
-                   "queued until one joins; give it up: trainyard jobs cancel ",
-                   id));
+// More than the smallest of nodes has: whether anybody could run it is worth asking.
+bool IsDemanding(const v1::JobSpec& spec) {
+  int64_t replicas = 0;
+  for (const v1::WorkerPool& pool : spec.worker_pools()) {
+    const v1::Resources& resources = pool.resources();
+    replicas += pool.replica_count();
+    if (resources.gpu_count() > 0 || resources.gpu_milli() > 0 || resources.cpu_milli() > 1000 ||
+        resources.memory_bytes() > kSmallBytes || !pool.machine_type().empty()) {
+      return true;
+    }
+  }
+  const bool small_tier =
+      spec.scale_tier().empty() || spec.scale_tier() == "BASIC" || spec.scale_tier() == "CUSTOM";
+  return replicas * std::max(1, spec.launch().processes_per_replica()) > 1 ||
+         !spec.scheduling().node_selector().empty() || !small_tier;
 }
 
 }  // namespace
+
+bool NodesAreSteady(client::Client* client) {
+  const absl::StatusOr<v1::ListNodesResponse> nodes = client->ListNodes({});
+  if (!nodes.ok() || nodes->nodes().empty()) return false;
+  return std::none_of(nodes->nodes().begin(), nodes->nodes().end(), [](const v1::Node& node) {
+    return node.state() == v1::UNREACHABLE || node.state() == v1::NODE_STATE_UNSPECIFIED;
+  });
+}
+
+absl::Status NoCapacity(const std::string& job_id, absl::string_view why) {
+  return MakeError(
+      absl::StatusCode::kResourceExhausted, "NO_CAPACITY", absl::StrCat(job_id, ": ", why),
+      absl::StrCat("ask for less, or add such a node (what there is: trainyard nodes); it stays "
+                   "queued until one joins; give it up: trainyard jobs cancel ",
+                   job_id));
+}
+
+std::string WhyNever(Context* context, const v1::JobSpec& spec) {
+  if (!IsDemanding(spec)) return "";
+  const absl::StatusOr<std::string> parent = context->Parent();
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  if (!parent.ok() || !client.ok()) return "";
+  v1::PlanJobRequest request;
+  request.set_parent(*parent);
+  *request.mutable_spec() = spec;
+  const absl::StatusOr<v1::ExplainJobResponse> answer = (*client)->PlanJob(request);
+  if (!answer.ok() || answer->reason() != "NO_CAPACITY" || !NodesAreSteady(*client)) return "";
+  return answer->message();
+}
 
 WaitingTeller::WaitingTeller(client::Client* client, bool patient,
                              absl::FunctionRef<void(absl::string_view)> say)
@@ -54,7 +93,8 @@ absl::Status WaitingTeller::Look(const v1::Job& job) {
     return absl::OkStatus();
   }
   hopeless_since_ = std::min(hopeless_since_, absl::Now());
-  const bool give_up = !patient_ && absl::Now() - hopeless_since_ >= kHopelessAfter;
+  const bool give_up =
+      !patient_ && (absl::Now() - hopeless_since_ >= kHopelessAfter || NodesAreSteady(client_));
   return give_up ? NoCapacity(id, why->message()) : absl::OkStatus();
 }
 

@@ -22,6 +22,17 @@ namespace trainyard::cli {
 // How often a waiting job is asked about.
 inline constexpr absl::Duration kWaitingPoll = absl::Milliseconds(500);
 
+// Whether nothing about the nodes is about to change: there are some, and none is away. Otherwise a
+// job that fits none may well fit one in a moment.
+bool NodesAreSteady(client::Client* client);
+
+// A job that no node could ever run, as `why` says; it stays queued. Exit code 9.
+absl::Status NoCapacity(const std::string& job_id, absl::string_view why);
+
+// Why no node of the cluster could ever run the job; "" when one could, when nobody can say, and
+// for a job so small that any node could.
+std::string WhyNever(Context* context, const v1::JobSpec& spec);
+
 class WaitingTeller {
  public:
   // `say` gets each new line, without its end. `patient`: a job that no node could ever run is
@@ -29,8 +40,8 @@ class WaitingTeller {
   WaitingTeller(client::Client* client, bool patient,
                 absl::FunctionRef<void(absl::string_view)> say);
 
-  // Looks at the job once. NO_CAPACITY (exit code 9) when it has been so for some seconds that no
-  // node could ever run the job; the job stays queued.
+  // Looks at the job once. NO_CAPACITY (exit code 9) when no node could ever run the job; while
+  // nodes come and go, when it has been so for some seconds. The job stays queued.
   absl::Status Look(const v1::Job& job);
 
  private:

@@ -1,6 +1,7 @@
 // See accelerators.h.
 #include "common/spec/accelerators.h"
 
+#include <algorithm>
 #include <map>
 
 #include "absl/strings/ascii.h"
@@ -58,6 +59,30 @@ absl::StatusOr<std::string> ModelOfAccelerator(absl::string_view typed) {
                    absl::StrCat("\"", typed, "\" is no accelerator"),
                    nearest.empty() ? absl::StrCat("one of: ", absl::StrJoin(names, ", "))
                                    : absl::StrCat("did you mean ", nearest, "?"));
+}
+
+bool IsMachineType(absl::string_view name) {
+  if (GpusOfMachine(name) != 0) return true;
+  for (absl::string_view old :
+       {"standard", "large_model", "complex_model_s", "complex_model_m", "complex_model_l"}) {
+    if (name == old) return true;
+  }
+  // FAMILY-KIND-CORES: a letter or two, a digit, perhaps a letter; a kind; a number.
+  const std::vector<absl::string_view> parts = absl::StrSplit(name, '-');
+  if (parts.size() < 2 || parts[0].size() < 2 || parts[0].size() > 4) return false;
+  if (!absl::ascii_islower(static_cast<unsigned char>(parts[0][0])) ||
+      !std::any_of(parts[0].begin(), parts[0].end(),
+                   [](unsigned char c) { return absl::ascii_isdigit(c); })) {
+    return false;
+  }
+  for (absl::string_view kind : {"micro", "small", "medium"}) {
+    if (parts[1] == kind) return parts.size() == 2;
+  }
+  static const std::vector<absl::string_view>* const kinds = new std::vector<absl::string_view>{
+      "standard", "highmem", "highcpu", "ultramem", "megamem", "hypermem", "custom"};
+  int cores = 0;
+  return std::find(kinds->begin(), kinds->end(), parts[1]) != kinds->end() && parts.size() >= 3 &&
+         absl::SimpleAtoi(parts[2], &cores) && cores > 0;
 }
 
 int GpusOfMachine(absl::string_view machine_type) {

@@ -20,6 +20,9 @@ const std::vector<Accelerator>& Accelerators();
 // NVIDIA_TESLA_T4. BAD_ENUM with the nearest name, NOT_SUPPORTED for TPUs.
 absl::StatusOr<std::string> ModelOfAccelerator(absl::string_view typed);
 
+// Whether a machine type is one of the peers': n1-standard-8, a2-highgpu-4g, standard_gpu.
+bool IsMachineType(absl::string_view name);
+
 // GPUs that a machine type brings, 0 for one without and for types of nobody. -1: a TPU machine.
 int GpusOfMachine(absl::string_view machine_type);
 

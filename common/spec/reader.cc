@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <memory>
 
 #include "absl/strings/ascii.h"
@@ -26,6 +27,42 @@ std::string ChoiceNames(const Choices& choices) {
 
 std::string JoinPath(absl::string_view base, absl::string_view name) {
   return base.empty() ? std::string(name) : absl::StrCat(base, ".", name);
+}
+
+// Where a key belongs that stands elsewhere; "" for a key of nowhere.
+std::string PlaceOf(const std::string& key) {
+  static const auto* const places = new std::map<std::string, std::string>{
+      {"maxTrialCount", "at the top, beside studySpec"},
+      {"parallelTrialCount", "at the top, beside studySpec"},
+      {"maxFailedTrialCount", "at the top, beside studySpec"},
+      {"trialJobSpec", "at the top, beside studySpec"},
+      {"metrics", "below studySpec"},
+      {"parameters", "below studySpec"},
+      {"goal", "in an item of metrics"},
+      {"metricId", "in an item of metrics"},
+      {"scaleType", "in an item of parameters, beside parameterId"},
+      {"minValue", "below doubleValueSpec or integerValueSpec"},
+      {"maxValue", "below doubleValueSpec or integerValueSpec"},
+      {"values", "below categoricalValueSpec or discreteValueSpec"},
+      {"pythonModule", "below pythonPackageSpec"},
+      {"packageUris", "below pythonPackageSpec"},
+      {"machineType", "below machineSpec"},
+      {"acceleratorType", "below machineSpec"},
+      {"acceleratorCount", "below machineSpec"},
+      {"imageUri", "below containerSpec"},
+      {"args", "below pythonPackageSpec or containerSpec"},
+      {"command", "below trainyard, or below containerSpec"},
+      {"packagePath", "below trainyard"},
+      {"resources", "below trainyard"},
+      {"launcher", "below trainyard"},
+      {"metricRegex", "below trainyard"},
+      {"priority", "below trainyard"},
+      {"queue", "below trainyard"},
+      {"seed", "below trainyard"},
+      {"timeout", "below scheduling, or below trainyard"},
+  };
+  const auto found = places->find(key);
+  return found == places->end() ? "" : found->second;
 }
 
 }  // namespace
@@ -148,7 +185,7 @@ bool Fields::Enum(absl::string_view name, const Choices& choices, int* out) {
     }
     names.push_back(choice);
   }
-  const std::string nearest = NearestName(text, names);
+  const std::string nearest = MeantName(text, names);
   context_->Say("BAD_ENUM", PathOf(name), *entry->value,
                 absl::StrCat("\"", Shorten(entry->value->text), "\" is no choice of ", name),
                 expected,
@@ -340,15 +377,17 @@ void Fields::Finish() {
     if (entry.key.empty()) continue;  // said by whoever read the text
     if (holds(known_, camel) || holds(quiet_, camel) || holds(known_, entry.key)) continue;
     if (context_->faults()->faults_size() > kFaultsMax) return;
-    const std::string nearest = NearestName(camel, known_);
+    const std::string place = PlaceOf(camel);
+    const std::string nearest = MeantName(camel, known_);
     v1::Fault* fault =
         context_->Fault("UNKNOWN_FIELD", JoinPath(path_, entry.key), entry.line, entry.column);
     fault->set_message(absl::StrCat("nobody reads the key \"", Shorten(entry.key), "\""));
     std::vector<std::string> names = known_;
     std::sort(names.begin(), names.end());
     fault->set_expected(absl::StrCat("one of ", absl::StrJoin(names, ", ")));
-    fault->set_fix(nearest.empty() ? "remove the key, or use one of those"
-                                   : absl::StrCat("did you mean ", nearest, "?"));
+    fault->set_fix(!place.empty()    ? absl::StrCat("write it ", place)
+                   : nearest.empty() ? "remove the key, or use one of those"
+                                     : absl::StrCat("did you mean ", nearest, "?"));
   }
 }
 

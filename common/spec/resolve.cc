@@ -121,6 +121,16 @@ void SplitPrimary(v1::JobSpec* spec) {
   *spec->mutable_worker_pools() = pools;
 }
 
+// "1 core, 256 MiB, 2 GPUs"
+std::string ResourceText(const v1::Resources& resources) {
+  const double cores = static_cast<double>(resources.cpu_milli()) / 1000;
+  std::string text = absl::StrCat(cores, cores == 1 ? " core, " : " cores, ",
+                                  resources.memory_bytes() >> 20, " MiB");
+  const int gpus = resources.gpu_count();
+  if (gpus > 0) absl::StrAppend(&text, ", ", gpus, gpus == 1 ? " GPU" : " GPUs");
+  return text;
+}
+
 void FillPools(v1::JobSpec* spec, v1::Faults* faults) {
   for (int i = 0; i < spec->worker_pools_size(); ++i) {
     v1::WorkerPool* pool = spec->mutable_worker_pools(i);
@@ -138,9 +148,16 @@ void FillPools(v1::JobSpec* spec, v1::Faults* faults) {
     const bool by_default = resources->cpu_milli() == 0 && resources->memory_bytes() == 0;
     if (resources->cpu_milli() == 0) resources->set_cpu_milli(kCpuMilliDefault);
     if (resources->memory_bytes() == 0) resources->set_memory_bytes(kMemoryDefault);
-    if (by_default && !pool->machine_type().empty() && gpus >= 0) {
+    if (pool->machine_type().empty() || gpus < 0) continue;
+    const std::string type = Shorten(pool->machine_type());
+    if (!IsMachineType(pool->machine_type())) {
       SayNote(path,
-              absl::StrCat("the machine type ", Shorten(pool->machine_type()),
+              absl::StrCat("there is no machine type ", type, ": a replica gets ",
+                           ResourceText(*resources)),
+              spec, faults);
+    } else if (by_default) {
+      SayNote(path,
+              absl::StrCat("the machine type ", type,
                            " gives no cores or memory here: a replica gets 1 core and 256 MiB "
                            "unless trainyard.resources says more"),
               spec, faults);

@@ -2,12 +2,22 @@
 #include "common/spec/text.h"
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/errors.h"
 
 namespace trainyard::spec {
 namespace {
 
 constexpr size_t kShownMax = 60;
+constexpr size_t kPartBytesMin = 3;
+constexpr size_t kSharedBytesMin = 5;
+
+size_t SharedBytes(absl::string_view a, absl::string_view b) {
+  size_t shared = 0;
+  while (shared < a.size() && shared < b.size() && a[shared] == b[shared]) ++shared;
+  return shared;
+}
 
 // Bytes of the UTF-8 sequence at `text[i]`, 0 when it is not valid.
 size_t SequenceBytes(absl::string_view text, size_t i) {
@@ -77,6 +87,22 @@ std::string EnumOf(absl::string_view text) {
   std::string out;
   for (char c : text) out += c == '-' ? '_' : absl::ascii_toupper(static_cast<unsigned char>(c));
   return out;
+}
+
+std::string MeantName(absl::string_view typed, const std::vector<std::string>& names) {
+  if (std::string nearest = NearestName(typed, names); !nearest.empty()) return nearest;
+  const std::string lower = absl::AsciiStrToLower(typed);
+  if (lower.size() < kPartBytesMin) return "";
+  std::string part;
+  std::string like;
+  for (const std::string& name : names) {
+    const std::string other = absl::AsciiStrToLower(name);
+    const bool inside = absl::StrContains(other, lower);
+    if (inside && (part.empty() || name.size() < part.size())) part = name;
+    const bool begins = SharedBytes(lower, other) >= kSharedBytesMin;
+    if (begins && (like.empty() || name.size() < like.size())) like = name;
+  }
+  return part.empty() ? like : part;
 }
 
 std::string SuggestId(absl::string_view text) {

@@ -3,6 +3,7 @@
 #define TRAINYARD_COMMON_SPEC_TEXT_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 
@@ -23,6 +24,10 @@ std::string EnumOf(absl::string_view text);
 
 // `text` as a job id: bad characters become '_', a letter comes first.
 std::string SuggestId(absl::string_view text);
+
+// The name that `typed` is most likely meant to be: the nearest by its letters, else the shortest
+// that it is a part of (LOG of UNIT_LOG_SCALE, min of minValue) or begins like; "" if none.
+std::string MeantName(absl::string_view typed, const std::vector<std::string>& names);
 
 }  // namespace trainyard::spec
 

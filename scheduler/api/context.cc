@@ -75,12 +75,25 @@ absl::Status NotFound(absl::string_view what, absl::string_view name) {
                                                                      : "jobs list"));
 }
 
+absl::Status CheckProject(const runtime::View& view, const std::string& project) {
+  std::vector<std::string> names;
+  for (const journal::v1::ProjectRow& row : view.Projects()) names.push_back(row.project_id());
+  const bool there = std::find(names.begin(), names.end(), project) != names.end();
+  if (project.empty() || there) return absl::OkStatus();
+  const std::string nearest = NearestName(project, names);
+  return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND",
+                   absl::StrCat("there is no project ", project),
+                   nearest.empty() ? "see which there are: trainyard projects"
+                                   : absl::StrCat("did you mean ", nearest, "?"));
+}
+
 namespace {
 
 constexpr int kNamesComparedMax = 2000;
 
 // NOT_FOUND with the nearest of the project's newest names.
 absl::Status NoSuchJob(const runtime::View& view, const JobName& name) {
+  if (absl::Status status = CheckProject(view, name.project); !status.ok()) return status;
   std::vector<std::string> names;
   for (const core::JobPtr& job : view.Jobs(name.project, 0, kNamesComparedMax)) {
     names.push_back(job->job_id());
@@ -121,7 +134,10 @@ absl::StatusOr<core::StudyPtr> FindStudy(const Context& context, const core::Pri
       !status.ok()) {
     return status;
   }
-  if (study == nullptr || study->deleted()) return NotFound("study", name);
+  if (study == nullptr || study->deleted()) {
+    const absl::Status status = CheckProject(view, parsed->project);
+    return status.ok() ? NotFound("study", name) : status;
+  }
   return study;
 }
 

@@ -52,6 +52,9 @@ absl::StatusOr<std::string> ProjectOf(absl::string_view parent);
 
 absl::Status NotFound(absl::string_view what, absl::string_view name);
 
+// NOT_FOUND with the nearest name when there is no such project; "" is every project.
+absl::Status CheckProject(const runtime::View& view, const std::string& project);
+
 // Job, study or trial by its full name, after the access check for `action`.
 struct FoundTrial {
   core::StudyPtr study;

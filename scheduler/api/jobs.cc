@@ -313,6 +313,9 @@ absl::StatusOr<v1::ListJobsResponse> ListJobs(const Context& context,
       !status.ok()) {
     return status;
   }
+  if (absl::Status status = CheckProject(context.runtime->view(), *project); !status.ok()) {
+    return status;
+  }
   absl::StatusOr<int> size = PageSize(request.page_size());
   if (!size.ok()) return size.status();
   absl::StatusOr<uint64_t> before = PageStart(request.page_token());

@@ -177,6 +177,7 @@ absl::StatusOr<v1::ListStudiesResponse> ListStudies(const Context& context,
   if (!project.ok()) return project.status();
   if (*project == "-") project->clear();
   absl::Status status = core::CheckAccess(principal, core::Action::kRead, *project, "");
+  if (status.ok()) status = CheckProject(context.runtime->view(), *project);
   if (!status.ok()) return status;
   absl::StatusOr<int> size = PageSize(request.page_size());
   if (!size.ok()) return size.status();

@@ -138,6 +138,27 @@ void AddLedger(const Context& context, const core::Principal& principal, const s
   }
 }
 
+// Attempts of the job that have ended, as the ledger counts them.
+int64_t AttemptsOf(const runtime::View& view, const journal::v1::JobRow& job) {
+  const auto of_run = [&view](uint64_t run_uid) -> int64_t {
+    const core::RunPtr run = view.Run(run_uid);
+    if (run == nullptr) return 0;
+    return run->past_attempts_size() +
+           (run->state() == journal::v1::R_DONE && run->has_attempt() ? 1 : 0);
+  };
+  if (job.study_uid() == 0) return of_run(job.run_uid());
+  int64_t attempts = 0;
+  int32_t after = 0;
+  while (true) {
+    const std::vector<core::TrialPtr> trials = view.Trials(job.study_uid(), after, kTrialsPerRead);
+    for (const core::TrialPtr& trial : trials) {
+      after = trial->id();
+      attempts += of_run(trial->run_uid());
+    }
+    if (trials.size() < kTrialsPerRead) return attempts;
+  }
+}
+
 // By job the ledger knows nothing: each job has its own sum, whole, by the day of its end.
 void AddJobs(const Context& context, const core::Principal& principal, const std::string& project,
              const Days& days, Sums* sums) {
@@ -152,6 +173,7 @@ void AddJobs(const Context& context, const core::Principal& principal, const std
       v1::Usage part;
       part.set_device_us(job->used().device_us());
       part.set_cpu_us(job->used().cpu_us());
+      part.set_attempts(AttemptsOf(view, *job));
       sums->Add(job->project(), job->principal(), day, job->job_id(), part);
     }
     if (jobs.size() < kJobsPerRead) return;
@@ -202,7 +224,7 @@ void AddPastOfJob(const runtime::View& view, const journal::v1::JobRow& job,
   }
 }
 
-absl::StatusOr<std::string> ProjectToRead(const core::Principal& principal,
+absl::StatusOr<std::string> ProjectToRead(const Context& context, const core::Principal& principal,
                                           const std::string& parent) {
   absl::StatusOr<std::string> project = ProjectOf(parent);
   if (!project.ok()) return project.status();
@@ -210,6 +232,9 @@ absl::StatusOr<std::string> ProjectToRead(const core::Principal& principal,
   const std::string asked = project->empty() ? principal.project : *project;
   if (absl::Status status = core::CheckAccess(principal, core::Action::kRead, asked, "");
       !status.ok()) {
+    return status;
+  }
+  if (absl::Status status = CheckProject(context.runtime->view(), *project); !status.ok()) {
     return status;
   }
   return project;
@@ -220,7 +245,7 @@ absl::StatusOr<std::string> ProjectToRead(const core::Principal& principal,
 absl::StatusOr<v1::GetUsageResponse> GetUsage(const Context& context,
                                               const core::Principal& principal,
                                               const v1::GetUsageRequest& request) {
-  absl::StatusOr<std::string> project = ProjectToRead(principal, request.parent());
+  absl::StatusOr<std::string> project = ProjectToRead(context, principal, request.parent());
   if (!project.ok()) return project.status();
   Days days;
   if (request.has_start_time()) {
@@ -246,7 +271,7 @@ absl::StatusOr<v1::GetUsageResponse> GetUsage(const Context& context,
 absl::StatusOr<v1::ExportHistoryResponse> ExportHistory(const Context& context,
                                                         const core::Principal& principal,
                                                         const v1::ExportHistoryRequest& request) {
-  absl::StatusOr<std::string> project = ProjectToRead(principal, request.parent());
+  absl::StatusOr<std::string> project = ProjectToRead(context, principal, request.parent());
   if (!project.ok()) return project.status();
   absl::StatusOr<int> size = PageSize(request.page_size());
   if (!size.ok()) return size.status();

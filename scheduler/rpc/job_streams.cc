@@ -14,7 +14,7 @@
 namespace trainyard::rpc {
 namespace {
 
-constexpr int kLinesPerMessage = 500;
+constexpr int kLinesPerMessage = 4000;
 constexpr int kTrialsMax = 1'000'000;
 
 class WatchStream : public PullStream<v1::WatchJobResponse> {

@@ -37,7 +37,7 @@ trainyard trials "$job" -o json >"$state/trials.json"
 trainyard best "$job" -o json >"$state/best.json"
 python3 - "$state/trials.json" <<'PY' || fail "the trials are not what the job promises"
 import json, sys
-trials = json.load(open(sys.argv[1]))["trials"]
+trials = json.load(open(sys.argv[1]))
 early = [t["id"] for t in trials if t.get("stoppedEarly")]
 saved = [t["id"] for t in trials if any(int(a.get("checkpointStep", -1)) > 0 for a in t["attempts"])]
 print(f"{len(trials)} trials, stopped early {early}, with a committed checkpoint {saved}")

@@ -168,7 +168,7 @@ class Study:
         listed = self._run("trials", self.name, "-o", "json")
         if listed.returncode != 0:
             raise StudyError("UNAVAILABLE", listed.stderr.strip())
-        return [self._plain(trial) for trial in json.loads(listed.stdout).get("trials", [])]
+        return [self._plain(trial) for trial in json.loads(listed.stdout)]
 
     @staticmethod
     def _plain(trial):

@@ -60,6 +60,8 @@ FILES = {
     "trainer/saves.py": "import os\nif os.getuid() == 0:\n    os.setuid(65534)\n"
                         "os.makedirs('/usr/lib/models')\n",
     "notes.txt": "not a program\n",
+    "pkg/part.py": "import os\nfrom . import whole\n",
+    "steps.sh": "echo one\n",
     "train.py": "print('ran')\n",
     "tuning.yaml": TUNING.replace("MODULE", "task"),
     "refuses.yaml": TUNING.replace("MODULE", "strict"),
@@ -85,6 +87,12 @@ CASES = [
     ("12_more_than_the_cluster", 9,
      [*TRAIN, "c12", *TASK, "--stream-logs", "--scale-tier", "custom", "--master-machine-type",
       "n1-standard-4", "--worker-machine-type", "n1-standard-4", "--worker-count", "5000"]),
+    ("12_never_also_when_not_followed", 9,
+     ["custom-jobs", "create", "c12_off",
+      f"--worker-pool-spec={GPU},accelerator-type=nvidia-tesla-t4"]),
+    ("12_plan_of_what_never_fits", 9,
+     ["custom-jobs", "create", "c12_plan", "--plan",
+      f"--worker-pool-spec={GPU},accelerator-type=nvidia-tesla-t4"]),
     # 20: paths
     ("20_config_that_is_not_there", 4, [*TRAIN, "c20", "--config", "tunning.yaml"]),
     ("20_package_that_is_not_there", 4,
@@ -94,6 +102,13 @@ CASES = [
     ("20_program_that_is_not_there", 4, ["run", "trian.py", "--lr", "0.1"]),
     ("20_program_that_is_no_program", 4, ["run", "notes.txt"]),
     ("20_program_that_is_a_folder", 4, ["run", "trainer"]),
+    ("20_script_of_an_interpreter", 4, ["run", "python3", "trian.py"]),
+    ("20_script_of_a_package", 4, ["run", "pkg/part.py"]),
+    ("20_script_without_an_interpreter", 4, ["run", "steps.sh"]),
+    ("20_command_that_is_not_there", 4,
+     ["custom-jobs", "create", "c20_cmd", "--command", "/usr/bin/no-such-program"]),
+    ("20_command_in_no_package", 4,
+     ["custom-jobs", "create", "c20_rel", "--command", "python3,train.py"]),
     # 26: metrics
     ("26_metric_never_reported", 8,
      ["hp-tuning-jobs", "create", "c26", "--config", "other_metric.yaml", "--stream"]),
@@ -112,6 +127,8 @@ CASES = [
     ("34_module_that_cannot_be_imported", 8,
      [*TRAIN, "c34", "--package-path", "trainer", "--module-name", "trainer.needs",
       "--stream-logs"]),
+    ("34_module_in_no_package", 4,
+     ["custom-jobs", "create", "c34_none", "--worker-pool-spec=python-module=trainer.task"]),
     # 35: arguments that the program does not know
     ("35_job_dir_refused", 8,
      [*TRAIN, "c35", "--package-path", "trainer", "--module-name", "trainer.strict", "--job-dir",
@@ -153,6 +170,7 @@ CASES = [
     ("39_role_missing_to_cancel", 5, ["jobs", "cancel", "taken", "--token", "{viewer}"]),
     ("39_role_missing_to_administer", 5, ["token", "create", "ann", "--token", "{viewer}"]),
     ("39_no_such_project", 3, [*TRAIN, "c39", *TASK, "--project", "defualt"]),
+    ("39_no_such_project_to_list", 3, ["jobs", "list", "--project", "defualt"]),
     # command lines
     ("50_unknown_command", 2, ["jbos", "list"]),
     ("50_unknown_command_of_a_group", 2, ["jobs", "descibe", "a"]),
@@ -180,6 +198,10 @@ CASES = [
     # things that are not there, or not so
     ("52_job_misspelt", 3, ["jobs", "describe", "takn"]),
     ("52_jobs_of_which_two_are_not_there", 3, ["jobs", "cancel", "nope_a", "nope_b"]),
+    ("52_cancelled_after_the_end", 1, ["jobs", "cancel", "taken"]),
+    ("52_trials_of_a_plain_job", 3, ["trials", "taken"]),
+    ("52_trial_that_is_not_there", 3, ["logs", "c26", "--trial", "77"]),
+    ("52_rank_that_is_not_there", 3, ["logs", "taken", "--rank", "5"]),
     ("52_job_that_failed", 8,
      [*TRAIN, "c52", "--package-path", "trainer", "--module-name", "trainer.breaks",
       "--stream-logs"]),

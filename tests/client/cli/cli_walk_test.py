@@ -17,21 +17,24 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "cli.md"
 HEAD = """# Commands
 
-Every command of `trainyard`, as `trainyard COMMAND --help` prints it. Exit codes: 0 ok, 1 internal,
-2 usage, 3 not found, 4 invalid spec or name, 5 denied, 6 unreachable (or too far apart in version),
-7 timed out, 8 job failed, 9 no capacity; 130 after Ctrl-C.
+Every command of `trainyard`, as `trainyard COMMAND --help` prints it. Exit codes: 0 ok; 1 internal,
+or not possible in the state that things are in (a job that has ended cannot be cancelled); 2 the
+command line is wrong by itself (a flag, a word, a value that the command never takes); 3 not found;
+4 what it names is wrong (a spec, a program, a tier) or taken; 5 denied; 6 unreachable (or too far
+apart in version); 7 timed out; 8 job failed; 9 no capacity; 130 after Ctrl-C. Where several things
+are wrong, the first one decides.
 
-Data goes to standard output, everything else to standard error. `-o json` prints the API's own
-message with lowerCamel names, `-o jsonl` one a line, `-o name` names alone; with json and jsonl
-errors are JSON too: `{"faults": [{"reason", "message", "field", "fix", ...}]}`, and one answer has
-every fault. Reasons are explained in [errors.md](errors.md). No colour and no
-progress bar unless the stream is a terminal; `NO_COLOR` and `TERM=dumb` turn them off. Words of
-`gcloud ml-engine`, `gcloud ai-platform` and `gcloud ai` are accepted as they are, those group names
-included.
+Data goes to standard output, everything else to standard error. `-o json` prints one document: the
+API's own message with lowerCamel names, and for a list one array of them. `-o jsonl` prints a line
+for each, `-o name` names alone; with json and jsonl errors are JSON too: `{"faults": [{"reason",
+"message", "field", "fix", ...}]}`, and one answer has every fault. Reasons are explained in
+[errors.md](errors.md). No colour and no progress bar unless the stream is a terminal; `NO_COLOR`
+and `TERM=dumb` turn them off. Words of `gcloud ml-engine`, `gcloud ai-platform` and `gcloud ai` are
+accepted as they are, those group names included.
 """
 # Commands that print no data of their own, and those that change nothing in the cluster.
 SILENT = {"up", "down", "local train", "completion", "config get", "config set", "config unset",
-          "token revoke", "study delete", "study stream", "store cp", "jobs hold", "jobs release",
+          "token revoke", "study delete", "study stream", "store cp",
           "queues delete", "quota delete", "reservations delete"}
 WRITES = {"run", "jobs submit training", "jobs pause", "jobs resume", "jobs cancel", "jobs update",
           "hp-tuning-jobs create", "hp-tuning-jobs cancel", "custom-jobs create",

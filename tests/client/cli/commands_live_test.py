@@ -175,7 +175,7 @@ def check_tuning(user):
     user("ai", "hp-tuning-jobs", "create", "--display-name", "tuned", "--config", "tuning.yaml",
          "--max-trial-count", "3", "--parallel-trial-count", "2", "--algorithm", "random-search",
          "--region", "us-central1", "--stream")
-    trials = user.json("trials", "tuned").get("trials", [])
+    trials = user.json("trials", "tuned")
     check([trial["id"] for trial in trials] == [1, 2, 3], f"trials: {trials}")
     best = user.json("best", "tuned")
     check(best.get("lastMetrics", {}).get("accuracy", 0) > 0.8, f"best: {best}")
@@ -213,7 +213,7 @@ def check_outputs(user):
     names = user("outputs", "script", "-o", "name").stdout
     check(names == "model/model.txt\n", f"outputs: {names}")
     check("trainyard pull script DIR" in user("jobs", "describe", "script").stdout, "describe")
-    folders = user.json("pull", "script", "out").get("folders", [])
+    folders = user.json("pull", "script", "out")
     check([folder["kind"] for folder in folders] == ["model"], f"pull: {folders}")
     check((user.work / "out" / "model" / "model.txt").read_text() == "m", "pull")
     user("pull", "script", "out", code=4)
@@ -223,7 +223,7 @@ def check_outputs(user):
 def check_store(user):
     (user.work / "data.csv").write_text("1,2\n")
     user("store", "cp", "data.csv", "gs://team-data/in/")
-    listed = user.json("store", "ls", "gs://team-data").get("objects", [])
+    listed = user.json("store", "ls", "gs://team-data")
     check([item["name"] for item in listed] == ["in/data.csv"], f"store ls: {listed}")
     user("store", "cp", "gs://team-data/in/data.csv", "copy.csv")
     check((user.work / "copy.csv").read_text() == "1,2\n", "store cp")
@@ -263,7 +263,7 @@ def check_pause(user):
     user("jobs", "submit", "training", "pausing", "--module-name", "trainer.slow",
          "--package-path", "trainer")
     user("jobs", "wait", "pausing", "--for", "running")
-    paused = user.json("jobs", "pause", "pausing", "--request-id", "p1").get("jobs")
+    paused = user.json("jobs", "pause", "pausing", "--request-id", "p1")
     check(paused and paused[0]["name"].endswith("/pausing"), f"pause: {paused}")
     wait_for("PAUSED", lambda: user.state("pausing") == "PAUSED")
     user("jobs", "wait", "pausing", "--timeout", "1s", code=7)
@@ -281,7 +281,7 @@ def check_waiting(user):
            "--worker-pool-spec=replica-count=1,accelerator-type=NVIDIA_H100_80GB,"
            "accelerator-count=8,python-module=trainer.task,local-package-path=trainer")
     done = user(*big, "--stream", code=9)
-    check("waiting: " in done.stderr and "trainyard jobs cancel big" in done.stderr, done.stderr)
+    check("on one node" in done.stderr and "trainyard jobs cancel big" in done.stderr, done.stderr)
     check(user.state("big") == "QUEUED", "a job without capacity does not wait")
     user("jobs", "wait", "big", code=9)
     user("jobs", "wait", "big", "--patient", "--timeout", "6s", code=7)
@@ -289,7 +289,9 @@ def check_waiting(user):
     user("jobs", "cancel", "big")
     (user.work / "short.yaml").write_text(CUSTOM + "scheduling: {maxWaitDuration: 1s}\ntrainyard: "
                                           "{resources: {gpus: 8}}\n")
-    expired = user("custom-jobs", "create", "late", "--config", "short.yaml", "--stream", code=9)
+    expired = user("custom-jobs", "create", "late", "--config", "short.yaml", "--stream",
+                   "--patient", code=9)
+    user("custom-jobs", "create", "big_alone", "--config", "short.yaml", code=9)
     check("EXPIRED" in expired.stderr, f"maxWait: {expired.stderr}")
 
 

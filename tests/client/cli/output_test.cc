@@ -92,10 +92,30 @@ TEST(OutputTest, YamlReadsBackAsTheSameValues) {
   EXPECT_NE(YamlOf(json).find("number_like: \"1e3\""), std::string::npos);
 }
 
-TEST(OutputTest, ListsKeepTheirKeyEvenWhenEmpty) {
+TEST(OutputTest, ListsAreOneArrayEvenWhenEmpty) {
   TestConsole console;
-  PrintList(&console, Format::kJson, {"jobs", {}, {}});
-  EXPECT_EQ(nlohmann::json::parse(console.out), nlohmann::json::parse(R"({"jobs": []})"));
+  PrintList(&console, Format::kJson, {});
+  EXPECT_EQ(console.out, "[]\n");
+  v1::Job job;
+  job.set_name("projects/p/jobs/j");
+  console.out.clear();
+  PrintList(&console, Format::kJson, {{&job, &job}, {}});
+  EXPECT_EQ(nlohmann::json::parse(console.out)[1]["name"], "projects/p/jobs/j");
+  console.out.clear();
+  PrintTable(&console, Format::kJson, Sample());
+  EXPECT_EQ(nlohmann::json::parse(console.out)[0]["name"], "a");
+}
+
+TEST(OutputTest, LongTextsAreCutWhereNoTerminalShowsThem) {
+  Table table;
+  table.headers = {"JOB", "DETAIL"};
+  table.rows = {{"a", std::string(500, 'x')}};
+  TestConsole console;
+  PrintList(&console, Format::kTable, {{}, table});
+  EXPECT_EQ(console.out, "JOB  DETAIL\na    " + std::string(119, 'x') + "…\n");
+  console.out.clear();
+  PrintList(&console, Format::kCsv, {{}, table});
+  EXPECT_EQ(console.out, "JOB,DETAIL\r\na," + std::string(500, 'x') + "\r\n");
 }
 
 TEST(OutputTest, DurationsAreShort) {

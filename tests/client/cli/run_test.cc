@@ -68,6 +68,43 @@ TEST_F(RunTest, UnknownProgramsNameTheNearest) {
   EXPECT_TRUE(server_.submits().empty());
 }
 
+TEST_F(RunTest, InterpreterBringsTheFolderOfItsScript) {
+  server_.SetGrant({});
+  Write("trainer/steps.sh");
+  const Result missing = Run({"run", "-d", "python3", "trainer/tsk.py"});
+  EXPECT_EQ(missing.code, 4);
+  EXPECT_THAT(missing.err, HasSubstr("did you mean \"trainer/task.py\"?"));
+  ASSERT_EQ(Run({"run", "-d", "--name", "code", "python3", "-c", "print(1)"}).code, 0);
+  EXPECT_THAT(server_.submits().at(0).spec().program().args(), ElementsAre("-c", "print(1)"));
+  // There is no store to send the folder to; that it is asked for shows that it goes along.
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"run", "-d", "python3", "-u", "trainer/task.py", "--lr", "0.1"},
+           {"run", "-d", "bash", "-e", "trainer/steps.sh"}}) {
+    const int before = server_.calls("GetUploadGrant");
+    Run(words);
+    EXPECT_EQ(server_.calls("GetUploadGrant"), before + 1) << words[2];
+  }
+}
+
+TEST_F(RunTest, ScriptOfAPackageIsToldTheModule) {
+  ASSERT_TRUE(WriteFileAtomically("trainer/task.py", "import os\nfrom . import model\n").ok());
+  const Result result = Run({"run", "trainer/task.py"});
+  EXPECT_EQ(result.code, 4);
+  EXPECT_THAT(result.err, HasSubstr("line 2: from . import model"));
+  EXPECT_THAT(result.err, HasSubstr("fix: run it as a module: trainyard run trainer.task\n"));
+  EXPECT_TRUE(server_.submits().empty());
+}
+
+TEST_F(RunTest, FileThatNothingStartsIsToldWhatRunsIt) {
+  Write("steps.sh");
+  ASSERT_EQ(chmod("steps.sh", 0755), 0);
+  EXPECT_THAT(Run({"run", "steps.sh"}).err,
+              HasSubstr("trainyard run bash steps.sh; or begin it with #!/usr/bin/env bash"));
+  ASSERT_TRUE(WriteFileAtomically("tool", "#!/bin/sh\n", 0644).ok());
+  EXPECT_THAT(Run({"run", "./tool"}).err, HasSubstr("chmod +x ./tool"));
+  EXPECT_TRUE(server_.submits().empty());
+}
+
 TEST_F(RunTest, FollowedJobPrintsItsStreamsApartAndItsVerdict) {
   v1::LogLine out;
   out.set_text("hello");

@@ -54,7 +54,7 @@ def check_start(cluster):
     check(pids == (cluster.pid("scheduler"), cluster.pid("agent")), "up again started daemons")
     mode = (cluster.state).stat().st_mode & 0o777
     check(mode == 0o700, f"the state folder has mode {mode:o}")
-    nodes = json.loads(cluster("nodes", "-o", "json").stdout)["nodes"]
+    nodes = json.loads(cluster("nodes", "-o", "json").stdout)
     check([node["state"] for node in nodes] == ["READY"], f"nodes: {nodes}")
 
 

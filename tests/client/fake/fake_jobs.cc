@@ -77,7 +77,7 @@ grpc::Status FakeJobs::CancelJob(grpc::ServerContext* context, const v1::CancelJ
   if (grpc::Status status = state_->Enter(context, "CancelJob"); !status.ok()) return status;
   const auto found = state_->jobs.find(request->name());
   if (found == state_->jobs.end()) return FakeServer::State::NotFound(request->name());
-  found->second.set_state(v1::CANCELLED);
+  if (!IsTerminal(found->second.state())) found->second.set_state(v1::CANCELLED);
   *job = found->second;
   return state_->Leave();
 }

@@ -96,6 +96,16 @@ Status FakeStudies::AddMeasurement(ServerContext* context, const v1::AddMeasurem
   return state_->Leave();
 }
 
+Status FakeStudies::GetTrial(ServerContext* context, const v1::GetTrialRequest* request,
+                             v1::Trial* out) {
+  const std::lock_guard lock(state_->mutex);
+  if (Status status = state_->Enter(context, "GetTrial"); !status.ok()) return status;
+  const v1::Trial* trial = Find(request->name());
+  if (trial == nullptr) return FakeServer::State::NotFound(request->name());
+  *out = *trial;
+  return state_->Leave();
+}
+
 Status FakeStudies::CompleteTrial(ServerContext* context, const v1::CompleteTrialRequest* request,
                                   v1::Trial* out) {
   const std::lock_guard lock(state_->mutex);

@@ -25,6 +25,7 @@ class FakeStudies : public v1::StudyService::Service {
                              v1::SuggestTrialsResponse*) override;
   grpc::Status AddMeasurement(grpc::ServerContext*, const v1::AddMeasurementRequest*,
                               v1::AddMeasurementResponse*) override;
+  grpc::Status GetTrial(grpc::ServerContext*, const v1::GetTrialRequest*, v1::Trial*) override;
   grpc::Status CompleteTrial(grpc::ServerContext*, const v1::CompleteTrialRequest*,
                              v1::Trial*) override;
   grpc::Status ShouldStop(grpc::ServerContext*, const v1::ShouldStopRequest*,

@@ -53,6 +53,32 @@ TEST(ParseTest, AFaultIsNotFollowedByItsConsequences) {
             "WRONG_TYPE@4:57");
 }
 
+TEST(ParseTest, NamesThatAreMeantAreFoundAlsoWhenTheyAreFar) {
+  const std::string ml_engine =
+      "trainingInput:\n  pythonModule: a.b\n  hyperparameters:\n    params: [{parameterName: x, "
+      "type: DOUBLE, minValue: 1, maxValue: 2, scaleType: LOG}]\n";
+  const std::string nested =
+      "maxTrialCount: 2\nstudySpec:\n  metrics: [{metricId: a, goal: MAX}]\n  parameters:\n    - "
+      "parameterId: x\n      doubleValueSpec: {min: 1, minValue: 1, maxValue: 2}\n      params: 1\n"
+      "  parallelTrialCount: 2\ntrainyard: {command: [/bin/true]}\nresources: {cpu: 1}\n";
+  const auto fixes = [](const std::string& text) {
+    std::string all;
+    const ParseResult result = ValidateJobSpec(text, "f.yaml", DefaultTiers());
+    for (const v1::Fault& fault : result.faults.faults()) {
+      absl::StrAppend(&all, fault.field(), ": ", fault.fix(), "\n");
+    }
+    return all;
+  };
+  EXPECT_EQ(fixes(ml_engine),
+            "trainingInput.hyperparameters.params[0].scaleType: did you mean UNIT_LOG_SCALE?\n");
+  EXPECT_EQ(fixes(nested),
+            "studySpec.metrics[0].goal: did you mean MAXIMIZE?\n"
+            "studySpec.parameters[0].doubleValueSpec.min: did you mean minValue?\n"
+            "studySpec.parameters[0].params: did you mean parameterId?\n"
+            "studySpec.parallelTrialCount: write it at the top, beside studySpec\n"
+            "resources: write it below trainyard\n");
+}
+
 TEST(ParseTest, ScalarsOfEachType) {
   const std::string head = "trainyard:\n  command: [x]\n  ";
   EXPECT_EQ(Validate(head + "hold: TRUE\n"), "");

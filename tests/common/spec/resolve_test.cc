@@ -36,6 +36,28 @@ std::string WireReasonsOf(const v1::JobSpec& spec) {
   return ReasonsOf(FaultsOf(status));
 }
 
+TEST(ResolveTest, MachineTypeOfNobodySaysWhatItBecomes) {
+  const auto note_of = [](const std::string& type, int64_t cpu_milli) -> std::string {
+    v1::JobSpec spec = ModuleJob("CUSTOM");
+    v1::WorkerPool* pool = spec.add_worker_pools();
+    pool->set_replica_count(1);
+    pool->set_machine_type(type);
+    pool->mutable_resources()->set_cpu_milli(cpu_milli);
+    ResolveJobSpec(DefaultTiers(), &spec);
+    return spec.notes_size() == 0 ? "" : spec.notes(0);
+  };
+  EXPECT_EQ(note_of("n1-standrd-4", 0),
+            "there is no machine type n1-standrd-4: a replica gets 1 core, 256 MiB");
+  EXPECT_EQ(note_of("huge", 2500),
+            "there is no machine type huge: a replica gets 2.5 cores, 256 MiB");
+  for (const char* type :
+       {"n1-standard-8", "e2-micro", "c2d-highcpu-112", "a2-highgpu-1g", "standard_gpu",
+        "complex_model_m", "m3-ultramem-32", "n2-custom-4-4096"}) {
+    EXPECT_TRUE(absl::StartsWith(note_of(type, 0), "the machine type ")) << type;
+    EXPECT_EQ(note_of(type, 1000), "") << type;
+  }
+}
+
 TEST(ResolveTest, TiersKeepTheirReplicaCounts) {
   const struct {
     const char* tier;

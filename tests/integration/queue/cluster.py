@@ -97,7 +97,7 @@ class Cluster:
         return json.loads(self.run(*words, "-o", "json").stdout)
 
     def node(self, name):
-        nodes = self.json("nodes").get("nodes", [])
+        nodes = self.json("nodes")
         return next((node for node in nodes if node["name"] == f"nodes/{name}"), {})
 
     def job(self, name):
@@ -106,7 +106,7 @@ class Cluster:
     def submit(self, name, config, *flags):
         path = self.folder / f"{name}.yaml"
         path.write_text(json.dumps(config))
-        self.run("custom-jobs", "create", name, "--config", path, *flags)
+        self.run("custom-jobs", "create", name, "--config", path, "--patient", *flags)
 
     def until(self, holds, what, limit=PATIENCE):
         end = time.monotonic() + limit

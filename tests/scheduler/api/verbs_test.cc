@@ -149,6 +149,12 @@ TEST_F(VerbsTest, PagingRefusesForeignTokens) {
   list.set_parent("projects/-");
   EXPECT_TRUE(ListJobs(context_, admin_, list).ok());
   EXPECT_EQ(ListJobs(context_, ann_, list).status().code(), absl::StatusCode::kPermissionDenied);
+  // Who may read every project learns that there is no such one.
+  list.set_parent("projects/defualt");
+  EXPECT_EQ(ListJobs(context_, ann_, list).status().code(), absl::StatusCode::kPermissionDenied);
+  const absl::Status unknown = ListJobs(context_, admin_, list).status();
+  EXPECT_EQ(unknown.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(FaultsOf(unknown).faults(0).message(), "there is no project defualt");
 }
 
 TEST_F(VerbsTest, TokensAreMadeOnceExpireAndAreRevoked) {
