@@ -2,6 +2,7 @@
 #include "worker/training/hierarchical_communicator.h"
 
 #include <mpi.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <chrono>
@@ -70,7 +71,12 @@ class HierarchicalCommunicator : public Communicator {
   absl::StatusOr<std::unique_ptr<Pending>> StartAllReduce(void* data, size_t count, DataType type,
                                                           ReduceOp op) override {
     if (local_ == nullptr) {
-      return queue_.Start([=, this] { return ReduceAlone(data, count, type, op); });
+      return queue_.Start([=, this] {
+        bridge_->set_background(true);
+        absl::Status status = ReduceAlone(data, count, type, op);
+        bridge_->set_background(false);
+        return status;
+      });
     }
     auto begun = local_->StartAllReduce(data, count, type, op);
     if (!begun.ok()) return begun;
@@ -145,6 +151,9 @@ void HierarchicalCommunicator::SetAcross() {
     Call part = call;
     part.count = count;
     return bridge_->AllReduce(static_cast<char*>(slice), part);
+  };
+  across.background = [this](bool background) {
+    if (bridge_ != nullptr) bridge_->set_background(background);
   };
   across.direct = direct_;
   local_->SetAcross(std::move(across));
@@ -289,6 +298,12 @@ absl::Status HierarchicalCommunicator::Broadcast(void* data, size_t count, DataT
   return Checked(status);
 }
 
+// Whether this node has fewer cores than twice its ranks, or none to spare for this one.
+bool Crowded(int ranks) {
+  cpu_set_t mine;
+  return sched_getaffinity(0, sizeof(mine), &mine) == 0 && CPU_COUNT(&mine) < 2 * ranks;
+}
+
 // This rank's bridge to its counterparts; all ranks call. nullptr where a node has none to spare.
 absl::StatusOr<std::unique_ptr<NodeBridge>> MakeBridge(const NodeMap& map) {
   const bool carries = map.local_rank < map.smallest();
@@ -301,14 +316,15 @@ absl::StatusOr<std::unique_ptr<NodeBridge>> MakeBridge(const NodeMap& map) {
   for (const NodeMap::Node& node : map.nodes) {
     peers.push_back({node.ranks[static_cast<size_t>(map.local_rank)], node.host});
   }
-  return std::make_unique<NodeBridge>(column, std::move(peers), map.node);
+  return std::make_unique<NodeBridge>(column, std::move(peers), map.node,
+                                      Crowded(static_cast<int>(map.mine().ranks.size())));
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Communicator>> CreateHierarchicalCommunicator(
     const RankContext& context, int pretend) {
-  auto session = MpiSession::Begin(context);
+  auto session = MpiSession::Begin(context, /*waits_inside=*/false);
   if (!session.ok()) return session.status();
   auto map = FindNodes(context, pretend);
   if (!map.ok()) return map.status();

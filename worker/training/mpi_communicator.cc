@@ -167,7 +167,7 @@ class MpiCommunicator : public Communicator {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Communicator>> CreateMpiCommunicator(const RankContext& context) {
-  auto session = MpiSession::Begin(context);
+  auto session = MpiSession::Begin(context, /*waits_inside=*/true);
   if (!session.ok()) return session.status();
   return std::make_unique<MpiCommunicator>(*std::move(session), context.rank, context.world_size);
 }

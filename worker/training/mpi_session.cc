@@ -11,11 +11,11 @@
 namespace trainyard::training {
 namespace {
 
-absl::StatusOr<bool> InitialiseMpi() {
+absl::StatusOr<bool> InitialiseMpi(bool waits_inside) {
   int begun = 0, provided = MPI_THREAD_SERIALIZED;
   MPI_Initialized(&begun);
   // mpirun counts only its own ranks, so it does not see that several gangs share the cores.
-  setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+  if (waits_inside) setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
   const int code = begun != 0 ? MPI_Query_thread(&provided)
                               : MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided);
   if (code == MPI_SUCCESS && provided >= MPI_THREAD_SERIALIZED) return begun == 0;
@@ -34,8 +34,9 @@ absl::Status MpiStatus(int code, absl::string_view what) {
   return absl::UnavailableError(absl::StrCat(what, " failed: ", absl::string_view(text, length)));
 }
 
-absl::StatusOr<std::unique_ptr<MpiSession>> MpiSession::Begin(const RankContext& context) {
-  auto ours = InitialiseMpi();
+absl::StatusOr<std::unique_ptr<MpiSession>> MpiSession::Begin(const RankContext& context,
+                                                              bool waits_inside) {
+  auto ours = InitialiseMpi(waits_inside);
   if (!ours.ok()) return ours.status();
   std::unique_ptr<MpiSession> session(new MpiSession(*ours));
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);

@@ -15,8 +15,11 @@ namespace trainyard::training {
 
 class MpiSession {
  public:
-  // FAILED_PRECONDITION when MPI does not know as many ranks as `context` says.
-  static absl::StatusOr<std::unique_ptr<MpiSession>> Begin(const RankContext& context);
+  // `waits_inside`: the caller waits for peers inside MPI's calls, which then yield the core to
+  // others' work; else as mpirun decides. FAILED_PRECONDITION when MPI does not know as many ranks
+  // as `context` says.
+  static absl::StatusOr<std::unique_ptr<MpiSession>> Begin(const RankContext& context,
+                                                           bool waits_inside);
   ~MpiSession();
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;

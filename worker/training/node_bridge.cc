@@ -1,7 +1,6 @@
 // See node_bridge.h.
 #include "worker/training/node_bridge.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,13 +23,22 @@ namespace {
 constexpr int kHeaderTag = 1;
 constexpr int kSliceTag = 2;
 constexpr int kResultTag = 3;
-// Up to so much is sent whole to every node, with its header: one hop, for more bytes in all.
+// Up to so much is sent whole to every node, with its header: one hop, for more bytes in all; with
+// two nodes not even that.
 constexpr size_t kSmallBytes = 16 << 10;
-constexpr size_t kSentBytes = 60 << 10;  // to all nodes together, if that is more: an eager message
-constexpr size_t kSliceBytes = 1 << 20;  // of each node, at a time
-constexpr size_t kMessageBytes = size_t{1} << 30;
-constexpr int kLooksBeforeYield = 200;
-constexpr int64_t kNapAfter = 50'000'000;  // nanoseconds of waiting
+constexpr size_t kSmallBytesOfTwo = 256 << 10;
+constexpr size_t kSentBytes = 60 << 10;   // to all nodes together, if that is more
+constexpr size_t kEagerBytes = 62 << 10;  // goes by TCP without asking whether the peer is there
+constexpr size_t kSliceBytes = 1 << 20;   // of each node, at a time
+// A wait looks all the time for long before it naps, for less long where that did not pay lately.
+// It never yields: on a busy machine that costs milliseconds, which a sleeper does not wait.
+constexpr int64_t kSpinMax = 2'000'000;  // nanoseconds
+constexpr int64_t kSpinMin = 200'000;
+constexpr int64_t kSpinCrowded = 20'000;
+constexpr int kLooksPerClock = 8;
+constexpr useconds_t kNap = 20;
+constexpr useconds_t kLongNap = 200;
+constexpr int64_t kLongWait = 50'000'000;  // nanoseconds
 // Behind the ranks of one node, which know better who is missing.
 constexpr int64_t kExtraPatience = 750'000'000;
 
@@ -42,14 +50,18 @@ int64_t Nanoseconds() {
 
 }  // namespace
 
-NodeBridge::NodeBridge(MPI_Comm comm, std::vector<Peer> peers, int self)
+NodeBridge::NodeBridge(MPI_Comm comm, std::vector<Peer> peers, int self, bool crowded)
     : comm_(comm),
       peers_(std::move(peers)),
       self_(self),
-      patience_ns_(absl::ToInt64Nanoseconds(HangTimeout())) {
+      crowded_(crowded),
+      patience_ns_(absl::ToInt64Nanoseconds(HangTimeout())),
+      spin_max_(kSpinMax),
+      spin_(kSpinMax) {
   MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
   const size_t others = std::max<size_t>(1, peers_.size() - 1);
-  small_bytes_ = std::max(kSmallBytes, kSentBytes / others / 64 * 64);
+  small_bytes_ =
+      others == 1 ? kSmallBytesOfTwo : std::max(kSmallBytes, kSentBytes / others / 64 * 64);
   small_.resize(peers_.size() * (sizeof(Header) + small_bytes_));
 }
 
@@ -63,7 +75,18 @@ NodeBridge::Header NodeBridge::NextHeader(const Call& call) {
   return header;
 }
 
-absl::Status NodeBridge::Compare(const Header& mine, const Header& theirs, int peer) const {
+char* NodeBridge::MessageOf(int node) {
+  return small_.data() + static_cast<size_t>(node) * (sizeof(Header) + small_bytes_);
+}
+
+// Received whatever the call, as the peer may be in another one: a header, or one with data.
+size_t NodeBridge::FirstBytes() const {
+  return std::min(kEagerBytes, sizeof(Header) + small_bytes_);
+}
+
+absl::Status NodeBridge::CompareFirst(const Header& mine, int peer) {
+  Header theirs;
+  std::memcpy(&theirs, MessageOf(peer), sizeof(Header));
   if (mine.number == theirs.number && mine.call == theirs.call) return absl::OkStatus();
   const Peer& self = peers_[static_cast<size_t>(self_)];
   const Peer& other = peers_[static_cast<size_t>(peer)];
@@ -74,37 +97,45 @@ absl::Status NodeBridge::Compare(const Header& mine, const Header& theirs, int p
       "all ranks must make the same calls in the same order");
 }
 
-void NodeBridge::Send(const char* data, size_t bytes, int peer, int tag, Batch* batch) {
-  for (size_t done = 0; done < bytes; done += kMessageBytes) {
+void NodeBridge::Send(const char* data, size_t bytes, int peer, int tag, Batch* batch,
+                      size_t each) {
+  for (size_t done = 0; done < bytes; done += each) {
     batch->peers.push_back(peer);
-    MPI_Isend(data + done, static_cast<int>(std::min(kMessageBytes, bytes - done)), MPI_BYTE, peer,
-              tag, comm_, &batch->requests.emplace_back(MPI_REQUEST_NULL));
+    MPI_Isend(data + done, static_cast<int>(std::min(each, bytes - done)), MPI_BYTE, peer, tag,
+              comm_, &batch->requests.emplace_back(MPI_REQUEST_NULL));
   }
 }
 
-void NodeBridge::Receive(char* data, size_t bytes, int peer, int tag, Batch* batch) {
-  for (size_t done = 0; done < bytes; done += kMessageBytes) {
+void NodeBridge::Receive(char* data, size_t bytes, int peer, int tag, Batch* batch, size_t each) {
+  for (size_t done = 0; done < bytes; done += each) {
     batch->peers.push_back(peer);
-    MPI_Irecv(data + done, static_cast<int>(std::min(kMessageBytes, bytes - done)), MPI_BYTE, peer,
-              tag, comm_, &batch->requests.emplace_back(MPI_REQUEST_NULL));
+    MPI_Irecv(data + done, static_cast<int>(std::min(each, bytes - done)), MPI_BYTE, peer, tag,
+              comm_, &batch->requests.emplace_back(MPI_REQUEST_NULL));
   }
+}
+
+void NodeBridge::set_background(bool background) {
+  spin_max_ = background && crowded_ ? kSpinCrowded : kSpinMax;
+  spin_ = std::clamp(spin_, std::min(kSpinMin, spin_max_), spin_max_);
 }
 
 absl::Status NodeBridge::Wait(Batch* batch, const Call& call) {
   const int count = static_cast<int>(batch->requests.size());
-  int64_t start = 0;
+  int64_t start = 0, waited = 0;
   for (int looks = 0;; ++looks) {
     int done = 0;
     const int code = MPI_Testall(count, batch->requests.data(), &done, MPI_STATUSES_IGNORE);
     if (code != MPI_SUCCESS) return MpiStatus(code, Describe(call));
     if (done != 0) break;
-    if (looks < kLooksBeforeYield) continue;
-    sched_yield();
-    const int64_t now = Nanoseconds();
-    if (start == 0) start = now;
-    if (now - start > kNapAfter) usleep(200);
-    if (now - start - kExtraPatience > patience_ns_) return Late(*batch, call, now - start);
+    if (waited <= spin_ && looks % kLooksPerClock != 0) continue;
+    if (start == 0) start = Nanoseconds();
+    waited = Nanoseconds() - start;
+    if (waited <= spin_) continue;
+    usleep(waited < kLongWait ? kNap : kLongNap);
+    if (waited - kExtraPatience > patience_ns_) return Late(*batch, call, waited);
   }
+  if (waited > spin_) spin_ = std::max(std::min(kSpinMin, spin_max_), spin_ / 2);
+  if (waited > 0 && waited <= spin_) spin_ = std::min(spin_max_, 2 * spin_);
   batch->requests.clear();
   batch->peers.clear();
   return absl::OkStatus();
@@ -126,11 +157,9 @@ absl::Status NodeBridge::Late(const Batch& batch, const Call& call, int64_t wait
 
 void NodeBridge::PostHeaders(const Call& call, Headers* headers) {
   headers->mine = NextHeader(call);
-  headers->theirs.resize(peers_.size());
   for (int peer = 0; peer < size(); ++peer) {
     if (peer == self_) continue;
-    Receive(reinterpret_cast<char*>(&headers->theirs[static_cast<size_t>(peer)]), sizeof(Header),
-            peer, kHeaderTag, &headers->batch);
+    Receive(MessageOf(peer), FirstBytes(), peer, kHeaderTag, &headers->batch);
     Send(reinterpret_cast<const char*>(&headers->mine), sizeof(Header), peer, kHeaderTag,
          &headers->batch);
   }
@@ -140,7 +169,7 @@ absl::Status NodeBridge::CheckHeaders(Headers* headers, const Call& call) {
   absl::Status status = Wait(&headers->batch, call);
   for (int peer = 0; status.ok() && peer < size(); ++peer) {
     if (peer == self_) continue;
-    status = Compare(headers->mine, headers->theirs[static_cast<size_t>(peer)], peer);
+    status = CompareFirst(headers->mine, peer);
   }
   return status;
 }
@@ -160,27 +189,27 @@ absl::Status NodeBridge::AllReduce(char* data, const Call& call) {
 absl::Status NodeBridge::ReduceSmall(char* data, size_t bytes, const Call& call) {
   const Header mine = NextHeader(call);
   static_assert(sizeof(Header) % 8 == 0, "the data behind it is as aligned as any element");
-  const size_t each = sizeof(Header) + small_bytes_;
-  const auto message = [&](int node) { return small_.data() + static_cast<size_t>(node) * each; };
-  std::memcpy(message(self_), &mine, sizeof(Header));
-  std::memcpy(message(self_) + sizeof(Header), data, bytes);
-  Batch batch;
+  const size_t all = sizeof(Header) + bytes, first = std::min(FirstBytes(), all);
+  std::memcpy(MessageOf(self_), &mine, sizeof(Header));
+  std::memcpy(MessageOf(self_) + sizeof(Header), data, bytes);
+  Batch batch, rests;
   for (int peer = 0; peer < size(); ++peer) {
     if (peer == self_) continue;
-    Receive(message(peer), each, peer, kHeaderTag, &batch);
-    Send(message(self_), sizeof(Header) + bytes, peer, kHeaderTag, &batch);
+    Receive(MessageOf(peer), FirstBytes(), peer, kHeaderTag, &batch);
+    Receive(MessageOf(peer) + first, all - first, peer, kSliceTag, &rests, kEagerBytes);
+    Send(MessageOf(self_), first, peer, kHeaderTag, &batch);
+    Send(MessageOf(self_) + first, all - first, peer, kSliceTag, &rests, kEagerBytes);
   }
   absl::Status status = Wait(&batch, call);
   for (int peer = 0; status.ok() && peer < size(); ++peer) {
     if (peer == self_) continue;
-    Header theirs;
-    std::memcpy(&theirs, message(peer), sizeof(Header));
-    status = Compare(mine, theirs, peer);
+    status = CompareFirst(mine, peer);
   }
+  if (status.ok()) status = Wait(&rests, call);
   if (!status.ok()) return status;
-  std::memcpy(data, message(0) + sizeof(Header), bytes);
+  std::memcpy(data, MessageOf(0) + sizeof(Header), bytes);
   for (int node = 1; node < size(); ++node) {
-    Accumulate(data, message(node) + sizeof(Header), call.count, call.type, call.op);
+    Accumulate(data, MessageOf(node) + sizeof(Header), call.count, call.type, call.op);
   }
   return absl::OkStatus();
 }

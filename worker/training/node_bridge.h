@@ -3,7 +3,9 @@
 //    the same bits by every route.
 //  - Each call begins with a word that says which call it is: nodes in different calls get an error
 //    that names both. A counterpart that does not come for TRAINYARD_HANG_TIMEOUT is named.
-//  - Waiting looks at MPI all the time for a while, then now and then: gangs share cores.
+//  - Waiting looks at MPI all the time for as long as that has paid lately, then now and then:
+//  gangs
+//    share cores.
 // One thread at a time. The same calls by the same-numbered rank of every node.
 #ifndef TRAINYARD_WORKER_TRAINING_NODE_BRIDGE_H_
 #define TRAINYARD_WORKER_TRAINING_NODE_BRIDGE_H_
@@ -29,14 +31,17 @@ class NodeBridge {
   };
 
   // `comm`: one rank of every node, in the order of nodes; freed here. `peers` likewise, with this
-  // rank's own at its place.
-  NodeBridge(MPI_Comm comm, std::vector<Peer> peers, int self);
+  // rank's own at its place. `crowded`: a thread beside the one that computes has no core to spare.
+  NodeBridge(MPI_Comm comm, std::vector<Peer> peers, int self, bool crowded);
   ~NodeBridge();
   NodeBridge(const NodeBridge&) = delete;
   NodeBridge& operator=(const NodeBridge&) = delete;
 
   int size() const { return static_cast<int>(peers_.size()); }
   int self() const { return self_; }
+
+  // The calls that follow are of a thread beside the one that computes, or no longer.
+  void set_background(bool background);
 
   // Sum (for kMean too: without the division), minimum or maximum over nodes, in place.
   absl::Status AllReduce(char* data, const Call& call);
@@ -64,7 +69,6 @@ class NodeBridge {
   // Of one call, on their way.
   struct Headers {
     Header mine;
-    std::vector<Header> theirs;
     Batch batch;
   };
 
@@ -72,21 +76,30 @@ class NodeBridge {
   void PostHeaders(const Call& call, Headers* headers);
   absl::Status CheckHeaders(Headers* headers, const Call& call);
   absl::Status ExchangeHeaders(const Call& call);
-  absl::Status Compare(const Header& mine, const Header& theirs, int peer) const;
+  char* MessageOf(int node);
+  size_t FirstBytes() const;
+  absl::Status CompareFirst(const Header& mine, int peer);
   absl::Status ReduceSmall(char* data, size_t bytes, const Call& call);
   absl::Status ReduceLarge(char* data, const Call& call);
   void PostSlices(char* data, Range chunk, char* scratch, const Call& call, Batch* batch);
   void PostResults(char* data, Range chunk, const Call& call, Batch* batch);
   void Fold(char* data, Range chunk, char* scratch, const Call& call);
-  void Send(const char* data, size_t bytes, int peer, int tag, Batch* batch);
-  void Receive(char* data, size_t bytes, int peer, int tag, Batch* batch);
+  static constexpr size_t kMessageBytes = size_t{1} << 30;  // MPI counts are int
+  // In messages of `each` bytes, the last one of what remains.
+  void Send(const char* data, size_t bytes, int peer, int tag, Batch* batch,
+            size_t each = kMessageBytes);
+  void Receive(char* data, size_t bytes, int peer, int tag, Batch* batch,
+               size_t each = kMessageBytes);
   absl::Status Wait(Batch* batch, const Call& call);
   absl::Status Late(const Batch& batch, const Call& call, int64_t waited_ns) const;
 
   MPI_Comm comm_;
   const std::vector<Peer> peers_;
   const int self_;
+  const bool crowded_;
   const int64_t patience_ns_;
+  int64_t spin_max_ = 0;  // nanoseconds
+  int64_t spin_ = 0;      // how long the next wait looks all the time
   uint64_t calls_ = 0;
   size_t small_bytes_ = 0;     // what is sent whole, at most
   std::vector<char> small_;    // messages with header, one a node

@@ -25,6 +25,8 @@ struct Across {
   std::function<absl::Status(void* slice, size_t count, const Call& call)> reduce;
   // How many ranks carry, by the size of the data; the same on all ranks of all nodes.
   std::function<int(size_t bytes)> carriers;
+  // What is reduced from now on is so beside a thread that computes, or no longer.
+  std::function<void(bool)> background;
   int world_size = 1;  // what a mean is divided by
   // Every rank of every node can read its node's other ranks (CanRead()). Else data goes across in
   // portions of kPortionBytes, wherever it lies.

@@ -73,9 +73,9 @@ class SharedCommunicator : public NodeCommunicator {
                                                           ReduceOp op) override {
     started_ = true;
     return queue_.Start([=, this] {
-      sync_.set_background(true);
+      SetBackground(true);
       absl::Status status = Reduce(data, count, type, op);
-      sync_.set_background(false);
+      SetBackground(false);
       return status;
     });
   }
@@ -120,6 +120,10 @@ class SharedCommunicator : public NodeCommunicator {
   template <typename Direct, typename Staged>
   absl::Status OnPath(const Call& call, size_t bytes, const Direct& direct, const Staged& staged);
 
+  void SetBackground(bool background) {
+    sync_.set_background(background);
+    if (across_.background != nullptr) across_.background(background);
+  }
   absl::Status Reduce(void* data, size_t count, DataType type, ReduceOp op);
   // With other nodes: makes this node's reduction of a slice the whole one. Every rank calls it
   // once a call or chunk, those that carry nothing with 0 elements.

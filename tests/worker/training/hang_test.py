@@ -117,10 +117,12 @@ class Hangs(unittest.TestCase):
             self.assertIn("not come to all-reduce (max) of ", errors)
 
     def test_nodes_out_of_step_are_named(self):
-        run = self.across(["1000"], ["1001"])
-        errors = run.communicate(timeout=60)[1]
-        self.assertRegex(errors, r"rank [01] is in all-reduce \(max\) of \d+ float32, "
-                                 r"rank [23] on node \S+ in all-reduce \(max\) of \d+ float32")
+        # Also one whose data goes in one message with one whose data goes in many.
+        for counts in (["1000"], ["1001"]), (["1000"], ["1000000"]):
+            errors = self.across(*counts).communicate(timeout=60)[1]
+            self.assertRegex(errors, r"rank [01] is in all-reduce \(max\) of \d+ float32, "
+                                     r"rank [23] on node \S+ in all-reduce \(max\) of \d+ float32")
+            self.assertNotIn("failed:", errors)  # MPI's own words, of a message that does not fit
 
     def test_timelines_of_all_ranks_merge(self):
         with tempfile.TemporaryDirectory() as folder:
