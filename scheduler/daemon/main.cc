@@ -38,7 +38,7 @@ ABSL_FLAG(std::string, advertise, "",
 ABSL_FLAG(std::string, tls_cert, "", "certificate (PEM) of both addresses");
 ABSL_FLAG(std::string, tls_key, "", "its key (PEM)");
 ABSL_FLAG(std::string, embedded_node, "", "makes agent.token for the agent of this node");
-ABSL_FLAG(std::string, policy, "fifo", "how waiting jobs are served; queues may have their own");
+ABSL_FLAG(std::string, policy, "las-r", "how waiting jobs are served; queues may have their own");
 ABSL_FLAG(absl::Duration, min_run, absl::ZeroDuration(),
           "how long a job runs before it may be preempted for another; 0: as the policy says");
 ABSL_FLAG(absl::Duration, lease, absl::Seconds(15), "how long an agent may be silent");

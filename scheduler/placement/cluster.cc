@@ -40,8 +40,10 @@ int32_t Cluster::SetNode(const NodeView& view) {
   Node& node = nodes_[static_cast<size_t>(index)];
   std::vector<int32_t> holders = std::move(node.holders);
   leaving_ -= node.leaving;
+  const auto kept = std::tuple(node.kept_for, node.kept_priority, node.kept_until_us);
   node = Node{};
   node.holders = std::move(holders);
+  std::tie(node.kept_for, node.kept_priority, node.kept_until_us) = kept;
   node.id = view.node_id;
   node.name = names_->Id(view.node_id);
   node.present = true;
@@ -99,6 +101,14 @@ void Cluster::SetSchedulable(int32_t node, bool schedulable) {
 void Cluster::SetWindows(int32_t node, std::vector<Window> windows) {
   nodes_[static_cast<size_t>(node)].windows = std::move(windows);
   ++grown_;
+}
+
+void Cluster::KeepFor(int32_t node, uint64_t run_uid, int32_t priority, int64_t until_us) {
+  Node& kept = nodes_[static_cast<size_t>(node)];
+  kept.kept_for = run_uid;
+  kept.kept_priority = priority;
+  kept.kept_until_us = until_us;
+  if (run_uid == 0) ++grown_;
 }
 
 void Cluster::Index(int32_t node, bool present) {

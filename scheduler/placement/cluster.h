@@ -67,6 +67,9 @@ struct Node {
   std::vector<Device> devices;
   int32_t leaving = 0;           // stopping slices
   std::vector<int32_t> holders;  // runs with slices here, each once
+  uint64_t kept_for = 0;         // the run that is to have it next; 0: none
+  int32_t kept_priority = 0;     // of that run
+  int64_t kept_until_us = 0;     // when it is expected to start; 0: unknown
 };
 
 // What besides its shape decides where a run may go.
@@ -76,6 +79,8 @@ struct Terms {
   bool preemptible = false;   // may be told to stop when a window begins
   bool keep_avoided = true;   // do not use nodes it failed on
   bool present_only = false;  // nodes where nothing is leaving
+  uint64_t run_uid = 0;       // whose nodes may be kept for it; 0: of no run in particular
+  int32_t priority = 0;
 };
 
 class Cluster {
@@ -87,6 +92,9 @@ class Cluster {
   void RemoveNode(int32_t node);
   void SetSchedulable(int32_t node, bool schedulable);
   void SetWindows(int32_t node, std::vector<Window> windows);
+  // From now on the node takes only the run, what can be told to stop for it, what ends before it
+  // is expected to start, and what has a higher priority. `run_uid` 0: everybody again.
+  void KeepFor(int32_t node, uint64_t run_uid, int32_t priority, int64_t until_us);
   int32_t Find(absl::string_view node_id) const;  // -1: none
 
   // Takes room for every rank, or nothing. Pack: fewest nodes, then the tightest; spread: the

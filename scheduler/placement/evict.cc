@@ -364,6 +364,7 @@ void Planner::Preempt(int32_t victim, int power, uint64_t for_run, Plan* plan) {
   preemption.reason = power == kReclaimPower ? "reclaimed for a guarantee"
                       : power == kWindowPower
                           ? "its node is wanted for maintenance or a reservation"
+                      : power == kKeptPower  ? "its nodes were kept for a run that may start now"
                       : power == kFrontPower ? "a run that waited long or has priority goes first"
                                              : "a run with less service goes first";
   const int64_t since = std::min(now_us_, std::max(held.started_us, held.last_checkpoint_us));

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <set>
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
@@ -192,7 +193,10 @@ Explainer::Finding Explainer::Judge(const Place& place) {
   if (Finding quota = JudgeQuota(place); !quota.reason.empty()) return quota;
   Cluster open = planner_->cluster_;  // as it is, but that no window keeps anybody out
   for (int32_t i = 0; i < open.size(); ++i) open.SetWindows(i, {});
-  if (shape.calendar == 0 && open.TryTake(shape, terms, &slices)) {
+  Terms own = planner_->TermsOf(planner_->run(place.index));
+  own.run_uid = 0;
+  own.keep_avoided = false;
+  if (shape.calendar == 0 && open.TryTake(shape, own, &slices)) {
     const auto closed =
         std::find_if(snapshot_.reservations.begin(), snapshot_.reservations.end(),
                      [](const Reservation& r) { return r.kind == ReservationKind::kCalendar; });
@@ -205,6 +209,7 @@ Explainer::Finding Explainer::Judge(const Place& place) {
             true};
   }
   Cluster unheld = planner_->cluster_;
+  for (int32_t i = 0; i < unheld.size(); ++i) unheld.KeepFor(i, 0, 0, 0);
   for (const int32_t claimed : planner_->claims_) {
     for (const Slice& slice : *planner_->run(claimed).claim) unheld.Give(slice);
   }
@@ -213,6 +218,25 @@ Explainer::Finding Explainer::Judge(const Place& place) {
     return {"WAITING_FOR_RESERVATION", "the devices that would fit are held for runs ahead", true};
   }
   return {"WAITING_FOR_RESOURCES", Shortage(run, shape, planner_->cluster_, false), true};
+}
+
+// Which nodes are kept for a run, and who is in its way there.
+std::string Explainer::DescribeKept(int32_t index) const {
+  std::vector<std::string> names;
+  std::set<int32_t> others;
+  for (const int32_t node : planner_->kept_.at(index).nodes) {
+    names.push_back(planner_->cluster_.node(node).id);
+    for (const int32_t holder : planner_->cluster_.node(node).holders) {
+      if (planner_->Stubborn(holder, planner_->run(index).uid)) others.insert(holder);
+    }
+  }
+  std::sort(names.begin(), names.end());
+  if (names.size() > 3) names.resize(3), names.push_back("...");
+  return absl::StrCat(absl::StrJoin(names, ", "), names.size() == 1 ? " is" : " are",
+                      " kept for it; ", others.size(),
+                      others.size() == 1
+                          ? " run there may not be preempted and has to end first"
+                          : " runs there may not be preempted and have to end first");
 }
 
 const Explainer::Finding& Explainer::FindingOf(const Place& place) {
@@ -266,6 +290,11 @@ std::vector<Explanation> Explainer::All() {
     const Finding& finding = FindingOf(place);
     out.reason = finding.reason;
     out.message = finding.message;
+    if (const auto kept = planner_->kept_.find(index); kept != planner_->kept_.end()) {
+      out.reason = "WAITING_FOR_RESOURCES";
+      out.message = DescribeKept(index);
+      if (kept->second.until_us > 0) out.estimate_latest_us = kept->second.until_us;
+    }
     if (out.reason == "NO_CAPACITY") NeverByItself(&out);
     const bool behind =
         finding.blocks && !ahead.empty() && planner_->policy_.select == Select::kStrict;

@@ -39,6 +39,7 @@ class Explainer {
   std::string Shortage(const WaitingRun& run, const Shape& shape, const Cluster& room,
                        bool empty) const;
   std::string ClosedNodes() const;
+  std::string DescribeKept(int32_t index) const;
 
   Planner* const planner_;
   const Snapshot& snapshot_;

@@ -32,11 +32,19 @@ bool InTime(const Node& node, const Shape& shape, const Terms& terms) {
   return in_calendar;
 }
 
+// Whether a run may use a node that is kept for another one.
+bool MakesWay(const Node& node, const Terms& terms) {
+  if (terms.run_uid == node.kept_for || terms.preemptible) return true;
+  if (terms.priority > node.kept_priority) return true;
+  return terms.limit_us > 0 && terms.now_us + terms.limit_us <= node.kept_until_us;
+}
+
 }  // namespace
 
 bool Cluster::Admits(const Node& node, const Shape& shape, const Terms& terms) const {
   if (!node.present || !node.schedulable) return false;
   if (terms.present_only && node.leaving > 0) return false;
+  if (node.kept_for != 0 && !MakesWay(node, terms)) return false;
   for (const auto& taint : node.taints) {
     if (!Tolerates(shape, taint)) return false;
   }

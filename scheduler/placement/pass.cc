@@ -13,6 +13,8 @@ Terms Planner::TermsOf(const Run& of) const {
   terms.now_us = now_us_;
   terms.limit_us = of.limit_us;
   terms.preemptible = of.preemptible;
+  terms.run_uid = of.uid;
+  terms.priority = of.priority;
   // Nodes it failed on are avoided while others could hold it.
   terms.keep_avoided = shape(of).avoid.empty() || Possible(of.shape, true);
   return terms;
@@ -68,6 +70,7 @@ Plan Planner::Decide(int64_t now_us) {
       }
     }
   }
+  EmitKept(&plan);
   const int64_t wake = WakeUs();
   plan.wake_us = wake == INT64_MAX ? 0 : wake;
   return plan;
@@ -98,6 +101,7 @@ bool Planner::StillFull(const Group& group, int power) const {
 // of its group; a group that finds no room leaves the pass.
 void Planner::Pass(Plan* plan) {
   if (quota_.any_guarantee()) Cover();
+  if (!kept_.empty()) StartKept(plan);
   std::vector<std::pair<Key, int32_t>> queue;
   for (const auto& [id, at] : group_by_id_) {
     const Group& group = groups_[static_cast<size_t>(at)];
@@ -135,6 +139,7 @@ void Planner::Pass(Plan* plan) {
     const Try outcome = full ? Try::kNoRoom : TryStart(line, first, plan);
     Group& group = groups_[static_cast<size_t>(at)];
     if (outcome == Try::kNoRoom) {
+      Keep(first);
       if (!guaranteed) {
         group.failed_room = cluster_.grown();
         group.failed_power = full ? std::min(power, group.failed_power) : power;
@@ -201,6 +206,7 @@ Planner::Try Planner::TryStart(const Line& line, int32_t index, Plan* plan) {
 // The slices are its own from now on; it starts at once unless something has to leave first.
 void Planner::Claim(int32_t index, int32_t shape_id, Slices slices, Plan* plan) {
   Run& of = run(index);
+  DropKept(index);
   Dequeue(index);
   Reshape(index, shape_id);
   const bool waits = std::any_of(slices.begin(), slices.end(),
@@ -259,6 +265,11 @@ void Planner::EmitPlacement(const Run& of, const Slices& slices, Plan* plan) con
 }
 
 void Planner::AddClaim(const Reservation& reservation) {
+  const auto& holds = reservation.holds;
+  const bool nodes_only = std::all_of(holds.begin(), holds.end(), [](const auto& hold) {
+    return hold.device_uuids.empty() && hold.cpu_milli == 0 && hold.memory_bytes == 0;
+  });
+  if (nodes_only) return AddKept(reservation);
   const auto found = by_uid_.find(reservation.run_uid);
   if (found == by_uid_.end()) return;
   const int32_t index = found->second;

@@ -56,6 +56,11 @@ void Planner::SetSchedulable(const std::string& node_id, bool schedulable) {
   NodesChanged();
   cluster_.SetSchedulable(node, schedulable);
   if (schedulable) return;
+  if (cluster_.node(node).kept_for != 0) {
+    const auto kept = by_uid_.find(cluster_.node(node).kept_for);
+    if (kept != by_uid_.end()) DropKept(kept->second);
+    cluster_.KeepFor(node, 0, 0, 0);
+  }
   const std::set<int32_t> claims = claims_;
   for (const int32_t claimed : claims) {
     const Slices& slices = *run(claimed).claim;
@@ -174,6 +179,7 @@ void Planner::AddWaiting(const WaitingRun& view, int64_t now_us) {
   Run& of = run(index);
   if (of.state == State::kRunning || of.state == State::kStopping) Release(index);
   if (of.state == State::kWaiting) {
+    DropKept(index);  // it may have changed
     if (of.claim != nullptr) DropClaim(&of);
     Dequeue(index);
     demand_milli_ -= shape(of).charge_milli;
@@ -256,6 +262,9 @@ void Planner::Begin(int32_t index, Slices slices) {
   of.held->started_us = now_us_;
   of.held->counted_from_us = now_us_;
   of.held->min_run_us = policy_.min_run_us;
+  of.held->stubborn = !of.preemptible;
+  stubborn_ += of.held->stubborn ? 1 : 0;
+  DropKept(index);
   quota_.Add(of.leaf, of.held->use, +1);
   if (of.owner >= 0) {
     Owner& owner = owners_[static_cast<size_t>(of.owner)];
@@ -289,6 +298,7 @@ void Planner::Halt(int32_t index, bool given) {
   Run& of = run(index);
   if (of.state != State::kRunning) return;
   of.state = State::kStopping;
+  stubborn_ -= std::exchange(of.held->stubborn, false) ? 1 : 0;
   of.fresh = false;
   CountRipe(index);
   for (const Slice& slice : of.held->slices) {
@@ -303,6 +313,7 @@ void Planner::Release(int32_t index) {
   const bool stopping = of.state == State::kStopping;
   of.attained_us = AttainedUs(of);
   of.state = State::kGone;
+  stubborn_ -= std::exchange(of.held->stubborn, false) ? 1 : 0;
   CountRipe(index);
   for (const Slice& slice : of.held->slices) {
     if (stopping) {
@@ -343,6 +354,7 @@ void Planner::Remove(uint64_t uid, int64_t now_us) {
   changed_ = true;
   const int32_t index = found->second;
   Run& of = run(index);
+  DropKept(index);
   if (of.claim != nullptr) DropClaim(&of);
   if (of.held != nullptr) {
     Release(index);

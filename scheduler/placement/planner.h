@@ -10,6 +10,9 @@
 //  - A run that is told to stop gives its devices to whoever the plan chose at once, but that run
 //  is
 //    placed when they have left: until then it holds a claim (a gang reservation of the plan).
+//  - Nodes are kept for a gang whose turn it is but where runs that may not be preempted hold them:
+//  a
+//    reservation that comes true when those have ended, since only what makes way starts there.
 //  - A victim lies on a lower level than the run that wants its devices, or borrows what a
 //  guarantee
 //    covers; levels only sink and guarantees are complements of borrowing: no cycle of preemptions.
@@ -74,6 +77,7 @@ class Planner {
   static constexpr int32_t kNone = -1;
   static constexpr int kFrontPower = -1;    // of a promised run: takes from every level
   static constexpr int kWindowPower = -3;   // a window of the node opens
+  static constexpr int kKeptPower = -4;     // of a run for which the nodes were kept
   static constexpr int kReclaimPower = -2;  // of a guaranteed run: takes from borrowers too
 
   enum class State : uint8_t { kGone, kWaiting, kRunning, kStopping };
@@ -87,6 +91,7 @@ class Planner {
     int32_t counted_level = kNone;  // in ripe_ under this level
     bool rung_ended = false;
     bool ripening = false;  // an event will say when it ran its minimum
+    bool stubborn = false;  // running, and may not be preempted
   };
   struct Run {
     uint64_t uid = 0;
@@ -230,6 +235,22 @@ class Planner {
   int32_t Retain(int32_t index, Slices* kept);
   void Resize(int32_t index, int32_t shape_id, Slices slices, uint64_t for_run, Plan* plan);
   void Grow(Plan* plan);
+  // keep.cc
+  struct Kept {
+    std::vector<int32_t> nodes;
+    int64_t since_us = 0;
+    int64_t until_us = 0;  // when those in the way must have ended; 0: unknown
+    int64_t milli = 0;     // devices of the nodes
+  };
+  bool WantsKeeping(const Run& of) const;
+  bool Stubborn(int32_t index, uint64_t by_uid) const;
+  void Keep(int32_t index);
+  void AddKept(const Reservation& reservation);
+  void SetKept(int32_t index, std::vector<int32_t> nodes, int64_t since_us);
+  void DropKept(int32_t index);
+  void StartKept(Plan* plan);
+  void TakeKept(int32_t index, Plan* plan);
+  void EmitKept(Plan* plan) const;
   // evict.cc
   struct Offer;
   bool MakeRoom(int32_t index, int power, Plan* plan);
@@ -271,7 +292,10 @@ class Planner {
   int64_t capacity_milli_ = 0;
   bool capacity_known_ = false;
   size_t waiting_ = 0;
-  std::set<int32_t> claims_;   // waiting runs with a claim
+  std::set<int32_t> claims_;      // waiting runs with a claim
+  std::map<int32_t, Kept> kept_;  // waiting runs for which nodes are kept
+  int64_t kept_milli_ = 0;
+  int32_t stubborn_ = 0;       // running runs that may not be preempted
   std::set<int32_t> elastic_;  // running
   std::vector<int32_t> fresh_;
   std::vector<std::vector<uint16_t>> ripe_;  // by level, by node: whole devices of ripe runs

@@ -32,6 +32,7 @@ Policy LasR() {
   policy.aging_exponent = 0.73;
   policy.gang_aging = 0.9;
   policy.front_share = 0.75;
+  policy.keep_share = 0.5;
   policy.victim_level = 1.38;
   policy.victim_age = 0.3;
   return policy;
@@ -62,6 +63,7 @@ constexpr Parameter kParameters[] = {
     {"gang_aging", [](double value, Policy* policy) { policy->gang_aging = value; }},
     {"gang_factor", [](double value, Policy* policy) { policy->gang_factor = value; }},
     {"gpu_exponent", [](double value, Policy* policy) { policy->gpu_exponent = value; }},
+    {"keep_share", [](double value, Policy* policy) { policy->keep_share = value; }},
     {"level_factor", [](double value, Policy* policy) { policy->level_factor = value; }},
     {"levels",
      [](double value, Policy* policy) {

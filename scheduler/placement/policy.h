@@ -51,6 +51,10 @@ struct Policy {
   double gang_aging = 1;  // for gangs
   double front_share = 1;
 
+  // Where runs that may not be preempted stand in the way of a gang whose turn it is, nodes are
+  // kept for it: together at most this share of all devices, but always for one. 0: never.
+  double keep_share = 0;
+
   // A victim costs devices x (restart + work since its checkpoint); cheaper by this factor for each
   // level it lies below the run that wants its devices; dearer by (1 + age / min 10)^victim_age.
   double victim_level = 1;
