@@ -36,12 +36,12 @@ verb = sys.argv[2]
 if verb == "describe":
     sys.exit({described})
 if verb == "trials":
-    print(json.dumps({{"trials": [
+    print(json.dumps([
         {{"id": 1, "state": "TRIAL_SUCCEEDED",
           "parameters": [{{"parameterId": "n", "integer": "3"}},
                          {{"parameterId": "opt", "text": "adam"}},
                          {{"parameterId": "x", "number": 0.5}}],
-          "finalMeasurement": {{"metrics": [{{"metricId": "loss", "value": "NaN"}}]}}}}]}}))
+          "finalMeasurement": {{"metrics": [{{"metricId": "loss", "value": "NaN"}}]}}}}]))
 if verb == "stream":
     for line in sys.stdin:
         if "ask" in line:
