@@ -80,6 +80,10 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.valid()) return ErrnoError(errno, "cannot open", path);
   std::string out;
+  struct stat info {};
+  // Without it a large file is copied each time that the text outgrows its place.
+  if (fstat(file.get(), &info) == 0 && S_ISREG(info.st_mode))
+    out.reserve(static_cast<size_t>(info.st_size));
   char buffer[65536];
   for (;;) {
     const ssize_t n = read(file.get(), buffer, sizeof buffer);

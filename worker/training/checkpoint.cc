@@ -104,13 +104,12 @@ absl::StatusOr<TensorFile> ReadShard(const std::string& path, const Json& entry)
   const std::string name = entry["file"].get<std::string>();
   if (!CheckRelativePath(name).ok()) return Lost(manifest, "a shard outside its folder");
   const std::string file = JoinPath(path, name);
-  auto bytes = ReadFile(file);
-  if (!bytes.ok()) return Lost(file, bytes.status().message());
-  if (HexOf(Sha256Of(*bytes)) != entry["sha256"].get<std::string>()) {
+  std::string sha256;
+  auto tensors = ReadSafetensors(file, &sha256);
+  if (!tensors.ok()) return Lost(file, tensors.status().message());
+  if (HexOf(sha256) != entry["sha256"].get<std::string>()) {
     return Lost(file, "its bytes do not match the manifest's sha256");
   }
-  auto tensors = DecodeSafetensors(*bytes);
-  if (!tensors.ok()) return Lost(file, tensors.status().message());
   return tensors;
 }
 

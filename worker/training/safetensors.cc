@@ -1,12 +1,21 @@
 // See safetensors.h.
 #include "worker/training/safetensors.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "common/sha256.h"
 
 namespace trainyard::training {
 namespace {
@@ -62,8 +71,14 @@ std::optional<uint64_t> BytesOfShape(const Json& shape, DataType type,
   return bytes;
 }
 
-absl::StatusOr<Tensor> DecodeTensor(const std::string& name, const Json& entry,
-                                    absl::string_view data) {
+// A tensor as the header has it, and where its bytes are in the data behind the header.
+struct Entry {
+  std::string name;
+  Tensor tensor;  // without its bytes
+  uint64_t begin = 0, end = 0;
+};
+
+absl::StatusOr<Entry> DecodeEntry(const std::string& name, const Json& entry, uint64_t data_bytes) {
   const auto field = [&entry](const char* key) {
     const auto found = entry.find(key);
     return found == entry.end() ? Json() : *found;
@@ -79,15 +94,17 @@ absl::StatusOr<Tensor> DecodeTensor(const std::string& name, const Json& entry,
     return Wrong(absl::StrCat("tensor ", name, " is of type ", type_name.get<std::string>(),
                               ", which is not read here"));
   }
-  Tensor tensor;
-  tensor.type = *type;
-  const auto bytes = BytesOfShape(shape, *type, &tensor.shape);
-  const uint64_t begin = offsets[0].get<uint64_t>(), end = offsets[1].get<uint64_t>();
-  if (!bytes.has_value() || begin > end || end > data.size() || end - begin != *bytes) {
+  Entry found;
+  found.name = name;
+  found.tensor.type = *type;
+  found.begin = offsets[0].get<uint64_t>();
+  found.end = offsets[1].get<uint64_t>();
+  const auto bytes = BytesOfShape(shape, *type, &found.tensor.shape);
+  if (!bytes.has_value() || found.begin > found.end || found.end > data_bytes ||
+      found.end - found.begin != *bytes) {
     return Wrong(absl::StrCat("shape and offsets of tensor ", name, " do not fit the file"));
   }
-  tensor.bytes = std::string(data.substr(begin, end - begin));
-  return tensor;
+  return found;
 }
 
 absl::Status DecodeMetadata(const Json& entry, TensorFile* file) {
@@ -98,6 +115,75 @@ absl::Status DecodeMetadata(const Json& entry, TensorFile* file) {
   }
   return absl::OkStatus();
 }
+
+// Length of the header of a file of `file_bytes`, from its first 8 bytes.
+absl::StatusOr<uint64_t> HeaderBytes(absl::string_view start, uint64_t file_bytes) {
+  if (start.size() < kLengthBytes) return Wrong("shorter than its length field");
+  uint64_t length = 0;
+  for (uint64_t i = 0; i < kLengthBytes; ++i) {
+    length |= static_cast<uint64_t>(static_cast<unsigned char>(start[i])) << (8 * i);
+  }
+  if (length > kHeaderBytesMax || length > file_bytes - kLengthBytes) {
+    return Wrong(absl::StrCat("a header of ", length, " bytes does not fit"));
+  }
+  return length;
+}
+
+// The tensors in the order of their bytes, which follow each other without holes.
+absl::StatusOr<std::vector<Entry>> DecodeHeader(absl::string_view text, uint64_t data_bytes,
+                                                TensorFile* file) {
+  const Json header = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  if (!header.is_object()) return Wrong("the header is no JSON object");
+  std::vector<Entry> entries;
+  for (const auto& [name, entry] : header.items()) {
+    if (name == "__metadata__") {
+      if (absl::Status status = DecodeMetadata(entry, file); !status.ok()) return status;
+      continue;
+    }
+    auto found = DecodeEntry(name, entry, data_bytes);
+    if (!found.ok()) return found.status();
+    entries.push_back(*std::move(found));
+  }
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  });
+  uint64_t described = 0;
+  for (const Entry& entry : entries) {
+    if (entry.begin != described) return Wrong("tensors overlap or leave a hole");
+    described = entry.end;
+  }
+  if (described == data_bytes) return entries;
+  return Wrong(absl::StrCat(data_bytes, " bytes of data, ", described, " described"));
+}
+
+// The bytes of a file one after the other, and their digest.
+class HashingReader {
+ public:
+  HashingReader(const std::string& path, int fd) : path_(path), fd_(fd) {}
+
+  // The next `count` bytes behind what `to` holds. DATA_LOSS when the file ends before.
+  absl::Status Append(uint64_t count, std::string* to) {
+    to->reserve(to->size() + count);
+    while (count > 0) {
+      const ssize_t got = read(fd_, buffer_.data(), std::min<uint64_t>(count, buffer_.size()));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return ErrnoError(errno, "cannot read", path_);
+      if (got == 0) return absl::DataLossError(absl::StrCat(path_, " became shorter"));
+      // From the buffer, which is in the cache: the memory is touched once.
+      hash_.Update({buffer_.data(), static_cast<size_t>(got)});
+      to->append(buffer_.data(), static_cast<size_t>(got));
+      count -= static_cast<uint64_t>(got);
+    }
+    return absl::OkStatus();
+  }
+  std::string Digest() { return hash_.Finish(); }
+
+ private:
+  const std::string path_;
+  const int fd_;
+  std::vector<char> buffer_ = std::vector<char>(256 << 10);
+  Sha256 hash_;
+};
 
 }  // namespace
 
@@ -148,34 +234,42 @@ void EncodeSafetensors(const std::vector<TensorView>& tensors,
 }
 
 absl::StatusOr<TensorFile> DecodeSafetensors(absl::string_view bytes) {
-  if (bytes.size() < kLengthBytes) return Wrong("shorter than its length field");
-  uint64_t length = 0;
-  for (uint64_t i = 0; i < kLengthBytes; ++i) {
-    length |= static_cast<uint64_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
-  }
-  if (length > kHeaderBytesMax || length > bytes.size() - kLengthBytes) {
-    return Wrong(absl::StrCat("a header of ", length, " bytes does not fit"));
-  }
-  const absl::string_view text = bytes.substr(kLengthBytes, length);
-  const Json header = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (!header.is_object()) return Wrong("the header is no JSON object");
+  const auto length = HeaderBytes(bytes, bytes.size());
+  if (!length.ok()) return length.status();
   TensorFile file;
-  uint64_t described = 0;
-  const absl::string_view data = bytes.substr(kLengthBytes + length);
-  for (const auto& [name, entry] : header.items()) {
-    if (name == "__metadata__") {
-      if (absl::Status status = DecodeMetadata(entry, &file); !status.ok()) return status;
-      continue;
-    }
-    auto tensor = DecodeTensor(name, entry, data);
-    if (!tensor.ok()) return tensor.status();
-    described += tensor->bytes.size();
-    if (described > data.size()) return Wrong("tensors overlap");
-    file.tensors[name] = *std::move(tensor);
+  const absl::string_view data = bytes.substr(kLengthBytes + *length);
+  auto entries = DecodeHeader(bytes.substr(kLengthBytes, *length), data.size(), &file);
+  if (!entries.ok()) return entries.status();
+  for (Entry& entry : *entries) {
+    entry.tensor.bytes = std::string(data.substr(entry.begin, entry.end - entry.begin));
+    file.tensors[entry.name] = std::move(entry.tensor);
   }
-  if (described != data.size()) {
-    return Wrong(absl::StrCat(data.size(), " bytes of data, ", described, " described"));
+  return file;
+}
+
+absl::StatusOr<TensorFile> ReadSafetensors(const std::string& path, std::string* sha256) {
+  const FileDescriptor descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat info {};
+  if (!descriptor.valid() || fstat(descriptor.get(), &info) != 0) {
+    return ErrnoError(errno, "cannot open", path);
   }
+  const uint64_t size = static_cast<uint64_t>(info.st_size);
+  HashingReader reader(path, descriptor.get());
+  std::string start, text;
+  absl::Status status = reader.Append(std::min(size, kLengthBytes), &start);
+  if (!status.ok()) return status;
+  const auto length = HeaderBytes(start, size);
+  if (!length.ok()) return length.status();
+  if (status = reader.Append(*length, &text); !status.ok()) return status;
+  TensorFile file;
+  auto entries = DecodeHeader(text, size - kLengthBytes - *length, &file);
+  if (!entries.ok()) return entries.status();
+  for (Entry& entry : *entries) {
+    status = reader.Append(entry.end - entry.begin, &entry.tensor.bytes);
+    if (!status.ok()) return status;
+    file.tensors[entry.name] = std::move(entry.tensor);
+  }
+  *sha256 = reader.Digest();
   return file;
 }
 

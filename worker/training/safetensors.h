@@ -48,6 +48,9 @@ void EncodeSafetensors(const std::vector<TensorView>& tensors,
 
 // INVALID_ARGUMENT that says what is wrong with the bytes. Types outside DataType are refused.
 absl::StatusOr<TensorFile> DecodeSafetensors(absl::string_view bytes);
+// The same of a file, read once and held once; `sha256` (32 raw bytes) is that of the whole file.
+// INVALID_ARGUMENT likewise, or the error of reading.
+absl::StatusOr<TensorFile> ReadSafetensors(const std::string& path, std::string* sha256);
 
 }  // namespace trainyard::training
 

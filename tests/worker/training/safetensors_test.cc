@@ -5,7 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
 #include "common/random.h"
+#include "common/sha256.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -64,12 +67,41 @@ TEST(SafetensorsTest, RefusesWhatDoesNotFit) {
       File(R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", "12345678"),
       File(R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}})", "1234"),
       File(R"({"__metadata__":{"a":1}})", ""),
+      File(R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+           R"("y":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+           "12345678"),
+      File(R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", "12345678"),
   };
+  const std::string path = absl::StrCat(testing::TempDir(), "/refused.safetensors");
   for (const std::string& bytes : rows) {
     const auto file = DecodeSafetensors(bytes);
     ASSERT_FALSE(file.ok()) << bytes;
     EXPECT_THAT(std::string(file.status().message()), testing::HasSubstr("safetensors"));
+    ASSERT_TRUE(WriteFileAtomically(path, bytes).ok());
+    std::string sha256;
+    EXPECT_EQ(ReadSafetensors(path, &sha256).status(), file.status());
   }
+}
+
+TEST(SafetensorsTest, AFileIsReadAndHashedInOnePass) {
+  // Larger than what is read at a time, and in another order than that of the names.
+  const std::vector<float> values(200'001, 0.5F);
+  const std::string bytes = EncodeSafetensors({{"z", DataType::kFloat32, {200'001}, values.data()},
+                                               {"none", DataType::kInt64, {0}, nullptr},
+                                               {"a", DataType::kFloat64, {7}, values.data()}},
+                                              {{"who", "test"}});
+  const std::string path = absl::StrCat(testing::TempDir(), "/read.safetensors");
+  ASSERT_TRUE(WriteFileAtomically(path, bytes).ok());
+  std::string sha256;
+  const auto file = ReadSafetensors(path, &sha256);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(sha256, Sha256Of(bytes));
+  EXPECT_EQ(*file->Floats("z", values.size()), values);
+  EXPECT_EQ(file->tensors.at("a").bytes,
+            std::string(reinterpret_cast<const char*>(values.data()), 56));
+  EXPECT_EQ(file->tensors.size(), 3u);
+  EXPECT_EQ(file->metadata.at("who"), "test");
+  EXPECT_FALSE(ReadSafetensors(path + ".absent", &sha256).ok());
 }
 
 TEST(SafetensorsTest, SurvivesDamage) {
