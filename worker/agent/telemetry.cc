@@ -10,6 +10,9 @@ namespace trainyard::worker {
 namespace {
 
 constexpr size_t kFlightsMax = 32;
+// Of one member: what it prints meanwhile goes together once one of them is acknowledged, so that a
+// program of many short lines costs few batches.
+constexpr int kMemberFlightsMax = 3;
 constexpr int64_t kBytesMax = 4 << 20;
 constexpr int64_t kBatchBytes = 256 << 10;  // of each stream, well below the message limit
 constexpr absl::Duration kPartialLine = absl::Milliseconds(250);
@@ -86,12 +89,16 @@ bool Telemetry::Full() const { return flights_.size() >= kFlightsMax || bytes_ >
 
 // One batch of each member in turn: a loud program does not silence the others.
 void Telemetry::Pump() {
-  while (connected_ && !dirty_.empty() && !Full()) {
+  bool moved = true;
+  while (connected_ && moved && !Full()) {
+    moved = false;
     const std::set<MemberId> round = std::exchange(dirty_, {});
     for (const MemberId& id : round) {
       const auto found = entries_.find(id);
       if (found == entries_.end()) continue;
-      if (Full() || PumpOne(id, &found->second)) dirty_.insert(id);
+      const bool waits = Full() || found->second.in_flight >= kMemberFlightsMax;
+      moved = moved || !waits;
+      if (waits || PumpOne(id, &found->second)) dirty_.insert(id);
     }
   }
 }
