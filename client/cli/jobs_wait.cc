@@ -1,4 +1,6 @@
 // trainyard jobs wait: returns when a job reaches a state; the exit code is the verdict.
+#include <vector>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -28,6 +30,11 @@ absl::Status Wait(Context* context, const Arguments& arguments) {
   if (!client.ok()) return client.status();
   const absl::Time deadline = absl::Now() + *timeout;
   const std::string goal = arguments.Get("for", "done");
+  // Several jobs are one document where the format is one.
+  const bool whole = arguments.words().size() > 1 &&
+                     (context->format == Format::kJson || context->format == Format::kYaml ||
+                      context->format == Format::kCsv);
+  std::vector<v1::Job> jobs;
   absl::Status result;
   for (const std::string& word : arguments.words()) {
     const absl::StatusOr<std::string> name = context->JobNameOf(word);
@@ -36,12 +43,20 @@ absl::Status Wait(Context* context, const Arguments& arguments) {
         WaitTelling(context, *client, *name, deadline, arguments.Has("patient"),
                     [&goal](const v1::Job& seen) { return Reached(goal, seen.state()); });
     if (!job.ok()) return job.status();
+    if (client::IsTerminal(job->state())) result.Update(VerdictOf(*job));
+    jobs.push_back(*job);
+    if (whole) continue;
     PrintOne(&context->console(), context->format, *job, *name,
              context->quiet
                  ? ""
                  : absl::StrCat(ShortName(*name), "  ", v1::JobState_Name(job->state()), "\n"),
              JobTable({&*job}, absl::Now()));
-    if (client::IsTerminal(job->state())) result.Update(VerdictOf(*job));
+  }
+  if (whole) {
+    std::vector<const v1::Job*> pointers;
+    for (const v1::Job& job : jobs) pointers.push_back(&job);
+    PrintList(&context->console(), context->format,
+              {{pointers.begin(), pointers.end()}, JobTable(pointers, absl::Now())});
   }
   return result;
 }

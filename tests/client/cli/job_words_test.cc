@@ -164,6 +164,15 @@ TEST_F(JobWordsTest, LogThatIsEmptySaysWhy) {
   EXPECT_EQ(Run({"logs", "silent"}).err, "Nothing was printed\n");
 }
 
+TEST_F(JobWordsTest, SeveralJobsThatAreWaitedForAreOneArray) {
+  Put("a", v1::SUCCEEDED);
+  Put("b", v1::FAILED);
+  const Result both = Run({"jobs", "wait", "a", "b", "-o", "json"});
+  EXPECT_EQ(both.code, 8);
+  EXPECT_EQ(json::parse(both.out)[1]["state"], "FAILED");
+  EXPECT_EQ(json::parse(Run({"jobs", "wait", "a", "-o", "json"}).out)["state"], "SUCCEEDED");
+}
+
 TEST_F(JobWordsTest, LogAsJsonIsOneArray) {
   const v1::Job job = Put("a", v1::SUCCEEDED);
   EXPECT_EQ(json::parse(Run({"logs", "a", "-o", "json"}).out), json::array());
