@@ -1,5 +1,6 @@
 // trainyard jobs submit training: a training job in the words and flags of `gcloud ml-engine`. The
 // command line beats the config file.
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -196,18 +197,21 @@ std::vector<Flag> SubmitFlags() {
        .help = "basic, standard-1, premium-1, basic-gpu, custom",
        .complete = Complete::kTier},
       {.name = "job-dir", .value = "URI", .help = "passed to the program as --job-dir"},
-      {.name = "labels", .value = "K=V,...", .repeated = true},
+      {.name = "labels", .value = "K=V,...", .help = "kept with the job", .repeated = true},
       {.name = "stream-logs", .help = "follow the log until the job ends"},
       {.name = "async", .help = "return at once (the default)"},
       {.name = "validate-only", .help = "check with the scheduler, submit nothing"},
   };
   for (const Flag& flag : QueueFlags()) flags.push_back(flag);
-  static const auto* const texts = new std::vector<std::string>{
-      "master-machine-type", "master-accelerator", "worker-machine-type", "worker-accelerator",
-      "worker-count",        "master-image-uri",   "worker-image-uri",
-  };
-  for (const std::string& name : *texts) {
-    flags.push_back({.name = name.c_str(), .value = absl::EndsWith(name, "count") ? "N" : "X"});
+  for (const auto& [name, value, help] :
+       {std::tuple("master-machine-type", "TYPE", "of the custom tier; brings GPUs alone"),
+        std::tuple("master-accelerator", "A", "type=NVIDIA_TESLA_T4,count=1"),
+        std::tuple("worker-machine-type", "TYPE", "of the custom tier"),
+        std::tuple("worker-accelerator", "A", "type=NVIDIA_TESLA_T4,count=1"),
+        std::tuple("worker-count", "N", "replicas beside the master"),
+        std::tuple("master-image-uri", "IMAGE", "refused: images are not supported"),
+        std::tuple("worker-image-uri", "IMAGE", "refused: images are not supported")}) {
+    flags.push_back({.name = name, .value = value, .help = help});
   }
   flags.push_back({.name = "region", .value = "R", .help = "kept with the job"});
   flags.push_back({.name = "runtime-version", .value = "V", .help = "kept with the job"});

@@ -63,8 +63,10 @@ absl::StatusOr<Published> FindPublished(Context* context, const Arguments& argum
   request.set_trial(static_cast<int32_t>(*trial));
   request.set_best(*trial == 0);
   const absl::StatusOr<v1::ListOutputsResponse> outputs = (*client)->ListOutputs(request);
-  if (!outputs.ok()) return outputs.status();
-  if (outputs->outputs().empty()) return NothingPublished(*client, *name, *trial);
+  // No trial is the best: whether one may still be depends on the job.
+  const bool no_best = *trial == 0 && absl::IsFailedPrecondition(outputs.status());
+  if (!outputs.ok() && !no_best) return outputs.status();
+  if (no_best || outputs->outputs().empty()) return NothingPublished(*client, *name, *trial);
   Published published;
   published.job = *name;
   published.trial = outputs->trial();

@@ -143,7 +143,7 @@ Command UsageCommand() {
   command.flags = {{.name = "by", .value = "WHAT", .choices = "project|user|day|job"},
                    {.name = "all-projects", .help = "every project that you may read"},
                    {.name = "from", .value = "TIME", .help = "by whole days (UTC)"},
-                   {.name = "until", .value = "TIME"}};
+                   {.name = "until", .value = "TIME", .help = "likewise"}};
   command.run = Usage;
   command.prints = true;
   return command;

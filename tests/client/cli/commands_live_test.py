@@ -192,6 +192,11 @@ def check_cancelled_trials(user):
     user("hp-tuning-jobs", "cancel", "ends", "--wait")
     states = {row.split()[1] for row in user("trials", "ends").stdout.splitlines()[1:]}
     check(states <= {"CANCELLED", "REQUESTED"} and "CANCELLED" in states, f"trials: {states}")
+    for words in (("best", "ends"), ("pull", "ends", "nowhere"), ("outputs", "ends")):
+        said = user(*words, code=3).stderr
+        check("ends ended as CANCELLED and no trial of it succeeded" in said, f"{words}: {said}")
+    said = user("logs", "-f", "ends", code=8).stderr
+    check("ends ended as CANCELLED" in said, f"logs -f: {said}")
 
 
 def check_metrics(user):
