@@ -43,7 +43,7 @@ Folders FoldersOf(const Options& options, const RankContext& context) {
     return JoinPath(options.job_dir, name);
   };
   return {choose(context.model_dir, "model"), choose(context.checkpoint_dir, "checkpoints"),
-          options.job_dir};
+          options.job_dir, context.local_rank, context.local_world_size};
 }
 
 // Prints the accuracy of exactly what lies in `folder`, and reports it.
@@ -114,7 +114,8 @@ absl::Status Train(const Options& options, const RankContext& context) {
   }
   auto communicator = training::CreateCommunicator(context);
   if (!communicator.ok()) return communicator.status();
-  training::Reporter reporter(context.rank == 0 ? context.socket : "", context.rank);
+  // The first rank of each node declares its node's checkpoints; the rest is said by rank 0 alone.
+  training::Reporter reporter(context.local_rank == 0 ? context.socket : "", context.rank);
   Trainer trainer(options, folders, communicator->get(), &reporter, &g_stop);
   absl::Status status = trainer.Prepare(normalised, *split, normalisation);
   if (status.ok()) status = trainer.Resume();

@@ -24,6 +24,10 @@ using training::Range;
 using training::ReduceOp;
 
 constexpr size_t kEvaluationBatch = 256;
+// What travels with the gradients: ranks that are told to stop, ranks whose shard is being written.
+constexpr size_t kStop = 0;
+constexpr size_t kUnwritten = 1;
+constexpr size_t kExtras = 2;
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -126,7 +130,7 @@ absl::Status Trainer::PrepareGradients(int64_t cores) {
   for (const Parameter& parameter : ParametersOf(best_.architecture)) {
     sizes.push_back(parameter.size);
   }
-  auto gradients = training::GradientBuckets::Create(communicator_, sizes, 1, options);
+  auto gradients = training::GradientBuckets::Create(communicator_, sizes, kExtras, options);
   if (!gradients.ok()) return gradients.status();
   gradients_ = *std::move(gradients);
   network_ = MakeNetwork(best_.architecture, parameters_.data(), gradients_->data());
@@ -181,6 +185,7 @@ absl::StatusOr<bool> Trainer::Run() {
       if (absl::Status status = Save(); !status.ok()) return status;
     }
   }
+  if (absl::Status status = CommitShards(/*wait=*/true); !status.ok()) return status;
   TellWritten(/*wait=*/true);
   return WriteBest();
 }
@@ -203,7 +208,8 @@ absl::Status Trainer::TrainStep(size_t step, const std::vector<size_t>& order) {
   const auto start = std::chrono::steady_clock::now();
   const Range range = sampler_->Shard(step, communicator_->rank(), communicator_->size());
   gradients_->Begin();
-  *gradients_->extras() = *stop_ != 0 ? 1.0F : 0.0F;
+  gradients_->extras()[kStop] = *stop_ != 0 ? 1.0F : 0.0F;
+  gradients_->extras()[kUnwritten] = pending_step_ >= 0 && !writer_->shard_done() ? 1.0F : 0.0F;
   const double scale = 1.0 / static_cast<double>(sampler_->BatchSize(step));
   const int passes = static_cast<int>(options_.accumulate);
   for (int pass = 0; pass < passes; ++pass) {
@@ -215,7 +221,9 @@ absl::Status Trainer::TrainStep(size_t step, const std::vector<size_t>& order) {
   }
   absl::Status status = gradients_->Finish();
   if (!status.ok()) return status;
-  stopping_ = *gradients_->extras() > 0;
+  stopping_ = gradients_->extras()[kStop] > 0;
+  if (gradients_->extras()[kUnwritten] == 0) status = CommitShards(/*wait=*/false);
+  if (!status.ok()) return status;
   const double steps = static_cast<double>(sampler_->steps_per_epoch());
   const double done = static_cast<double>(epoch_) + static_cast<double>(step) / steps;
   status = optimizer_->Step(LearningRateAt(options_, done, done + 1 / steps), gradients_->data(),

@@ -3,7 +3,9 @@
 //  - Same seed and global batch: 1, 2 or more ranks do the same within float rounding; a run
 //    resumed from a checkpoint with as many ranks goes on bit for bit.
 //  - Ranks stop together: a wish to stop travels with the gradients.
-//  - Rank 0 alone writes, reports and prints.
+//  - Rank 0 alone reports, prints and writes the model. Checkpoints are shared out: each rank
+//  writes
+//    a slice of parameters, moments and best model, one rank a node commits and declares them.
 // One thread.
 #ifndef TRAINYARD_WORKER_TRAINER_TRAINER_H_
 #define TRAINYARD_WORKER_TRAINER_TRAINER_H_
@@ -33,6 +35,9 @@ struct Folders {
   std::string model;
   std::string checkpoints;
   std::string history;  // history.jsonl goes here
+  // This rank's place among those that see the same checkpoint folder.
+  int local_rank = 0;
+  int local_ranks = 1;
 };
 
 class Trainer {
@@ -60,10 +65,18 @@ class Trainer {
   void Report(double train_loss, double loss, double accuracy, double seconds);
   absl::StatusOr<bool> AgreeToStop();
   absl::Status Save();
+  absl::Status CommitShards(bool wait);
+  std::vector<training::TensorView> PartOfState() const;
   absl::StatusOr<training::CheckpointState> State();
-  absl::Status Restore(const training::Checkpoint& checkpoint);
-  absl::Status RestoreLosses(const training::Checkpoint& checkpoint);
-  absl::Status ShareState();
+  // Of resuming, in trainer_resume.cc.
+  struct Found;
+  absl::StatusOr<Found> FindNewest();
+  absl::StatusOr<bool> ReadShards(Found* found);
+  absl::Status AgreeOn(const absl::Status& mine, const std::string& step);
+  absl::Status Restore(const training::CheckpointManifest& manifest);
+  absl::Status RestoreLosses(const training::CheckpointManifest& manifest);
+  absl::Status ShareCounters(int root);
+  absl::Status ShareTensors(const Found& found);
   void TellWritten(bool wait);
   absl::StatusOr<bool> WriteBest();
   void Warn(const absl::Status& status);
@@ -82,18 +95,20 @@ class Trainer {
   std::unique_ptr<Network> network_;
   size_t count_ = 0;                                      // parameters
   std::vector<float> parameters_;                         // padded behind count_
-  std::unique_ptr<training::GradientBuckets> gradients_;  // one extra: the wish to stop
+  std::unique_ptr<training::GradientBuckets> gradients_;  // extras: kStop, kUnwritten
   int64_t epoch_ = 0;                                     // epochs finished
   size_t step_ = 0;                                       // steps done in the epoch under way
   double train_loss_ = 0;                                 // of this rank in the epoch under way
   double waited_ = 0;                                     // seconds for gradients, likewise
   double trained_ = 0;                                    // seconds in steps, likewise
+  training::CheckpointState pending_state_;               // of shards that are being written
+  int64_t pending_step_ = -1;                             // theirs, -1 without any
   std::vector<double> rank_losses_;                       // of all ranks, while resuming
   training::Moments moments_;                             // likewise
   int64_t optimizer_steps_ = 0;                           // likewise
   int64_t saved_step_ = -1;
-  std::unique_ptr<training::CheckpointWriter> writer_;  // on the head
-  std::string precision_;                               // float32 or bfloat16, once chosen
+  std::unique_ptr<training::CheckpointWriter> writer_;
+  std::string precision_;  // float32 or bfloat16, once chosen
   bool stopping_ = false;
   bool warned_ = false;
   std::vector<float> inputs_;  // of one batch

@@ -29,8 +29,6 @@ std::string HiddenFolder(const std::string& folder, int64_t step) {
   return JoinPath(folder, absl::StrCat(".", CheckpointName(step), ".partial"));
 }
 
-std::string ShardName(int shard) { return absl::StrCat("shard-", shard, ".safetensors"); }
-
 absl::Status Lost(const std::string& path, absl::string_view what) {
   return absl::DataLossError(absl::StrCat(path, ": ", what));
 }
@@ -51,80 +49,62 @@ absl::Status Publish(const std::string& hidden, const std::string& visible,
   return FsyncFolder(folder);
 }
 
-// Entry of one shard in the manifest.
-Json DescribeShard(int shard, absl::string_view bytes) {
-  return Json{
-      {"file", ShardName(shard)}, {"bytes", bytes.size()}, {"sha256", HexOf(Sha256Of(bytes))}};
-}
-
 // Over the manifest without its own checksum; keys are sorted, so the text is canonical.
 std::string ChecksumOf(Json manifest) {
   manifest.erase("sha256");
   return HexOf(Sha256Of(manifest.dump(-1, ' ', false, Json::error_handler_t::replace)));
 }
 
-absl::Status CommitShards(const std::string& folder, int64_t step, int world_size,
-                          const CheckpointState& state, Json shards) {
-  const std::string hidden = HiddenFolder(folder, step);
-  Json manifest = {{"format", std::string(kFormat)},
-                   {"step", step},
-                   {"world_size", world_size},
-                   {"state", state},
-                   {"shards", std::move(shards)}};
-  manifest["sha256"] = ChecksumOf(manifest);
-  const std::string text = manifest.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
-  if (absl::Status status = WriteFileDurably(JoinPath(hidden, kManifest), text); !status.ok()) {
-    return status;
-  }
-  return Publish(hidden, JoinPath(folder, CheckpointName(step)), folder);
-}
-
-// Newest first.
-absl::StatusOr<std::vector<int64_t>> StepsIn(const std::string& folder) {
-  auto names = ListFolder(folder);
+// Leftovers of a writer that was killed would be files without an entry.
+absl::Status RemoveOthers(const std::string& hidden, const std::vector<ShardEntry>& shards) {
+  auto names = ListFolder(hidden);
   if (!names.ok()) return names.status();
-  std::vector<int64_t> steps;
   for (const std::string& name : *names) {
-    int64_t step = 0;
-    absl::string_view number = name;
-    if (absl::ConsumePrefix(&number, "step_") && absl::SimpleAtoi(number, &step)) {
-      steps.push_back(step);
-    }
+    const bool named = std::any_of(shards.begin(), shards.end(),
+                                   [&name](const ShardEntry& shard) { return shard.file == name; });
+    if (named) continue;
+    if (absl::Status status = RemoveTree(JoinPath(hidden, name)); !status.ok()) return status;
   }
-  std::sort(steps.rbegin(), steps.rend());
-  return steps;
+  return absl::OkStatus();
 }
 
-absl::StatusOr<TensorFile> ReadShard(const std::string& path, const Json& entry) {
-  const std::string manifest = JoinPath(path, kManifest);
+absl::StatusOr<ShardEntry> ReadEntry(const std::string& manifest, const Json& entry) {
   if (!entry.is_object() || !entry.contains("file") || !entry["file"].is_string() ||
       !entry.contains("sha256") || !entry["sha256"].is_string()) {
     return Lost(manifest, "a shard without file or sha256");
   }
-  const std::string name = entry["file"].get<std::string>();
-  if (!CheckRelativePath(name).ok()) return Lost(manifest, "a shard outside its folder");
-  const std::string file = JoinPath(path, name);
+  const Json bytes = entry.value("bytes", Json());
+  ShardEntry shard = {entry["file"].get<std::string>(),
+                      bytes.is_number_unsigned() ? bytes.get<uint64_t>() : 0, ""};
+  if (!CheckRelativePath(shard.file).ok()) return Lost(manifest, "a shard outside its folder");
+  auto sha256 = BytesOfHex(entry["sha256"].get<std::string>());
+  if (!sha256.ok()) return Lost(manifest, "a shard's sha256 is none");
+  shard.sha256 = *std::move(sha256);
+  return shard;
+}
+
+absl::StatusOr<TensorFile> ReadShard(const std::string& path, const ShardEntry& shard) {
+  const std::string file = JoinPath(path, shard.file);
   std::string sha256;
   auto tensors = ReadSafetensors(file, &sha256);
+  if (absl::IsNotFound(tensors.status())) return tensors.status();
   if (!tensors.ok()) return Lost(file, tensors.status().message());
-  if (HexOf(sha256) != entry["sha256"].get<std::string>()) {
-    return Lost(file, "its bytes do not match the manifest's sha256");
-  }
+  if (sha256 != shard.sha256) return Lost(file, "its bytes do not match the manifest's sha256");
   return tensors;
 }
 
-absl::Status ReadState(const std::string& file, const Json& manifest, Checkpoint* checkpoint) {
+absl::Status ReadState(const std::string& file, const Json& manifest, CheckpointState* to) {
   const auto state = manifest.find("state");
   if (state == manifest.end()) return absl::OkStatus();
   if (!state->is_object()) return Lost(file, "its state is no map");
   for (const auto& [key, value] : state->items()) {
     if (!value.is_string()) return Lost(file, absl::StrCat("state ", key, " is no text"));
-    checkpoint->state[key] = value.get<std::string>();
+    (*to)[key] = value.get<std::string>();
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Checkpoint> ReadFolder(const std::string& path) {
+absl::StatusOr<CheckpointManifest> ReadManifest(const std::string& path) {
   const std::string file = JoinPath(path, kManifest);
   auto text = ReadFile(file);
   if (!text.ok()) return text.status();
@@ -140,12 +120,31 @@ absl::StatusOr<Checkpoint> ReadFolder(const std::string& path) {
   if (!step.is_number_integer() || !world_size.is_number_integer() || !shards.is_array()) {
     return Lost(file, "step, world_size or shards is missing");
   }
-  Checkpoint checkpoint;
-  checkpoint.step = step.get<int64_t>();
-  checkpoint.world_size = world_size.get<int>();
-  if (absl::Status status = ReadState(file, manifest, &checkpoint); !status.ok()) return status;
+  CheckpointManifest read;
+  read.step = step.get<int64_t>();
+  read.world_size = world_size.get<int>();
+  read.sha256 = manifest["sha256"].get<std::string>();
+  if (absl::Status status = ReadState(file, manifest, &read.state); !status.ok()) return status;
   for (const Json& entry : shards) {
+    auto shard = ReadEntry(file, entry);
+    if (!shard.ok()) return shard.status();
+    read.shards.push_back(*std::move(shard));
+  }
+  return read;
+}
+
+absl::StatusOr<Checkpoint> ReadFolder(const std::string& path) {
+  auto manifest = ReadManifest(path);
+  if (!manifest.ok()) return manifest.status();
+  Checkpoint checkpoint;
+  checkpoint.step = manifest->step;
+  checkpoint.world_size = manifest->world_size;
+  checkpoint.state = std::move(manifest->state);
+  for (const ShardEntry& entry : manifest->shards) {
     auto shard = ReadShard(path, entry);
+    if (absl::IsNotFound(shard.status())) {
+      return Lost(JoinPath(path, entry.file), "it is not there");
+    }
     if (!shard.ok()) return shard.status();
     checkpoint.shards.push_back(*std::move(shard));
   }
@@ -155,34 +154,60 @@ absl::StatusOr<Checkpoint> ReadFolder(const std::string& path) {
 }  // namespace
 
 std::string CheckpointName(int64_t step) { return absl::StrCat("step_", step); }
+std::string ShardName(int shard) { return absl::StrCat("shard-", shard, ".safetensors"); }
 
-absl::Status WriteCheckpointShard(const std::string& folder, int64_t step, int shard,
-                                  const std::vector<TensorView>& tensors) {
-  const std::string hidden = HiddenFolder(folder, step);
-  if (absl::Status status = MakeFolders(hidden); !status.ok()) return status;
-  return WriteFileDurably(JoinPath(hidden, ShardName(shard)), EncodeSafetensors(tensors, {}));
+absl::StatusOr<std::vector<int64_t>> CheckpointSteps(const std::string& folder) {
+  auto names = ListFolder(folder);
+  if (!names.ok()) return names.status();
+  std::vector<int64_t> steps;
+  for (const std::string& name : *names) {
+    int64_t step = 0;
+    absl::string_view number = name;
+    if (absl::ConsumePrefix(&number, "step_") && absl::SimpleAtoi(number, &step)) {
+      steps.push_back(step);
+    }
+  }
+  std::sort(steps.rbegin(), steps.rend());
+  return steps;
 }
 
-absl::Status CommitCheckpoint(const std::string& folder, int64_t step, int shard_count,
-                              int world_size, const CheckpointState& state) {
-  Json shards = Json::array();
-  for (int shard = 0; shard < shard_count; ++shard) {
-    auto bytes = ReadFile(JoinPath(HiddenFolder(folder, step), ShardName(shard)));
-    if (!bytes.ok()) return bytes.status();
-    shards.push_back(DescribeShard(shard, *bytes));
+absl::StatusOr<ShardEntry> WriteCheckpointShard(const std::string& folder, int64_t step, int shard,
+                                                absl::string_view bytes) {
+  const std::string hidden = HiddenFolder(folder, step);
+  ShardEntry entry = {ShardName(shard), bytes.size(), Sha256Of(bytes)};
+  absl::Status status = MakeFolders(hidden);
+  if (status.ok()) status = WriteFileDurably(JoinPath(hidden, entry.file), bytes);
+  if (!status.ok()) return status;
+  return entry;
+}
+
+absl::Status CommitCheckpoint(const std::string& folder, int64_t step, int world_size,
+                              const CheckpointState& state, const std::vector<ShardEntry>& shards) {
+  const std::string hidden = HiddenFolder(folder, step);
+  if (absl::Status status = RemoveOthers(hidden, shards); !status.ok()) return status;
+  Json entries = Json::array();
+  for (const ShardEntry& shard : shards) {
+    entries.push_back(
+        {{"file", shard.file}, {"bytes", shard.bytes}, {"sha256", HexOf(shard.sha256)}});
   }
-  return CommitShards(folder, step, world_size, state, std::move(shards));
+  Json manifest = {{"format", std::string(kFormat)},
+                   {"step", step},
+                   {"world_size", world_size},
+                   {"state", state},
+                   {"shards", std::move(entries)}};
+  manifest["sha256"] = ChecksumOf(manifest);
+  const std::string text = manifest.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  if (absl::Status status = WriteFileDurably(JoinPath(hidden, kManifest), text); !status.ok()) {
+    return status;
+  }
+  return Publish(hidden, JoinPath(folder, CheckpointName(step)), folder);
 }
 
 absl::Status WriteCheckpointBytes(const std::string& folder, int64_t step, int world_size,
                                   absl::string_view bytes, const CheckpointState& state) {
-  // Leftovers of a writer that was killed would be files without an entry.
-  const std::string hidden = HiddenFolder(folder, step);
-  absl::Status status = RemoveTree(hidden);
-  if (status.ok()) status = MakeFolders(hidden);
-  if (status.ok()) status = WriteFileDurably(JoinPath(hidden, ShardName(0)), bytes);
-  if (!status.ok()) return status;
-  return CommitShards(folder, step, world_size, state, Json::array({DescribeShard(0, bytes)}));
+  auto shard = WriteCheckpointShard(folder, step, 0, bytes);
+  if (!shard.ok()) return shard.status();
+  return CommitCheckpoint(folder, step, world_size, state, {*shard});
 }
 
 absl::Status WriteCheckpoint(const std::string& folder, int64_t step, int world_size,
@@ -191,7 +216,7 @@ absl::Status WriteCheckpoint(const std::string& folder, int64_t step, int world_
 }
 
 absl::Status PruneCheckpoints(const std::string& folder, int64_t newest, size_t keep) {
-  auto steps = StepsIn(folder);
+  auto steps = CheckpointSteps(folder);
   if (!steps.ok()) return steps.status();
   size_t kept = 0;
   absl::Status status;
@@ -209,13 +234,22 @@ absl::Status PruneCheckpoints(const std::string& folder, int64_t newest, size_t 
   return status;
 }
 
+absl::StatusOr<CheckpointManifest> ReadCheckpointManifest(const std::string& folder, int64_t step) {
+  return ReadManifest(JoinPath(folder, CheckpointName(step)));
+}
+
+absl::StatusOr<TensorFile> ReadCheckpointShard(const std::string& folder, int64_t step,
+                                               const ShardEntry& shard) {
+  return ReadShard(JoinPath(folder, CheckpointName(step)), shard);
+}
+
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& folder, int64_t step) {
   return ReadFolder(JoinPath(folder, CheckpointName(step)));
 }
 
 absl::StatusOr<Checkpoint> ReadNewestCheckpoint(const std::string& folder,
                                                 std::vector<std::string>* skipped) {
-  auto steps = StepsIn(folder);
+  auto steps = CheckpointSteps(folder);
   if (!steps.ok()) return steps.status();
   for (const int64_t step : *steps) {
     auto checkpoint = ReadCheckpoint(folder, step);

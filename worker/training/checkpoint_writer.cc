@@ -14,13 +14,31 @@ void CheckpointWriter::Start(int64_t step, int world_size, const std::vector<Ten
   queue_.Drain();
   EncodeSafetensors(tensors, {}, &bytes_);
   queue_.Start([this, step, world_size, state] {
-    Write(step, world_size, state);
+    Ended(step, WriteCheckpointBytes(folder_, step, world_size, bytes_, state));
     return absl::OkStatus();
   });
 }
 
-void CheckpointWriter::Write(int64_t step, int world_size, const CheckpointState& state) {
-  absl::Status status = WriteCheckpointBytes(folder_, step, world_size, bytes_, state);
+void CheckpointWriter::StartShard(int64_t step, int shard, const std::vector<TensorView>& tensors) {
+  queue_.Drain();
+  shard_done_ = false;
+  EncodeSafetensors(tensors, {}, &bytes_);
+  queue_.Start([this, step, shard] {
+    shard_ = WriteCheckpointShard(folder_, step, shard, bytes_);
+    shard_done_ = true;
+    return absl::OkStatus();
+  });
+}
+
+void CheckpointWriter::Commit(int64_t step, int world_size, const CheckpointState& state,
+                              const std::vector<ShardEntry>& shards) {
+  queue_.Start([this, step, world_size, state, shards] {
+    Ended(step, CommitCheckpoint(folder_, step, world_size, state, shards));
+    return absl::OkStatus();
+  });
+}
+
+void CheckpointWriter::Ended(int64_t step, absl::Status status) {
   // What cannot be removed costs room, no more.
   if (status.ok()) PruneCheckpoints(folder_, step, keep_).IgnoreError();
   MutexLock lock(&mutex_);

@@ -1,5 +1,8 @@
 // Writes checkpoints beside the training: Start() copies the tensors and returns, a thread makes
 // them durable and visible, and removes all but the newest few.
+//  - A rank of several writes its shard alone: StartShard(), then Commit() once all ranks' shards
+//  are
+//    durable, by one rank of those that see the folder.
 //  - At most one checkpoint is being written: a Start() before it is through waits for it.
 //  - What was written becomes known through Take(), to the thread that trains: it may then be
 //    reported. A checkpoint is removed only when `keep` newer ones are committed.
@@ -7,6 +10,7 @@
 #ifndef TRAINYARD_WORKER_TRAINING_CHECKPOINT_WRITER_H_
 #define TRAINYARD_WORKER_TRAINING_CHECKPOINT_WRITER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -33,16 +37,25 @@ class CheckpointWriter {
 
   void Start(int64_t step, int world_size, const std::vector<TensorView>& tensors,
              const CheckpointState& state);
+  // Only a shard, number `shard`. What became of it is there when shard_done() is true, until the
+  // next StartShard().
+  void StartShard(int64_t step, int shard, const std::vector<TensorView>& tensors);
+  bool shard_done() const { return shard_done_; }
+  const absl::StatusOr<ShardEntry>& shard() const { return shard_; }
+  void Commit(int64_t step, int world_size, const CheckpointState& state,
+              const std::vector<ShardEntry>& shards);
   // Those that ended since the last call.
   std::vector<Written> Take();
   void Wait() { queue_.Drain(); }
 
  private:
-  void Write(int64_t step, int world_size, const CheckpointState& state);
+  void Ended(int64_t step, absl::Status status);
 
   const std::string folder_;
   const size_t keep_;
   std::string bytes_;  // the snapshot; its memory is used again
+  absl::StatusOr<ShardEntry> shard_ = absl::UnavailableError("no shard was written");
+  std::atomic<bool> shard_done_ = false;  // shard_ may be read
   Mutex mutex_;
   std::vector<Written> written_ ABSL_GUARDED_BY(mutex_);
   AsyncQueue queue_;  // last: its thread uses all of the above

@@ -188,6 +188,12 @@ class HashingReader {
 }  // namespace
 
 absl::StatusOr<std::vector<float>> TensorFile::Floats(const std::string& name, size_t count) const {
+  std::vector<float> values(count);
+  if (absl::Status status = CopyFloats(name, count, values.data()); !status.ok()) return status;
+  return values;
+}
+
+absl::Status TensorFile::CopyFloats(const std::string& name, size_t count, float* to) const {
   const auto found = tensors.find(name);
   if (found == tensors.end()) return absl::NotFoundError(absl::StrCat("no tensor ", name));
   const Tensor& tensor = found->second;
@@ -196,9 +202,8 @@ absl::StatusOr<std::vector<float>> TensorFile::Floats(const std::string& name, s
         absl::StrCat("tensor ", name, " holds ", tensor.bytes.size() / SizeOf(tensor.type), " ",
                      NameOf(tensor.type), ", expected ", count, " float32"));
   }
-  std::vector<float> values(count);
-  std::memcpy(values.data(), tensor.bytes.data(), tensor.bytes.size());
-  return values;
+  if (count > 0) std::memcpy(to, tensor.bytes.data(), tensor.bytes.size());
+  return absl::OkStatus();
 }
 
 std::string EncodeSafetensors(const std::vector<TensorView>& tensors,

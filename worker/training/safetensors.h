@@ -38,6 +38,8 @@ struct TensorFile {
 
   // The floats of `name`. NOT_FOUND, or INVALID_ARGUMENT when it is not float32 of `count`.
   absl::StatusOr<std::vector<float>> Floats(const std::string& name, size_t count) const;
+  // The same into `to`, which has room for them.
+  absl::Status CopyFloats(const std::string& name, size_t count, float* to) const;
 };
 
 std::string EncodeSafetensors(const std::vector<TensorView>& tensors,

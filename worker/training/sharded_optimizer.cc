@@ -30,7 +30,13 @@ ShardedOptimizer::ShardedOptimizer(const OptimizerOptions& options, size_t size,
                  : 0),
       slice_(sharded ? SliceSize(size, communicator->size()) : size),
       padded_(sharded ? slice_ * static_cast<size_t>(communicator->size()) : size),
+      offset_(sharded ? 0 : PartOf(size, communicator->rank(), communicator->size()).begin),
       optimizer_(options, Real(begin_, slice_, size)) {}
+
+Range ShardedOptimizer::PartOf(size_t size, int rank, int ranks) {
+  const size_t each = SliceSize(size, ranks), begin = each * static_cast<size_t>(rank);
+  return {std::min(begin, size), std::min(begin + each, size)};
+}
 
 absl::Status ShardedOptimizer::Step(double learning_rate, const float* gradients,
                                     float* parameters) {

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "worker/training/communicator.h"
 #include "worker/training/optimizer.h"
+#include "worker/training/sampler.h"
 
 namespace trainyard::training {
 
@@ -35,7 +36,15 @@ class ShardedOptimizer {
 
   int64_t steps() const { return optimizer_.steps; }
   bool has_second() const { return has_second_; }
-  // For checkpoints, whatever the number of ranks then and later; collective.
+  // This rank's share of the elements, whoever keeps their moments: of all ranks' shares, one
+  // behind the other, together all. And the moments of that share; `second` nullptr without any.
+  Range part() const { return PartOf(size_, communicator_.rank(), communicator_.size()); }
+  static Range PartOf(size_t size, int rank, int ranks);
+  const float* first_of_part() const { return optimizer_.first.data() + offset_; }
+  const float* second_of_part() const {
+    return has_second_ ? optimizer_.second.data() + offset_ : nullptr;
+  }
+  // Everybody's moments, whatever the number of ranks then and later; collective.
   absl::StatusOr<Moments> Collect() const;
   // INVALID_ARGUMENT when the moments are of another size.
   absl::Status Restore(int64_t steps, const Moments& moments);
@@ -50,6 +59,7 @@ class ShardedOptimizer {
   size_t begin_ = 0;  // of this rank's slice
   size_t slice_ = 0;  // elements a rank, with padding
   size_t padded_ = 0;
+  size_t offset_ = 0;  // of this rank's share in its moments
   Optimizer optimizer_;
 };
 

@@ -37,8 +37,15 @@ class Checkpoint:
 
     @property
     def tensors(self):
-        """The first shard's: the whole state of programs that share it."""
-        return self.shards[0]
+        """Arrays by name; of several shards, the pieces of each put together along their first
+        axis, in the order of the shards."""
+        if len(self.shards) == 1:
+            return self.shards[0]
+        import numpy  # only who reads tensors needs it
+
+        names = dict.fromkeys(name for shard in self.shards for name in shard)
+        return {name: numpy.concatenate([shard[name] for shard in self.shards if name in shard])
+                for name in names}
 
 
 def decode(data, name="data"):

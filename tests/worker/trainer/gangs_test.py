@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """trainyard-train under real mpirun: the same curve for 1, 2 and 4 ranks, resuming bit for bit,
 stopping together,
 the saved model's accuracy, wrong command lines.
@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,10 @@ import sys
 import tempfile
 import threading
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "client" / "python"))
+
+from trainyard import checkpoints  # noqa: E402  pylint: disable=wrong-import-position
 
 TRAIN = os.path.abspath(sys.argv.pop(1))
 RANKS = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TRAINYARD_SOCKET",
@@ -215,6 +220,59 @@ class Gangs(unittest.TestCase):
         done = train(2, *arguments, f"--job-dir={part}")
         self.assertIn("resumed from step_", done.stdout)
         self.assertEqual(history(part)[-1], history(whole)[-1])
+
+    def members(self, *arguments, expected=0):
+        """Two ranks as nodes with folders of their own, a and b."""
+        command = ["mpirun", "--oversubscribe", "--mca", "btl", "self,vader"]
+        for rank, name in enumerate("ab"):
+            command += [":"] * rank + ["-np", "1"]
+            for key, value in (("RANK", rank), ("WORLD_SIZE", 2), ("LOCAL_RANK", 0),
+                               ("LOCAL_WORLD_SIZE", 1), ("TRAINYARD_PRETEND_NODES_OF", 1),
+                               ("AIP_CHECKPOINT_DIR", f"{self.folder / name}/")):
+                command += ["-x", f"{key}={value}"]
+            command += [TRAIN, *arguments]
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True,
+                              timeout=120, check=False)
+        self.assertEqual(done.returncode, expected, f"{done.stdout}\n{done.stderr}")
+        return done
+
+    def test_nodes_keep_their_shards_and_commit_as_one(self):
+        arguments = [self.data, "--hidden=16", "--epochs=6", "--batch_size=30",
+                     "--optimizer=adam", "--learning_rate=0.02", "--checkpoint_every=2",
+                     f"--job-dir={self.folder / 'out'}"]
+        self.members(*arguments)
+        whole = history(self.folder / "out")
+        for rank, name in enumerate("ab"):
+            newest = self.folder / name / "step_42"
+            self.assertEqual({p.name for p in newest.iterdir()},
+                             {"manifest.json", f"shard-{rank}.safetensors"})
+        manifests = {(self.folder / n / "step_42" / "manifest.json").read_bytes() for n in "ab"}
+        self.assertEqual(len(manifests), 1)
+        # One node's shard is damaged: both go back to the step before, bit for bit.
+        shard = self.folder / "b" / "step_42" / "shard-1.safetensors"
+        shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+        done = self.members(*arguments)
+        self.assertIn("passed over", done.stderr)
+        self.assertIn("resumed from step_28", done.stdout)
+        self.assertEqual(history(self.folder / "out")[-2:], whole[-2:])
+        # All parts put over each other, as a gang of another shape gets them.
+        both = self.folder / "both" / "checkpoints"
+        for name in "ab":
+            shutil.copytree(self.folder / name, both, dirs_exist_ok=True)
+        state = checkpoints.load(both)
+        count = 16 * 16 + 16 + 16 * 3 + 3
+        self.assertEqual((state.step, len(state.shards), state.tensors["parameters"].shape),
+                         (42, 2, (count,)))
+        done = train(3, *arguments[:-1], "--epochs=8", f"--job-dir={both.parent}")
+        self.assertIn("resumed from step_42", done.stdout)
+        state = checkpoints.load(both)
+        self.assertEqual((state.step, len(state.shards), state.tensors["first_moment"].shape),
+                         (56, 3, (count,)))
+        # A node whose disk is new has nothing: the step is whole no more.
+        shutil.rmtree(self.folder / "a")
+        done = self.members(*arguments)
+        self.assertIn("lacks a shard", done.stderr)
+        self.assertNotIn("resumed", done.stdout)
 
     def test_damaged_checkpoint_is_passed_over(self):
         arguments = [self.data, "--epochs=4", "--checkpoint_every=2",

@@ -81,13 +81,18 @@ TEST_F(CheckpointTest, EmptyFolderHasNone) {
 }
 
 TEST_F(CheckpointTest, ShardsOfSeveralRanksAreOneCheckpoint) {
+  std::vector<ShardEntry> shards;
+  // A writer of more ranks was killed.
+  ASSERT_TRUE(WriteCheckpointShard(folder_, 4, 7, "left").ok());
   for (int rank = 0; rank < 3; ++rank) {
     const float value = static_cast<float>(rank);
-    ASSERT_TRUE(
-        WriteCheckpointShard(folder_, 4, rank, {{"p", DataType::kFloat32, {1}, &value}}).ok());
+    auto shard = WriteCheckpointShard(
+        folder_, 4, rank, EncodeSafetensors({{"p", DataType::kFloat32, {1}, &value}}, {}));
+    ASSERT_TRUE(shard.ok()) << shard.status();
+    shards.push_back(*shard);
     EXPECT_TRUE(absl::IsNotFound(ReadNewestCheckpoint(folder_).status())) << "not committed yet";
   }
-  ASSERT_TRUE(CommitCheckpoint(folder_, 4, 3, 3, {}).ok());
+  ASSERT_TRUE(CommitCheckpoint(folder_, 4, 3, {}, shards).ok());
   const auto checkpoint = ReadNewestCheckpoint(folder_);
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   ASSERT_EQ(checkpoint->shards.size(), 3u);
@@ -96,6 +101,33 @@ TEST_F(CheckpointTest, ShardsOfSeveralRanksAreOneCheckpoint) {
     ASSERT_TRUE(value.ok());
     EXPECT_EQ((*value)[0], static_cast<float>(rank));
   }
+  EXPECT_FALSE(Exists(Shard(4, 7)));
+}
+
+TEST_F(CheckpointTest, MembersWithFoldersOfTheirOwnHoldOneManifest) {
+  const std::string folders[] = {folder_ + "/a", folder_ + "/b"};
+  std::vector<ShardEntry> shards;
+  for (int rank = 0; rank < 2; ++rank) {
+    const float value = static_cast<float>(rank);
+    shards.push_back(*WriteCheckpointShard(
+        folders[rank], 4, rank, EncodeSafetensors({{"p", DataType::kFloat32, {1}, &value}}, {})));
+  }
+  std::vector<std::string> manifests;
+  for (const std::string& folder : folders) {
+    ASSERT_TRUE(CommitCheckpoint(folder, 4, 2, {{"epoch", "1"}}, shards).ok());
+    EXPECT_EQ(*CheckpointSteps(folder), std::vector<int64_t>{4});
+    auto manifest = ReadCheckpointManifest(folder, 4);
+    ASSERT_TRUE(manifest.ok()) << manifest.status();
+    ASSERT_EQ(manifest->shards.size(), 2u);
+    EXPECT_EQ(manifest->shards[1].sha256, shards[1].sha256);
+    manifests.push_back(manifest->sha256);
+  }
+  EXPECT_EQ(manifests[0], manifests[1]);
+  EXPECT_TRUE(ReadCheckpointShard(folders[1], 4, shards[1]).ok());
+  EXPECT_TRUE(absl::IsNotFound(ReadCheckpointShard(folders[1], 4, shards[0]).status()));
+  EXPECT_TRUE(absl::IsDataLoss(ReadCheckpoint(folders[1], 4).status())) << "half of it";
+  Damage(folders[1] + "/step_4/shard-1.safetensors");
+  EXPECT_TRUE(absl::IsDataLoss(ReadCheckpointShard(folders[1], 4, shards[1]).status()));
 }
 
 TEST_F(CheckpointTest, AFolderThatIsACheckpointCounts) {

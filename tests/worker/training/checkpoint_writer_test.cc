@@ -50,6 +50,32 @@ TEST_F(CheckpointWriterTest, HoldsWhatTheTensorsWereAtStart) {
   EXPECT_EQ(*checkpoint->shards[0].Floats("p", 100000), std::vector<float>(100000, 1.0F));
 }
 
+TEST_F(CheckpointWriterTest, RanksWriteTheirShardsAndOneCommits) {
+  std::vector<float> values(1000, 1.0F);
+  CheckpointWriter ranks[] = {{folder_, 1}, {folder_, 1}};
+  std::vector<ShardEntry> shards;
+  for (int rank = 0; rank < 2; ++rank) {
+    EXPECT_FALSE(ranks[rank].shard_done());
+    ranks[rank].StartShard(3, rank, View(values));
+    values.assign(1000, 2.0F);
+    ranks[rank].Wait();
+    ASSERT_TRUE(ranks[rank].shard_done());
+    ASSERT_TRUE(ranks[rank].shard().ok()) << ranks[rank].shard().status();
+    shards.push_back(*ranks[rank].shard());
+    EXPECT_TRUE(ranks[rank].Take().empty()) << "nothing is committed";
+  }
+  EXPECT_FALSE(ReadCheckpoint(folder_, 3).ok());
+  ranks[0].Commit(3, 2, {{"epoch", "1"}}, shards);
+  ranks[0].Wait();
+  const auto written = ranks[0].Take();
+  ASSERT_EQ(written.size(), 1u);
+  EXPECT_TRUE(written[0].status.ok()) << written[0].status;
+  const auto checkpoint = ReadCheckpoint(folder_, 3);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  EXPECT_EQ(*checkpoint->shards[0].Floats("p", 1000), std::vector<float>(1000, 1.0F));
+  EXPECT_EQ(*checkpoint->shards[1].Floats("p", 1000), std::vector<float>(1000, 2.0F));
+}
+
 TEST_F(CheckpointWriterTest, TheNewestStay) {
   CheckpointWriter writer(folder_, 2);
   const std::vector<float> values(10, 1.0F);
