@@ -161,34 +161,60 @@ absl::Status TakeFile(Context* context, const std::string& word, Submission* sub
   return absl::OkStatus();
 }
 
-// "python3 -u dir/train.py ...": the script brings its folder; what the interpreter is told
-// otherwise (-c, -m, an absolute path) it gets as it stands.
-absl::Status TakeInterpreter(Context* context, const std::string& word, Submission* submission) {
-  v1::Program* program = submission->spec.mutable_program();
-  std::vector<std::string> arguments(program->args().begin(), program->args().end());
-  const size_t at = ScriptAmong(word, arguments);
-  if (at != kNoScript && !absl::StartsWith(arguments[at], "/")) {
-    const std::string script = arguments[at];
-    if (!IsFile(script)) return NoSuchProgram(script);
-    if (absl::Status status = TakeFolderOf(context, script, submission); !status.ok()) {
-      return status;
-    }
-    program->set_args(static_cast<int>(at),
-                      absl::StrCat(kPackageFromWork, "/", fs::path(script).filename().string()));
-  }
-  const bool bare = !absl::StrContains(word, "/");
-  const std::string path = bare ? FindOnPath(word, context->environment()) : word;
-  if (path.empty()) return NoSuchProgram(word);
-  // The node's own python3 may have another path.
-  program->add_command(word == "python3" ? word : path);
-  return absl::OkStatus();
-}
-
 // A folder with __main__.py, or a dotted name of a module below the current folder.
 absl::Status TakeModule(const std::string& module, const std::string& folder,
                         Submission* submission) {
   submission->spec.mutable_program()->set_python_module(module);
   return PlanPackages(folder, {}, submission);
+}
+
+// "python3 -m trainer.task": the module brings its package, when it is one of ours. False when not.
+absl::StatusOr<bool> TakeModuleOption(Context* context, const std::string& interpreter,
+                                      const std::vector<std::string>& arguments,
+                                      Submission* submission) {
+  if (arguments.size() < 2 || arguments[0] != "-m") return false;
+  const std::string& module = arguments[1];
+  const std::string path = absl::StrReplaceAll(module, {{".", "/"}});
+  if (!IsFile(path + ".py") && !IsFile(path + "/__main__.py")) return false;
+  v1::Program* program = submission->spec.mutable_program();
+  program->mutable_args()->DeleteSubrange(0, 2);
+  if (interpreter != "python3") program->set_interpreter(interpreter);
+  const std::string top = module.substr(0, module.find('.'));
+  absl::Status status;
+  if (IsFolder(top)) {
+    status = TakeModule(module, top, submission);
+  } else {
+    program->set_python_module(module);
+    status = TakeFolderOf(context, path + ".py", submission);
+  }
+  if (!status.ok()) return status;
+  return true;
+}
+
+// "python3 -u dir/train.py ...": the script brings its folder; what the interpreter is told
+// otherwise (-c, a module that is not here, an absolute path) it gets as it stands.
+absl::Status TakeInterpreter(Context* context, const std::string& word, Submission* submission) {
+  const bool bare = !absl::StrContains(word, "/");
+  const std::string path = bare ? FindOnPath(word, context->environment()) : word;
+  if (path.empty()) return NoSuchProgram(word);
+  // The node's own python3 may have another path.
+  const std::string interpreter = word == "python3" ? word : path;
+  v1::Program* program = submission->spec.mutable_program();
+  const std::vector<std::string> arguments(program->args().begin(), program->args().end());
+  const absl::StatusOr<bool> taken = TakeModuleOption(context, interpreter, arguments, submission);
+  if (!taken.ok() || *taken) return taken.status();
+  const size_t at = ScriptAmong(word, arguments);
+  if (at != kNoScript && !absl::StartsWith(arguments[at], "/")) {
+    const std::string& script = arguments[at];
+    if (!IsFile(script)) return NoSuchProgram(script);
+    absl::Status status = absl::EndsWith(script, ".py") ? CheckImports(script) : absl::OkStatus();
+    if (status.ok()) status = TakeFolderOf(context, script, submission);
+    if (!status.ok()) return status;
+    program->set_args(static_cast<int>(at),
+                      absl::StrCat(kPackageFromWork, "/", fs::path(script).filename().string()));
+  }
+  program->add_command(interpreter);
+  return absl::OkStatus();
 }
 
 absl::Status TakeProgram(Context* context, const std::string& word, Submission* submission) {

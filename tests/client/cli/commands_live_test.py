@@ -143,6 +143,10 @@ def check_run(user):
     user("jobs", "wait", "plain")
     check(user("run", "-q", "--", "echo", "only", "this").stdout == "only this\n", "run -q")
     user("run", "--", "sh", "-c", "exit 3", code=8)
+    for number, words in enumerate((("python3", "-u", "train.py"), ("python3", "trainer/task.py"),
+                                    ("python3", "-m", "trainer.task"))):
+        done = user("run", "--name", f"interpreted_{number}", *words, "--lr", "0.1")
+        check('argv ["--lr", "0.1"]\n' in done.stdout, f"run {words}: {done.stdout}{done.stderr}")
 
 
 def check_training(user):

@@ -192,6 +192,16 @@ TEST_F(JobWordsTest, ValidateOnlyNeverReadsAsSubmitted) {
   EXPECT_EQ(Run({"jobs", "describe", "v"}).code, 3);
 }
 
+TEST_F(JobWordsTest, JobDirThatIsNoBucketSaysWhatBecomesOfIt) {
+  const auto notes_of = [&](const char* place) {
+    return Run({"custom-jobs", "create", "v", "--validate-only", "--command", "/bin/true",
+                "--job-dir", place})
+        .err;
+  };
+  EXPECT_THAT(notes_of("out"), HasSubstr("note: the job dir out names no bucket"));
+  EXPECT_THAT(notes_of("gs://team/out"), IsEmpty());
+}
+
 TEST_F(JobWordsTest, ModuleWithoutAPackageIsRefusedByEveryWayToSubmit) {
   const std::string file = server_.folder() + "/tuning.yaml";
   ASSERT_TRUE(WriteFileAtomically(file,

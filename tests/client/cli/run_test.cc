@@ -79,6 +79,7 @@ TEST_F(RunTest, InterpreterBringsTheFolderOfItsScript) {
   // There is no store to send the folder to; that it is asked for shows that it goes along.
   for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
            {"run", "-d", "python3", "-u", "trainer/task.py", "--lr", "0.1"},
+           {"run", "-d", "python3", "-m", "trainer.task", "--lr", "0.1"},
            {"run", "-d", "bash", "-e", "trainer/steps.sh"}}) {
     const int before = server_.calls("GetUploadGrant");
     Run(words);
@@ -92,6 +93,8 @@ TEST_F(RunTest, ScriptOfAPackageIsToldTheModule) {
   EXPECT_EQ(result.code, 4);
   EXPECT_THAT(result.err, HasSubstr("line 2: from . import model"));
   EXPECT_THAT(result.err, HasSubstr("fix: run it as a module: trainyard run trainer.task\n"));
+  EXPECT_THAT(Run({"run", "python3", "trainer/task.py"}).err,
+              HasSubstr("run it as a module: trainyard run trainer.task"));
   EXPECT_TRUE(server_.submits().empty());
 }
 
