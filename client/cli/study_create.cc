@@ -2,6 +2,7 @@
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
+#include "client/cli/study_file.h"
 #include "client/cli/study_words.h"
 #include "client/sdk/client.h"
 #include "common/errors.h"
@@ -19,7 +20,9 @@ absl::Status Create(Context* context, const Arguments& arguments) {
   const absl::StatusOr<std::string> text = spec::LoadSpecText(file);
   if (!text.ok()) return text.status();
   const spec::StudyParseResult parsed = spec::ParseStudySpec(*text, file);
-  if (!parsed.ok()) return MakeError(absl::StatusCode::kInvalidArgument, parsed.faults);
+  if (!parsed.ok()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, FaultsOfStudy(*text, file));
+  }
   if (const std::string notes = FormatFaults(parsed.faults); !notes.empty()) {
     context->console().ErrLine(notes);
   }

@@ -14,6 +14,7 @@
 #include "client/cli/fault_list.h"
 #include "client/cli/job_view.h"
 #include "client/cli/output.h"
+#include "client/cli/study_file.h"
 #include "client/sdk/client.h"
 #include "common/errors.h"
 #include "common/names.h"
@@ -145,6 +146,9 @@ absl::Status ReadConfig(Context* context, const std::string& file, Submission* s
       file == "-" ? ReadStandardInput(context) : spec::LoadSpecText(file);
   if (!text.ok()) return text.status();
   submission->config = spec::ParseJobSpec(*text, file == "-" ? "standard input" : file);
+  if (!submission->config.ok() && IsStudyAlone(*text, submission->config.file_name)) {
+    return StudyAlone(submission->config.file_name);
+  }
   submission->spec = submission->config.spec;
   submission->job_id = submission->config.job_id;
   if (!submission->config.ok()) {

@@ -5,6 +5,7 @@
 #include "client/cli/check_program.h"
 #include "client/cli/context.h"
 #include "client/cli/output.h"
+#include "client/cli/study_file.h"
 #include "client/cli/submit.h"
 #include "common/errors.h"
 #include "common/spec/spec.h"
@@ -23,39 +24,12 @@ absl::Status CheckPackages(const spec::ParseResult& result) {
                      CheckBrought(submission, "name its package: packageUris or packagePath"));
 }
 
-// Whether the text is a good study and no job at all.
-bool IsStudyAlone(const std::string& text, const std::string& file) {
-  return spec::ParseStudySpec(text, file).ok() && !spec::ParseJobSpec(text, file).ok();
-}
-
-v1::Faults StudyAlone(const std::string& file) {
-  v1::Faults faults = FaultsOf(MakeError(
-      absl::StatusCode::kInvalidArgument, "MISSING_FIELD",
-      "the file holds a study alone: nothing says what its trials run",
-      absl::StrCat("check it as a study: trainyard validate --study ", file,
-                   "; a tuning job has studySpec with maxTrialCount and trialJobSpec beside it")));
-  faults.mutable_faults(0)->set_file(file);
-  return faults;
-}
-
-// Of a file that is to be a study; a whole job has one, but is none.
-v1::Faults FaultsOfStudy(const std::string& text, const std::string& file) {
-  v1::Faults faults = spec::ParseStudySpec(text, file).faults;
-  const spec::ParseResult job = spec::ParseJobSpec(text, file);
-  if (faults.faults().empty() || !job.ok()) return faults;
-  faults = FaultsOf(MakeError(absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT",
-                              "the file holds a whole job, not a study",
-                              absl::StrCat("leave --study out: trainyard validate ", file)));
-  faults.mutable_faults(0)->set_file(file);
-  return faults;
-}
-
 // Faults and notes of one file; a fault of its packages comes after those of the text.
 v1::Faults FaultsOfFile(const std::string& file, bool is_study) {
   const absl::StatusOr<std::string> text = spec::LoadSpecText(file);
   if (!text.ok()) return FaultsOf(text.status());
   if (is_study) return FaultsOfStudy(*text, file);
-  if (IsStudyAlone(*text, file)) return StudyAlone(file);
+  if (IsStudyAlone(*text, file)) return FaultsOf(StudyAlone(file));
   spec::ParseResult result = spec::ValidateJobSpec(*text, file, spec::DefaultTiers());
   if (result.ok()) {
     if (const absl::Status packages = CheckPackages(result); !packages.ok()) {

@@ -281,6 +281,24 @@ TEST_F(JobWordsTest, StudyGivenAsAJobIsToldTheFlag) {
   EXPECT_THAT(job.out, AllOf(HasSubstr("trainyard validate --study " + file),
                              Not(HasSubstr("nobody reads"))));
   EXPECT_EQ(Run({"validate", "--study", file}).code, 0);
+  const Result created = Run({"hp-tuning-jobs", "create", "t", "--config", file});
+  EXPECT_EQ(created.code, 4);
+  EXPECT_THAT(created.err, HasSubstr("the file holds a study alone"));
+}
+
+TEST_F(JobWordsTest, JobGivenAsAStudyIsToldSo) {
+  const std::string file = server_.folder() + "/job.yaml";
+  ASSERT_TRUE(WriteFileAtomically(file,
+                                  "maxTrialCount: 2\nstudySpec:\n  metrics: [{metricId: a, goal: "
+                                  "MAXIMIZE}]\n  parameters:\n  - parameterId: lr\n    "
+                                  "doubleValueSpec: {minValue: 0, maxValue: 1}\ntrainyard: "
+                                  "{command: [/bin/true]}\n")
+                  .ok());
+  const Result result = Run({"study", "create", "s", "--config", file});
+  EXPECT_EQ(result.code, 4);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("the file holds a whole job, not a study"),
+                                Not(HasSubstr("nobody reads"))));
+  EXPECT_THAT(Run({"validate", "--study", file}).out, HasSubstr("trainyard validate " + file));
 }
 
 }  // namespace
