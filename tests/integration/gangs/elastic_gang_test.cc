@@ -2,6 +2,9 @@
 // grows back when the node returns; parts of a checkpoint are committed as one and found again by a
 // gang of another shape.
 // By itself: build/release/tests/elastic_gang_test
+#include <algorithm>
+#include <functional>
+
 #include "tests/integration/gangs/nodes_fixture.h"
 
 namespace trainyard::testing {
@@ -73,6 +76,64 @@ TEST_F(ElasticGangTest, LosesANodeGoesOnAndGrowsBack) {
   EXPECT_EQ(ended.attempts_size(), 3) << ended.ShortDebugString();
   ExpectQuiet();
 }
+
+#ifdef TEST_TRAIN_PATH
+
+// Steps of the checkpoints that a job has committed.
+std::vector<int64_t> CommittedSteps(const v1::Job& job) {
+  std::vector<int64_t> steps;
+  for (const auto& event : job.timeline()) {
+    if (event.what() != "checkpoint") continue;
+    steps.push_back(std::stoll(event.detail().substr(event.detail().rfind(' ') + 1)));
+  }
+  return steps;
+}
+
+// The trainer's ranks write shards on both nodes; alone on one node it goes on from all of them.
+TEST_F(ElasticGangTest, ATrainersShardsOfAllNodesAreCommittedAsOne) {
+  StartNodes(2, 1);
+  std::string rows;
+  for (int i = 0; i < 4000; ++i) absl::StrAppend(&rows, i % 7, ",", i % 5, ",", i % 2, "\n");
+  const std::string data = cluster_.Path("data.csv");
+  ASSERT_TRUE(WriteFileDurably(data, rows).ok());
+  v1::JobSpec spec =
+      SpecOf({TEST_TRAIN_PATH, "--data=" + data, "--epochs=1000000", "--batch_size=256",
+              "--optimizer=adam", "--hidden=64", "--checkpoint_every=20"},
+             2);
+  for (v1::WorkerPool& pool : *spec.mutable_worker_pools()) {
+    pool.mutable_resources()->set_cpu_milli(1000);
+  }
+  spec.mutable_launch()->set_min_replicas(1);
+  spec.mutable_scheduling()->mutable_grace()->set_seconds(2);
+  const std::string job = Submit(spec);
+  std::vector<int64_t> before;
+  ASSERT_TRUE(Eventually([&] {
+    const auto now = api_->Get(job);
+    if (now.ok()) before = CommittedSteps(*now);
+    return !before.empty();
+  })) << "no checkpoint was committed";
+  Cut("n2");
+  // A run that had begun anew would commit small steps again.
+  v1::Job after;
+  ASSERT_TRUE(Eventually([&] {
+    const auto now = api_->Get(job);
+    if (now.ok()) after = *now;
+    bool resumed = false;
+    for (const auto& event : after.timeline()) {
+      if (event.detail().starts_with("from checkpoint step")) resumed = true;
+      if (resumed && event.what() == "checkpoint") return true;
+    }
+    return false;
+  })) << after.ShortDebugString();
+  const std::vector<int64_t> steps = CommittedSteps(after);
+  EXPECT_TRUE(std::adjacent_find(steps.begin(), steps.end(), std::greater_equal<>()) == steps.end())
+      << after.ShortDebugString();
+  Mend("n2");
+  ASSERT_TRUE(api_->Cancel(job).ok());
+  ExpectEnd(job, v1::CANCELLED);
+}
+
+#endif
 
 }  // namespace
 }  // namespace trainyard::testing
