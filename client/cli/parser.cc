@@ -43,6 +43,12 @@ absl::Status UnknownCommand(const std::string& group, const std::string& word) {
   const std::vector<std::string> names = WordsBelow(group);
   const std::string nearest = NearestName(word, names);
   const std::string path = group.empty() ? "trainyard" : absl::StrCat("trainyard ", group);
+  const bool of_jobs = group == "jobs" || group == "hp-tuning-jobs" || group == "custom-jobs";
+  if (of_jobs && (word == "delete" || word == "remove" || word == "rm")) {
+    return UsageError(
+        absl::StrCat("there is no \"", path, " ", word, "\": jobs that ended are kept"),
+        "one that has not is ended by: trainyard jobs cancel JOB");
+  }
   return UsageError(absl::StrCat("unknown command \"", path, " ", word, "\""),
                     nearest.empty() ? absl::StrCat("one of: ", absl::StrJoin(names, ", "))
                                     : absl::StrCat("did you mean \"", path, " ", nearest,

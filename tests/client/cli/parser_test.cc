@@ -96,6 +96,7 @@ TEST(ParserTest, MisspeltWordsAreAnsweredWithTheNearest) {
   EXPECT_THAT(MistakeOf("jobs list -o jsno"), HasSubstr("did you mean \"json\"?"));
   EXPECT_THAT(MistakeOf("jobs list --state RUNING"), HasSubstr("did you mean \"RUNNING\"?"));
   EXPECT_THAT(MistakeOf("run --nmae x /bin/true"), HasSubstr("did you mean --name?"));
+  EXPECT_THAT(MistakeOf("jobs delete a"), HasSubstr("trainyard jobs cancel JOB"));
   EXPECT_THAT(MistakeOf("zzzzzzzz"), HasSubstr("one of: up, down, run"));
 }
 
