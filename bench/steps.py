@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Samples a second of trainyard-train on 2 ranks against PyTorch DDP over Gloo: the same models,
-batch, threads and data, in turn; ranks run where the system puts them, as those of a job do. And how
-much of the reduction of gradients a backward pass hides that leaves its core free.
+batch, threads and data, in turn; ranks run where the system puts them, as those of a job do. And
+how much of the reduction of gradients a backward pass hides that leaves its core free.
 """
 import json
 import os
@@ -18,6 +18,8 @@ import benchlib
 PYTHON = "/usr/bin/python3"  # which has Debian's torch
 BATCH = 256
 RANKS = 2
+LAUNCH = ["mpirun", "-np", str(RANKS), "--oversubscribe", "--bind-to", "none", "--mca", "btl",
+          "self,vader"]
 
 
 def environment(**more):
@@ -26,8 +28,7 @@ def environment(**more):
 
 
 def ours(data, model, epochs):
-    command = ["mpirun", "-np", str(RANKS), "--oversubscribe", "--bind-to", "none", "--mca", "btl", "self,vader",
-               str(benchlib.BIN / "trainyard-train"), f"--data={data}", f"--model={model}",
+    command = [*LAUNCH, str(benchlib.BIN / "trainyard-train"), f"--data={data}", f"--model={model}",
                f"--batch_size={BATCH}", f"--epochs={epochs}", "--checkpoint_every=0",
                "--hidden=" + ("512,512" if model == "mlp" else "64")]
     out = subprocess.run(command, env=environment(), check=True, capture_output=True,
@@ -56,8 +57,7 @@ def theirs(data, model, epochs):
 
 def hidden(report, rounds):
     """A backward pass of 16 layers that computes elsewhere; 64 MB of gradients."""
-    command = ["mpirun", "-np", str(RANKS), "--oversubscribe", "--bind-to", "none", "--mca", "btl",
-               "self,vader", str(benchlib.BENCH_BIN / "bench_overlap"), "16", "1000000", "2",
+    command = [*LAUNCH, str(benchlib.BENCH_BIN / "bench_overlap"), "16", "1000000", "2",
                str(rounds)]
     numbers = json.loads(subprocess.run(command, env=environment(), check=True,
                                         capture_output=True, text=True).stdout)

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <ctime>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/errors.h"
@@ -219,7 +220,11 @@ absl::Status GangSync::Late(const Call& call, int64_t waited_ns) const {
   for (int rank = 0; rank < size_; ++rank) {
     if (rank == rank_ || HasCome(seats_[rank])) continue;
     const std::string doing = DescribeProcess(seats_[rank].pid.load(std::memory_order_relaxed));
-    const std::string note = doing.empty() ? "" : absl::StrCat(" (", doing, ")");
+    std::string note = doing.empty() ? "" : absl::StrCat(" (", doing, ")");
+    // A stopped one waits for nobody.
+    if (extra_patience_ns_ > 0 && !absl::StrContains(doing, "stopped")) {
+      absl::StrAppend(&note, " (or one of another node for which it waits)");
+    }
     names.push_back(absl::StrCat(NumberOf(rank), note));
   }
   return Hang(absl::StrCat(names.size() == 1 ? "rank " : "ranks ", absl::StrJoin(names, ", "),

@@ -55,7 +55,8 @@ class GangSync {
 
   // A thread beside the one that computes waits without burning a core that others need.
   void set_background(bool background);
-  // Added to the hang timeout: who waits for a rank that itself waits lets that one speak first.
+  // Added to the hang timeout: who waits for a rank that may itself wait for another node lets that
+  // one speak first, and says so when it does not.
   void set_extra_patience(absl::Duration extra) {
     extra_patience_ns_ = absl::ToInt64Nanoseconds(extra);
   }

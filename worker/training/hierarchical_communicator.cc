@@ -314,7 +314,8 @@ absl::StatusOr<std::unique_ptr<NodeBridge>> MakeBridge(const NodeMap& map) {
   if (!carries) return nullptr;
   std::vector<NodeBridge::Peer> peers;
   for (const NodeMap::Node& node : map.nodes) {
-    peers.push_back({node.ranks[static_cast<size_t>(map.local_rank)], node.host});
+    peers.push_back(
+        {node.ranks[static_cast<size_t>(map.local_rank)], node.host, node.ranks.size() == 1});
   }
   return std::make_unique<NodeBridge>(column, std::move(peers), map.node,
                                       Crowded(static_cast<int>(map.mine().ranks.size())));

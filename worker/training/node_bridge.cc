@@ -149,7 +149,9 @@ absl::Status NodeBridge::Late(const Batch& batch, const Call& call, int64_t wait
   std::vector<std::string> names;
   for (const int peer : missing) {
     const Peer& other = peers_[static_cast<size_t>(peer)];
-    names.push_back(absl::StrCat("rank ", other.rank, " on node ", other.node));
+    // From here the one who waits for another looks as the one who hangs.
+    const char* const or_else = other.alone ? "" : " (or one of its node for which it waits)";
+    names.push_back(absl::StrCat("rank ", other.rank, " on node ", other.node, or_else));
   }
   return Hang(absl::StrCat(absl::StrJoin(names, ", "), names.size() == 1 ? " has" : " have"),
               Describe(call), absl::Nanoseconds(waited_ns));

@@ -28,6 +28,7 @@ class NodeBridge {
   struct Peer {
     int rank = 0;  // by which people know it
     std::string node;
+    bool alone = true;  // on its node
   };
 
   // `comm`: one rank of every node, in the order of nodes; freed here. `peers` likewise, with this

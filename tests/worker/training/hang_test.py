@@ -6,6 +6,7 @@ usage: hang_test.py ENDLESS_RANK CHECK_PROGRAM
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -61,8 +62,8 @@ class Hangs(unittest.TestCase):
         self.assertGreater(time.monotonic() - begin, 0.9)
         # Whoever gives up first names the one that hangs; the rest may see that one end.
         self.assertTrue(any("hang: rank 1 (stopped by a signal) on node " in s for s in said), said)
-        self.assertTrue(any("has not come to all-reduce (max) of 1000 float32 for 1" in s
-                            for s in said), said)
+        self.assertRegex("".join(said),
+                         r"has not come to all-reduce \(max\) of 1000 float32 for \d+\.\d s")
 
     def test_a_killed_rank_is_named_by_the_others(self):
         ranks = self.gang(3, TRAINYARD_HANG_TIMEOUT="60")
@@ -104,8 +105,13 @@ class Hangs(unittest.TestCase):
         raise AssertionError(f"no rank {rank}")
 
     def test_a_stopped_rank_of_another_node_is_named(self):
-        # Rank 3 is missed by its node's carrier, rank 2 by the other node's or by rank 3.
-        for rank, said in ((3, "hang: rank 3 (stopped by a signal) on "), (2, "hang: rank 2 ")):
+        # Who sees the stopped rank itself names it, with its state. Who sees but one that waits for
+        # it says that this may be so; on a busy machine it may be the first to speak.
+        itself = r"hang: rank {0} \(stopped by a signal\) on node \S+ has"
+        across = r"hang: rank \d on node \S+ \(or one of its node for which it waits\) has"
+        around = r"hang: ranks? .*\(or one of another node for which it waits\)"
+        named = []
+        for rank in (3, 2, 3):
             run = self.across([], TRAINYARD_HANG_TIMEOUT="1")
             for _ in range(4):
                 self.assertEqual(run.stdout.readline(), "ready\n")
@@ -113,15 +119,22 @@ class Hangs(unittest.TestCase):
             begin = time.monotonic()
             errors = run.communicate(timeout=60)[1]
             self.assertGreater(time.monotonic() - begin, 0.9)
-            self.assertIn(said, errors)
-            self.assertIn("not come to all-reduce (max) of ", errors)
+            said = [line for line in errors.splitlines() if "hang: " in line]
+            self.assertTrue(said, errors)
+            for line in said:
+                self.assertRegex(line, f"{itself.format(rank)}|{across}|{around}")
+                self.assertRegex(line, r"not come to all-reduce \(max\) of \d+ float32")
+            named.append(re.search(itself.format(rank), errors) is not None)
+        self.assertTrue(any(named), "none was named by who sees it")
 
     def test_nodes_out_of_step_are_named(self):
         # Also one whose data goes in one message with one whose data goes in many.
         for counts in (["1000"], ["1001"]), (["1000"], ["1000000"]):
             errors = self.across(*counts).communicate(timeout=60)[1]
-            self.assertRegex(errors, r"rank [01] is in all-reduce \(max\) of \d+ float32, "
-                                     r"rank [23] on node \S+ in all-reduce \(max\) of \d+ float32")
+            # Whoever sees it first; the launcher may end the rest.
+            what = r"in all-reduce \(max\) of \d+ float32"
+            self.assertRegex(errors, rf"rank [01] is {what}, rank [23] on node \S+ {what}|"
+                                     rf"rank [23] is {what}, rank [01] on node \S+ {what}")
             self.assertNotIn("failed:", errors)  # MPI's own words, of a message that does not fit
 
     def test_timelines_of_all_ranks_merge(self):
