@@ -27,9 +27,10 @@ constexpr int kResultTag = 3;
 // two nodes not even that.
 constexpr size_t kSmallBytes = 16 << 10;
 constexpr size_t kSmallBytesOfTwo = 256 << 10;
-constexpr size_t kSentBytes = 60 << 10;   // to all nodes together, if that is more
-constexpr size_t kEagerBytes = 62 << 10;  // goes by TCP without asking whether the peer is there
-constexpr size_t kSliceBytes = 1 << 20;   // of each node, at a time
+constexpr size_t kSentBytes = 60 << 10;    // to all nodes together, if that is more
+constexpr size_t kEagerBytes = 62 << 10;   // goes by TCP without asking whether the peer is there
+constexpr size_t kSliceBytes = 1 << 20;    // of each node, at a time
+constexpr size_t kEagerSlice = 256 << 10;  // goes in eager messages, at most
 // A wait looks all the time for long before it naps, for less long where that did not pay lately.
 // It never yields: on a busy machine that costs milliseconds, which a sleeper does not wait.
 constexpr int64_t kSpinMax = 2'000'000;  // nanoseconds
@@ -216,31 +217,39 @@ absl::Status NodeBridge::ReduceSmall(char* data, size_t bytes, const Call& call)
   return absl::OkStatus();
 }
 
+// How a slice is cut into messages; the same on both sides.
+size_t NodeBridge::MessageFor(size_t bytes) {
+  return bytes <= kEagerSlice ? kEagerBytes : kMessageBytes;
+}
+
 // Slices of a chunk go to the nodes that add them up.
 void NodeBridge::PostSlices(char* data, Range chunk, char* scratch, const Call& call,
                             Batch* batch) {
   const size_t element = SizeOf(call.type);
-  const Range mine = SliceOf(chunk.size(), element, self_, size());
+  const size_t mine = SliceOf(chunk.size(), element, self_, size()).size() * element;
   for (int peer = 0; peer < size(); ++peer) {
     if (peer == self_) continue;
     const Range theirs = SliceOf(chunk.size(), element, peer, size());
-    Receive(scratch + static_cast<size_t>(peer) * kSliceBytes, mine.size() * element, peer,
-            kSliceTag, batch);
-    Send(data + (chunk.begin + theirs.begin) * element, theirs.size() * element, peer, kSliceTag,
-         batch);
+    const size_t bytes = theirs.size() * element;
+    Receive(scratch + static_cast<size_t>(peer) * kSliceBytes, mine, peer, kSliceTag, batch,
+            MessageFor(mine));
+    Send(data + (chunk.begin + theirs.begin) * element, bytes, peer, kSliceTag, batch,
+         MessageFor(bytes));
   }
 }
 
 void NodeBridge::PostResults(char* data, Range chunk, const Call& call, Batch* batch) {
   const size_t element = SizeOf(call.type);
   const Range mine = SliceOf(chunk.size(), element, self_, size());
+  const size_t own = mine.size() * element;
   for (int peer = 0; peer < size(); ++peer) {
     if (peer == self_) continue;
     const Range theirs = SliceOf(chunk.size(), element, peer, size());
-    Receive(data + (chunk.begin + theirs.begin) * element, theirs.size() * element, peer,
-            kResultTag, batch);
-    Send(data + (chunk.begin + mine.begin) * element, mine.size() * element, peer, kResultTag,
-         batch);
+    const size_t bytes = theirs.size() * element;
+    Receive(data + (chunk.begin + theirs.begin) * element, bytes, peer, kResultTag, batch,
+            MessageFor(bytes));
+    Send(data + (chunk.begin + mine.begin) * element, own, peer, kResultTag, batch,
+         MessageFor(own));
   }
 }
 

@@ -82,6 +82,7 @@ class NodeBridge {
   absl::Status CompareFirst(const Header& mine, int peer);
   absl::Status ReduceSmall(char* data, size_t bytes, const Call& call);
   absl::Status ReduceLarge(char* data, const Call& call);
+  static size_t MessageFor(size_t bytes);
   void PostSlices(char* data, Range chunk, char* scratch, const Call& call, Batch* batch);
   void PostResults(char* data, Range chunk, const Call& call, Batch* batch);
   void Fold(char* data, Range chunk, char* scratch, const Call& call);
