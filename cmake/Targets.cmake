@@ -24,7 +24,7 @@ function(trainyard_binary name)
 endfunction()
 
 # trainyard_test(NAME SOURCES x_test.cc ... [DEPS lib ...] [TIMEOUT s] [LABELS l ...]) : a GoogleTest program.
-# Each program is one ctest entry; gtest_main is linked in.
+# Each program is one ctest entry; tests/main.cc is linked in.
 function(trainyard_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
   if(NOT TRAINYARD_TESTS)
@@ -34,14 +34,15 @@ function(trainyard_test name)
     set(ARG_TIMEOUT 120)
   endif()
   add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE trainyard_options ${ARG_DEPS} GTest::gmock GTest::gtest GTest::gtest_main)
+  target_link_libraries(${name} PRIVATE trainyard_options ${ARG_DEPS} GTest::gmock GTest::gtest trainyard_test_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
     # GCC 12, optimising, sees overlaps in string concatenation that are not there (its bug 105651).
     target_compile_options(${name} PRIVATE -Wno-restrict)
   endif()
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  # tests/main.cc says which of its tests were skipped and why.
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" SKIP_RETURN_CODE 77)
 endfunction()
 
 # trainyard_script_test(NAME script [TIMEOUT s] [LABELS l ...]) : an integration test; the script gets the build folder as $1.

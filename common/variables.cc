@@ -19,6 +19,33 @@ constexpr absl::string_view kOurs[] = {
     "RANK",        "WORLD_SIZE", "LOCAL_RANK",           "LOCAL_WORLD_SIZE",  "MASTER_ADDR",
     "MASTER_PORT", "TF_CONFIG",  "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CLUSTER_SPEC"};
 
+constexpr absl::string_view kInheritedPrefixes[] = {"LC_",  "CUDA_",  "NVIDIA_",   "NCCL_",
+                                                    "MKL_", "CONDA_", "OPENBLAS_", "PYENV_"};
+constexpr absl::string_view kInherited[] = {"PATH",
+                                            "HOME",
+                                            "USER",
+                                            "LOGNAME",
+                                            "SHELL",
+                                            "LANG",
+                                            "TZ",
+                                            "TMPDIR",
+                                            "TERM",
+                                            "LD_LIBRARY_PATH",
+                                            "VIRTUAL_ENV",
+                                            "XDG_CACHE_HOME",
+                                            "XDG_DATA_HOME",
+                                            "XDG_RUNTIME_DIR",
+                                            "SSL_CERT_FILE",
+                                            "SSL_CERT_DIR",
+                                            "REQUESTS_CA_BUNDLE",
+                                            "CURL_CA_BUNDLE",
+                                            "HTTP_PROXY",
+                                            "HTTPS_PROXY",
+                                            "NO_PROXY",
+                                            "http_proxy",
+                                            "https_proxy",
+                                            "no_proxy"};
+
 template <size_t N>
 bool Contains(const absl::string_view (&names)[N], absl::string_view name) {
   return std::find(std::begin(names), std::end(names), name) != std::end(names);
@@ -36,6 +63,11 @@ VariableUse UseOfVariable(absl::string_view name) {
   if (HasPrefix(kOurPrefixes, name) || Contains(kOurs, name)) return VariableUse::kOurs;
   if (name == "PATH") return VariableUse::kAdministrators;
   return VariableUse::kFree;
+}
+
+bool IsInheritedVariable(absl::string_view name) {
+  if (name == "CUDA_VISIBLE_DEVICES" || name == "CUDA_DEVICE_ORDER") return false;
+  return HasPrefix(kInheritedPrefixes, name) || Contains(kInherited, name);
 }
 
 bool IsVariableName(absl::string_view name) {

@@ -52,6 +52,7 @@ Command StudyExportCommand();
 Command StudyDeleteCommand();
 Command NodesCommand();
 Command DrainCommand();
+Command RevokeNodeCommand();
 Command TiersListCommand();
 Command TiersSetCommand();
 Command ProjectsListCommand();

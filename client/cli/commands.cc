@@ -58,6 +58,7 @@ std::vector<Command> FirstCommands() {
       StudyDeleteCommand(),
       NodesCommand(),
       DrainCommand(),
+      RevokeNodeCommand(),
       TiersListCommand(),
       TiersSetCommand(),
       ProjectsListCommand(),

@@ -1,4 +1,5 @@
 // trainyard drain: takes a node out of service; its running jobs end first. --undo brings it back.
+// trainyard revoke-node: its agent gets in no more.
 #include "absl/strings/str_cat.h"
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
@@ -32,6 +33,22 @@ absl::Status Drain(Context* context, const Arguments& arguments) {
   return absl::OkStatus();
 }
 
+absl::Status RevokeNode(Context* context, const Arguments& arguments) {
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  if (!client.ok()) return client.status();
+  v1::RevokeNodeRequest request;
+  request.set_name(NodeNameOf(arguments.Word(0)));
+  request.set_request_id(context->request_id);
+  const absl::StatusOr<v1::Node> node = (*client)->RevokeNode(request);
+  if (!node.ok()) return node.status();
+  const std::string name = ShortName(node->name());
+  PrintOne(&context->console(), context->format, *node, node->name(),
+           absl::StrCat(name, ": its keys are revoked. To let it in again: trainyard join-token ",
+                        name, "\n"),
+           NodeTable({&*node}));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Command DrainCommand() {
@@ -47,6 +64,18 @@ Command DrainCommand() {
                     .value = "TIME",
                     .help = "stop with a checkpoint what still runs at 18:00, in +2h, ..."}};
   command.run = Drain;
+  command.prints = true;
+  command.writes = true;
+  return command;
+}
+
+Command RevokeNodeCommand() {
+  Command command;
+  command.words = "revoke-node";
+  command.summary = "Lock a node out: the keys of its agent open nothing from now on.";
+  command.examples = {"trainyard revoke-node gpu_1"};
+  command.positionals = {{.name = "NODE", .complete = Complete::kNode}};
+  command.run = RevokeNode;
   command.prints = true;
   command.writes = true;
   return command;

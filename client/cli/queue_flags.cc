@@ -119,6 +119,10 @@ std::string ExplanationText(const v1::ExplainJobResponse& answer) {
       absl::StrAppend(&out, " ±", ShortDuration(absl::Seconds(answer.estimate_band().seconds())));
     }
     out += "\n";
+  } else if (answer.reason() == "WAITING_FOR_RESOURCES" || answer.reason() == "WAITING_BEHIND" ||
+             answer.reason() == "WAITING_FOR_PREEMPTION" ||
+             answer.reason() == "WAITING_FOR_RESERVATION") {
+    out += "expected:    unknown, until runs like those ahead have ended\n";
   }
   for (const std::string& change : answer.counterfactuals()) {
     absl::StrAppend(&out, "would start: ", change, "\n");

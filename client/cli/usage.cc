@@ -77,10 +77,16 @@ absl::Status Usage(Context* context, const Arguments& arguments) {
   }
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
-  const absl::StatusOr<v1::GetUsageResponse> answer = (*client)->GetUsage(request);
-  if (!answer.ok()) return answer.status();
+  if (request.by() == v1::GetUsageRequest::JOB) request.set_page_size(kPageSize);
+  std::vector<v1::Usage> all;
+  do {
+    const absl::StatusOr<v1::GetUsageResponse> page = (*client)->GetUsage(request);
+    if (!page.ok()) return page.status();
+    all.insert(all.end(), page->rows().begin(), page->rows().end());
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
   std::vector<const v1::Usage*> rows;
-  for (const v1::Usage& row : answer->rows()) rows.push_back(&row);
+  for (const v1::Usage& row : all) rows.push_back(&row);
   PrintList(&context->console(), context->format,
             {{rows.begin(), rows.end()},
              context->format == Format::kTable ? WithoutEmptyColumns(UsageTable(rows))

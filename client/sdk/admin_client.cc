@@ -15,6 +15,10 @@ absl::StatusOr<v1::Node> Client::DrainNode(v1::DrainNodeRequest request) {
   return CallUnary(connection_.get(), &Connection::nodes, &v1::NodeService::Stub::DrainNode,
                    std::move(request));
 }
+absl::StatusOr<v1::Node> Client::RevokeNode(v1::RevokeNodeRequest request) {
+  return CallUnary(connection_.get(), &Connection::nodes, &v1::NodeService::Stub::RevokeNode,
+                   std::move(request));
+}
 absl::StatusOr<v1::Grant> Client::GetUploadGrant(v1::GetUploadGrantRequest request) {
   return CallUnary(connection_.get(), &Connection::artifacts,
                    &v1::ArtifactService::Stub::GetUploadGrant, std::move(request));

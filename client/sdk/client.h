@@ -83,6 +83,7 @@ class Client {
   absl::StatusOr<v1::ListNodesResponse> ListNodes(v1::ListNodesRequest request);
   absl::StatusOr<v1::Node> GetNode(v1::GetNodeRequest request);
   absl::StatusOr<v1::Node> DrainNode(v1::DrainNodeRequest request);
+  absl::StatusOr<v1::Node> RevokeNode(v1::RevokeNodeRequest request);
   absl::StatusOr<v1::Grant> GetUploadGrant(v1::GetUploadGrantRequest request);
   absl::StatusOr<v1::Grant> GetDownloadGrant(v1::GetDownloadGrantRequest request);
   absl::StatusOr<v1::ListOutputsResponse> ListOutputs(v1::ListOutputsRequest request);

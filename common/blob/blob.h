@@ -55,6 +55,9 @@ class Client {
   static std::unique_ptr<Client> Make(std::string address, std::string token,
                                       std::string ca_file = "");
   virtual ~Client() = default;
+  // `give_up` is asked before every request (each has a deadline of its own); once it says so, all
+  // calls end as DEADLINE_EXCEEDED.
+  virtual void GiveUpWhen(std::function<bool()> give_up) = 0;
   virtual absl::StatusOr<std::string> UploadBytes(absl::string_view bytes) = 0;  // digest
   virtual absl::StatusOr<std::string> UploadFile(const std::string& path) = 0;
   struct UploadStats {

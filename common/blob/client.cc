@@ -45,6 +45,8 @@ class HttpClient : public Client {
       : connection_(HttpConnection::Make(
             {.address = std::move(address), .token = std::move(token), .ca_file = ca_file})) {}
 
+  void GiveUpWhen(std::function<bool()> give_up) override { give_up_ = std::move(give_up); }
+
   absl::StatusOr<std::string> UploadBytes(absl::string_view bytes) override {
     const FileDigest digest = DigestOfBytes(bytes);
     const auto piece = [&bytes](size_t index, std::string*) -> absl::StatusOr<absl::string_view> {
@@ -164,6 +166,9 @@ class HttpClient : public Client {
   absl::StatusOr<HttpReply> Call(const HttpRequest& request, bool repeatable) {
     absl::Duration pause = absl::Milliseconds(100);
     for (int attempt = 1;; ++attempt, pause *= 3) {
+      if (give_up_ != nullptr && give_up_()) {
+        return absl::DeadlineExceededError("the store took too long");
+      }
       bool sent = false;
       auto reply = connection_->Exchange(request, &sent);
       if (reply.ok() && reply->status < 300) return reply;
@@ -426,6 +431,7 @@ class HttpClient : public Client {
   }
 
   std::unique_ptr<HttpConnection> connection_;
+  std::function<bool()> give_up_;
 };
 
 }  // namespace

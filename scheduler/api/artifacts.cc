@@ -123,18 +123,31 @@ absl::StatusOr<store::HttpServer::Access> AuthorizeStore(const Context& context,
   if (!identity.ok()) return identity.status();
   store::HttpServer::Access access;
   access.project = identity->principal.project;
+  const bool is_grant = !identity->grant_kind.empty();
   if (identity->is_join) {
     return MakeError(absl::StatusCode::kPermissionDenied, "PERMISSION_DENIED",
                      "a join token opens nothing but joining", "use a user's token");
   }
-  if (!identity->grant_kind.empty()) {
+  if (is_grant && access.project.empty()) return access;  // a grant is of one project: not ours
+  if (is_grant) {
     access.read = true;
     access.write = identity->grant_kind == "upload" || identity->grant_kind == "attempt";
     return access;
   }
-  access.read = true;
-  access.write = identity->principal.role != v1::VIEWER;
-  return access;
+  switch (identity->principal.role) {
+    case v1::VIEWER:
+      access.read = true;
+      return access;
+    case v1::SUBMITTER:
+    case v1::PROJECT_ADMIN:
+    case v1::ADMIN:
+      access.read = access.write = true;
+      return access;
+    // An agent moves bytes for the attempts that it holds, each by its own token; it has no
+    // business with those of others. ATTEMPT comes with a grant.
+    default:
+      return access;
+  }
 }
 
 }  // namespace trainyard::api

@@ -19,8 +19,9 @@ absl::StatusOr<v1::ListObjectsResponse> ListObjects(const Context& context,
                                                     const core::Principal& principal,
                                                     const v1::ListObjectsRequest& request);
 
-// What a bearer token may do with the store: user tokens by role, agents, grants, and attempt
-// tokens as long as their epoch holds its members. UNAUTHENTICATED otherwise. Thread-safe.
+// What a bearer token may do with the store: user tokens by role and project, grants in their
+// project, and attempt tokens in their job's project as long as their epoch holds its members. An
+// agent's own key opens nothing. UNAUTHENTICATED otherwise. Thread-safe.
 absl::StatusOr<store::HttpServer::Access> AuthorizeStore(const Context& context,
                                                          absl::string_view bearer_token);
 

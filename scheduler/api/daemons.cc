@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kWordsMax = 256;
 constexpr size_t kBytesMax = 256 << 10;
+constexpr size_t kReasonBytesMax = 1000;
 
 absl::Status Over(const std::string& what) {
   return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION", what,
@@ -69,6 +70,21 @@ absl::StatusOr<agent::v1::SpawnDaemonResponse> SpawnDaemon(
     return absl::UnavailableError(absl::StrCat("node ", target->node_id(), " is not connected"));
   }
   return agent::v1::SpawnDaemonResponse();
+}
+
+void RefuseDaemon(const Context& context, const core::Principal& principal,
+                  const agent::v1::DaemonRefused& refused, runtime::AgentLink* link) {
+  const core::RunPtr run = context.runtime->view().Run(refused.key().run_uid());
+  if (run == nullptr || run->attempt().epoch() != refused.key().epoch()) return;
+  const journal::v1::MemberRow* const head = FindMember(run->attempt(), 0);
+  const journal::v1::MemberRow* const member = FindMember(run->attempt(), refused.key().member());
+  if (head == nullptr || member == nullptr || member->node_id() != principal.name) return;
+  agent::v1::SchedulerMessage message;
+  *message.mutable_daemon_refused() = refused;
+  agent::v1::DaemonRefused* const told = message.mutable_daemon_refused();
+  told->set_message(
+      absl::StrCat("node ", principal.name, ": ", refused.message().substr(0, kReasonBytesMax)));
+  link->Send(head->node_id(), message);
 }
 
 }  // namespace trainyard::api

@@ -14,6 +14,11 @@ absl::StatusOr<agent::v1::SpawnDaemonResponse> SpawnDaemon(
     const Context& context, const core::Principal& principal,
     const agent::v1::SpawnDaemonRequest& request, runtime::AgentLink* link);
 
+// The node of a member could not start the daemon: the agent of the gang's head is told, so that
+// mpirun does not wait for it. Words about a member that the node does not have are dropped.
+void RefuseDaemon(const Context& context, const core::Principal& principal,
+                  const agent::v1::DaemonRefused& refused, runtime::AgentLink* link);
+
 }  // namespace trainyard::api
 
 #endif  // TRAINYARD_SCHEDULER_API_DAEMONS_H_

@@ -63,11 +63,6 @@ absl::StatusOr<Identity> Identify(const Context& context, absl::string_view toke
     identity.principal.project = row->project();
     return identity;
   }
-  if (const core::AgentPtr agent = view.AgentByTokenHash(hash); agent != nullptr) {
-    identity.principal.name = agent->node_id();
-    identity.principal.role = v1::AGENT;
-    return identity;
-  }
   return Refused("the token is unknown here");
 }
 

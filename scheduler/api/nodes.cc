@@ -130,6 +130,22 @@ void DrainNode(const Context& context, const core::Principal& principal,
       });
 }
 
+void RevokeNode(const Context& context, const core::Principal& principal,
+                const v1::RevokeNodeRequest& request, Done<v1::Node> done) {
+  absl::StatusOr<std::string> node_id = ParseNode(request.name());
+  if (!node_id.ok()) return done(node_id.status());
+  context.runtime->Post(
+      MakeCommand(principal, request.request_id(), request, core::RevokeNode{*node_id}),
+      [context, principal, node_id = *node_id, done](const absl::StatusOr<core::Reply>& reply) {
+        if (!reply.ok()) return done(reply.status());
+        const core::AgentPtr agent = context.runtime->view().Agent(node_id);
+        if (agent != nullptr) return done(NodeOf(context, principal, *agent));
+        v1::Node node;  // it never came in
+        node.set_name(FormatNode(node_id));
+        done(std::move(node));
+      });
+}
+
 void Join(const Context& context, absl::string_view join_token,
           const agent::v1::JoinRequest& request, Done<agent::v1::JoinResponse> done) {
   const absl::Status named = CheckId("node_id", request.inventory().node_id());

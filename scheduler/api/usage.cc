@@ -49,6 +49,7 @@ class Sums {
     sum.set_cpu_us(sum.cpu_us() + part.cpu_us());
     sum.set_attempts(sum.attempts() + part.attempts());
   }
+  size_t size() const { return sums_.size(); }
   v1::GetUsageResponse Take() {
     v1::GetUsageResponse response;
     for (auto& [key, sum] : sums_) *response.add_rows() = std::move(sum);
@@ -81,6 +82,13 @@ struct Days {
   bool Has(int32_t day) const { return day >= from && day < until; }
 };
 
+// Jobs with uid in [from, before); 0 as `before`: up to the newest.
+struct Uids {
+  uint64_t from = 0;
+  uint64_t before = 0;
+  bool Has(uint64_t uid) const { return uid >= from && (before == 0 || uid < before); }
+};
+
 bool MayRead(const core::Principal& principal, const std::string& project) {
   return core::CheckAccess(principal, core::Action::kRead, project, "").ok();
 }
@@ -99,14 +107,14 @@ v1::Usage UsageOf(const core::Holding& holding, int64_t span_us) {
 
 // Attempts that hold something now, up to now, day by day.
 void AddLive(const Context& context, const core::Principal& principal, const std::string& project,
-             const Days& days, Sums* sums) {
+             const Days& days, const Uids& uids, Sums* sums) {
   const runtime::View& view = context.runtime->view();
   const int64_t now_us = absl::ToUnixMicros(context.clock->Now());
   for (const core::RunPtr& run : view.LiveRuns()) {
     if (run->state() != journal::v1::R_ACTIVE) continue;
     const core::JobPtr job = view.Job(run->job_uid());
     if (job == nullptr || (!project.empty() && job->project() != project)) continue;
-    if (!MayRead(principal, job->project())) continue;
+    if (!uids.Has(job->uid()) || !MayRead(principal, job->project())) continue;
     const core::Holding holding = core::HoldingOf(
         run->attempt(), [&](const std::string& node_id) { return view.Agent(node_id); });
     int64_t from_us = run->attempt().placed_us();
@@ -159,14 +167,20 @@ int64_t AttemptsOf(const runtime::View& view, const journal::v1::JobRow& job) {
   }
 }
 
-// By job the ledger knows nothing: each job has its own sum, whole, by the day of its end.
+// By job the ledger knows nothing: each job has its own sum, whole, by the day of its end. From
+// the newest below `uids->before` on, until there are `rows_max` sums or enough was looked at;
+// `uids->from` tells how far it came, 0: to the oldest.
 void AddJobs(const Context& context, const core::Principal& principal, const std::string& project,
-             const Days& days, Sums* sums) {
+             const Days& days, size_t rows_max, Uids* uids, Sums* sums) {
   const runtime::View& view = context.runtime->view();
-  uint64_t before = 0;
+  uint64_t before = uids->before;
   for (int scanned = 0; scanned < kJobsScannedMax; scanned += kJobsPerRead) {
     const std::vector<core::JobPtr> jobs = view.Jobs(project, before, kJobsPerRead);
     for (const core::JobPtr& job : jobs) {
+      if (sums->size() >= rows_max) {
+        uids->from = before;
+        return;
+      }
       before = job->uid();
       const int32_t day = core::DayOf(job->end_us() > 0 ? job->end_us() : job->create_us());
       if (!job->has_used() || !days.Has(day) || !MayRead(principal, job->project())) continue;
@@ -178,6 +192,7 @@ void AddJobs(const Context& context, const core::Principal& principal, const std
     }
     if (jobs.size() < kJobsPerRead) return;
   }
+  uids->from = before;
 }
 
 void AddPast(const std::string& name, const journal::v1::RunRow& run, int64_t submit_us,
@@ -259,13 +274,22 @@ absl::StatusOr<v1::GetUsageResponse> GetUsage(const Context& context,
                      "the end is not after the start", "give a later end_time", "end_time");
   }
   Sums sums(request.by());
+  Uids uids;
   if (request.by() == v1::GetUsageRequest::JOB) {
-    AddJobs(context, principal, *project, days, &sums);
+    absl::StatusOr<uint64_t> before = PageStart(request.page_token());
+    if (!before.ok()) return before.status();
+    absl::StatusOr<int> size = PageSize(request.page_size());
+    if (!size.ok()) return size.status();
+    uids.before = *before;
+    const auto rows_max = static_cast<size_t>(request.page_size() == 0 ? kJobsScannedMax : *size);
+    AddJobs(context, principal, *project, days, rows_max, &uids, &sums);
   } else {
     AddLedger(context, principal, *project, days, &sums);
   }
-  AddLive(context, principal, *project, days, &sums);
-  return sums.Take();
+  AddLive(context, principal, *project, days, uids, &sums);
+  v1::GetUsageResponse response = sums.Take();
+  if (uids.from > 0) response.set_next_page_token(absl::StrCat(uids.from));
+  return response;
 }
 
 absl::StatusOr<v1::ExportHistoryResponse> ExportHistory(const Context& context,

@@ -176,6 +176,24 @@ absl::StatusOr<Reply> Drain(const DrainNode& command, Draft* draft) {
   return reply;
 }
 
+absl::StatusOr<Reply> RevokeKeys(const RevokeNode& command, Draft* draft) {
+  absl::Status status = CheckAccess(draft->principal(), Action::kAdminister, "", "");
+  if (!status.ok()) return status;
+  bool known = draft->Agent(command.node_id) != nullptr;
+  for (const auto& [id, token] : draft->state().tokens) {
+    if (token->role() != v1::AGENT || token->node_id() != command.node_id) continue;
+    known = true;
+    if (token->revoked() || token->used()) continue;
+    records::Event event;
+    event.mutable_token_revoked()->set_id(id);
+    draft->Emit(std::move(event));
+  }
+  if (!known) return UnknownNode(command.node_id, draft->state());
+  Reply reply;
+  reply.name = command.node_id;
+  return reply;
+}
+
 void ConsiderQuarantine(const std::string& node_id, Draft* draft) {
   const AgentPtr agent = draft->Agent(node_id);
   if (agent == nullptr || agent->quarantined()) return;

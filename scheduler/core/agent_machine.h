@@ -20,6 +20,9 @@ absl::StatusOr<Reply> Join(const AgentJoin& command, Draft* draft);
 absl::StatusOr<Reply> Connect(const AgentConnect& command, Draft* draft);
 absl::StatusOr<Reply> Lose(const AgentLoss& command, Draft* draft);
 absl::StatusOr<Reply> Drain(const DrainNode& command, Draft* draft);
+// The node's agent gets in no more. What it runs goes on until its lease ends: only then may it run
+// elsewhere without overlap.
+absl::StatusOr<Reply> RevokeKeys(const RevokeNode& command, Draft* draft);
 
 // Quarantines the node when several jobs failed there that did not fail elsewhere; never more than
 // half of the connected nodes, so that bad jobs cannot empty a cluster.

@@ -43,6 +43,10 @@ struct CreateToken {
 struct RevokeToken {
   std::string id;
 };
+// All keys of the node's agent, and join tokens that name it and were not used.
+struct RevokeNode {
+  std::string node_id;
+};
 struct SubmitJob {
   std::string project;
   std::string job_id;
@@ -184,12 +188,12 @@ struct ApplyStudyStop {
 // request ids.
 struct Tick {};
 
-using CommandBody =
-    std::variant<StartServer, CreateProject, SetTier, CreateToken, RevokeToken, SubmitJob,
-                 CancelJob, SetJobLabels, PauseJob, CreateStudy, DeleteStudy, AskTrials,
-                 AddMeasurement, CompleteTrial, DrainNode, AgentJoin, AgentConnect, AgentLoss,
-                 AgentFact, ReportMeasurements, ApplyPlan, ApplySuggestions, ApplyStops,
-                 ApplyStudyStop, Tick, SetQueueing, SetSetting, DeleteSetting, SetProject>;
+using CommandBody = std::variant<StartServer, CreateProject, SetTier, CreateToken, RevokeToken,
+                                 SubmitJob, CancelJob, SetJobLabels, PauseJob, CreateStudy,
+                                 DeleteStudy, AskTrials, AddMeasurement, CompleteTrial, DrainNode,
+                                 AgentJoin, AgentConnect, AgentLoss, AgentFact, ReportMeasurements,
+                                 ApplyPlan, ApplySuggestions, ApplyStops, ApplyStudyStop, Tick,
+                                 SetQueueing, SetSetting, DeleteSetting, SetProject, RevokeNode>;
 
 struct Command {
   Principal principal;

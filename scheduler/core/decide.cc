@@ -65,6 +65,7 @@ struct Decider {
   Result operator()(const SetSetting& c) const { return PutSetting(c, draft); }
   Result operator()(const DeleteSetting& c) const { return DropSetting(c, draft); }
   Result operator()(const SetProject& c) const { return ChangeProject(c, draft); }
+  Result operator()(const RevokeNode& c) const { return RevokeKeys(c, draft); }
 
   Result operator()(const AgentFact& c) const {
     Result taken = Noted(TakeFact(c, draft));
@@ -99,6 +100,7 @@ struct Decider {
     }
     for (const uint64_t run_uid : due) RunIsDue(run_uid, draft);
     SettingsAreDue(draft);
+    TellUntold(draft);
     CancelBroken(kDueInOneTick, draft);
     return Reply();
   }
@@ -135,7 +137,7 @@ absl::StatusOr<Decision> Decide(const State& state, const Command& command) {
 }
 
 int64_t NextDeadline(const State& state) {
-  if (!state.broken_jobs.empty()) return 0;
+  if (!state.broken_jobs.empty() || !state.untold_jobs.empty()) return 0;
   int64_t next = kNever;
   if (!state.deadlines.empty()) next = state.deadlines.begin()->first;
   if (!state.cluster_deadlines.empty()) {

@@ -31,11 +31,15 @@ class Draft : public Rows {
   void EmitUnread(records::Event event);
   std::vector<records::Event>& events() { return events_; }
 
+  // Jobs that this command told of the end of one they wait for.
+  int dependents_told = 0;
+  // A study whose trials are being ended; 0: none.
+  uint64_t study_ending = 0;
+
   // A uid never used before; only for things that the command creates.
   uint64_t NextUid();
 
-  // Ids of the open trials of a study (not ended; requested ones only while it is active), rising.
-  std::vector<int32_t> OpenTrials(uint64_t study_uid) const;
+  std::vector<int32_t> OpenTrials(uint64_t study_uid) const override;
   const NodeUse& UseOf(const std::string& node_id) const;
   // Runs that hold something on the node, rising.
   std::set<uint64_t> RunsOn(const std::string& node_id) const;

@@ -90,6 +90,7 @@ void FoldConnect(const records::Event& event, Rows* rows) {
     row->set_leaving(false);
     row->clear_reason();
   }
+  if (row->reason() == kKeyRevoked) row->clear_reason();
   *row->mutable_inventory() = connected.inventory();
   row->set_connected(true);
   row->set_connect_us(event.time_us());

@@ -172,6 +172,7 @@ void FoldEnded(const records::Event& event, Rows* rows) {
   if (run == nullptr) return;
   if (run->attempt().epoch() == ended.epoch()) ChargeAttempt(event, *run, rows);
   FoldNodes(event, *run, rows);
+  if (ended.next() == records::R_PAUSED) FoldRunIntoTrial(event, ended.run_uid(), rows);
   FoldIntoJob(event, ended.run_uid(),
               absl::StrCat("attempt ", absl::AsciiStrToLower(PlainName(ended.state()))),
               ended.exit().message(), rows);

@@ -12,12 +12,15 @@ void FoldStart(const records::Event& event, Rows* rows) {
   rows->PutServer(server);
 }
 
-void FoldRevoke(const std::string& id, Rows* rows) {
-  const TokenPtr old = rows->Token(id);
+void FoldRevoke(const records::Event& event, Rows* rows) {
+  const TokenPtr old = rows->Token(event.token_revoked().id());
   if (old == nullptr) return;
   auto token = std::make_shared<records::TokenRow>(*old);
   token->set_revoked(true);
   rows->PutToken(std::move(token));
+  if (old->role() != v1::AGENT || old->is_join()) return;
+  EditAgent(rows, old->node_id(), event.sequence(),
+            [](records::AgentRow* row) { row->set_reason(kKeyRevoked); });
 }
 
 }  // namespace
@@ -32,7 +35,7 @@ void FoldCluster(const records::Event& event, Rows* rows) {
   } else if (event.has_token_created()) {
     rows->PutToken(std::make_shared<records::TokenRow>(event.token_created().token()));
   } else if (event.has_token_revoked()) {
-    FoldRevoke(event.token_revoked().id(), rows);
+    FoldRevoke(event, rows);
   }
 }
 

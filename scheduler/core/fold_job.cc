@@ -62,7 +62,7 @@ void FoldPause(const records::Event& event, Rows* rows) {
   EditJob(rows, paused.job_uid(), event.sequence(), [&](records::JobRow* job) {
     job->set_paused(!paused.undo());
     const RunPtr run = rows->Run(job->run_uid());
-    job->set_state(DeriveState(*job, run.get()));
+    job->set_state(DeriveState(*job, run.get(), *rows));
     AddTimeline(event.time_us(), paused.undo() ? "resume asked for" : "pause asked for",
                 absl::StrCat("by ", event.principal()), job);
   });

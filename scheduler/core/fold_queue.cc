@@ -52,6 +52,7 @@ void FoldQueueing(const records::Event& event, Rows* rows) {
   if (before == nullptr || spec == nullptr) return;
   EditJob(rows, body.job_uid(), event.sequence(), [&](records::JobRow* job) {
     *job->mutable_queue()->mutable_queueing() = body.queueing();
+    if (job->study_uid() != 0) job->set_state(DeriveState(*job, nullptr, *rows));
     const std::string change = Difference(*before, *job, *spec);
     if (!change.empty()) {
       AddTimeline(event.time_us(), change, absl::StrCat("by ", event.principal()), job);

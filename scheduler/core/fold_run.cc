@@ -34,6 +34,7 @@ void FoldReady(const records::Event& event, Rows* rows) {
     run->set_state(records::R_WAITING);
     run->clear_not_before_us();
   });
+  FoldRunIntoTrial(event, uid, rows);
   FoldIntoJob(event, uid, "", "", rows);
 }
 
@@ -75,6 +76,7 @@ void FoldRun(const records::Event& event, Rows* rows) {
       run->set_state(records::R_PAUSED);
       run->clear_not_before_us();
     });
+    FoldRunIntoTrial(event, event.run_paused().run_uid(), rows);
     FoldIntoJob(event, event.run_paused().run_uid(), "paused", "", rows);
   } else if (event.has_checkpoint_committed()) {
     FoldCheckpoint(event, rows);

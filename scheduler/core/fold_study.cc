@@ -135,6 +135,20 @@ void FoldStudyEnded(const records::Event& event, Rows* rows) {
 
 }  // namespace
 
+// The study of a pause that came when it took no more trials keeps them active: it waits for them.
+void FoldRunIntoTrial(const records::Event& event, uint64_t run_uid, Rows* rows) {
+  const RunPtr run = rows->Run(run_uid);
+  const JobPtr job = run == nullptr ? nullptr : rows->Job(run->job_uid());
+  if (job == nullptr || run->trial() == 0) return;
+  const StudyPtr study = rows->Study(job->study_uid());
+  const TrialPtr trial = rows->Trial({job->study_uid(), run->trial()});
+  if (study == nullptr || trial == nullptr || study->state() != v1::Study::ACTIVE_STUDY) return;
+  const bool paused = run->state() == records::R_PAUSED;
+  if (trial->state() != (paused ? v1::ACTIVE : v1::REQUESTED)) return;
+  MoveTrial(event, {study->uid(), trial->id()}, rows,
+            [&](records::TrialRow* row) { row->set_state(paused ? v1::REQUESTED : v1::ACTIVE); });
+}
+
 void FoldStudy(const records::Event& event, Rows* rows) {
   if (event.has_study_created()) {
     FoldCreated(event, rows);

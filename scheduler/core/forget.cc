@@ -39,6 +39,7 @@ std::vector<uint64_t> RunsOf(const State& state, const records::JobRow& job) {
 bool MayForget(const State& state, uint64_t job_uid) {
   const auto job = state.jobs.find(job_uid);
   if (job == state.jobs.end() || !IsTerminal(job->second->state())) return false;
+  if (state.untold_jobs.contains(job_uid)) return false;
   const std::vector<uint64_t> runs = RunsOf(state, *job->second);
   return std::all_of(runs.begin(), runs.end(), [&](uint64_t uid) {
     const auto run = state.runs.find(uid);

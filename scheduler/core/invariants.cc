@@ -59,8 +59,9 @@ class Checker {
     const bool over = IsTerminal(job.state());
     for (const records::WaitsFor& wait : job.queue().waits_for()) {
       const JobPtr ahead = rows_.Job(wait.job_uid());
-      Require(over || (ahead != nullptr && !IsTerminal(ahead->state())), who,
-              " waits for a job that has ended");
+      const bool untold = state_.untold_jobs.contains(wait.job_uid());
+      Require(over || (ahead != nullptr && IsTerminal(ahead->state()) == untold), who,
+              " waits for a job that has ended, and nobody will tell it");
       Require(wait.job_uid() < job.uid(), who, " waits for a later job");
       const auto dependents = state_.dependents.find(wait.job_uid());
       const bool known =
@@ -176,6 +177,8 @@ class Checker {
     if (run == nullptr) return;
     const bool running = trial.state() == v1::ACTIVE || trial.state() == v1::STOPPING;
     const bool settles = run->state() == records::R_DONE && run->settle_us() > 0;
+    const bool paused = trial.state() == v1::REQUESTED && run->state() == records::R_PAUSED;
+    if (paused && study != nullptr && study->state() == v1::Study::ACTIVE_STUDY) return;
     Require(running == (run->state() != records::R_DONE || settles), who,
             " and its run disagree about their end");
   }

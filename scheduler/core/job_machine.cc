@@ -181,7 +181,7 @@ void CancelForGood(const records::JobRow& job, const std::string& reason, Draft*
   event.mutable_job_cancel_requested()->set_reason(reason);
   draft->Emit(std::move(event));
   if (job.study_uid() != 0) {
-    EndStudy(job.study_uid(), "the job was cancelled", true, draft);
+    EndStudy(job.study_uid(), "the job was cancelled", Rest::kIsCancelled, draft);
   } else {
     StopRun(job.run_uid(), wire::STOP_CANCEL, v1::CANCELLED_CAUSE,
             reason.empty() ? "cancelled" : absl::StrCat("cancelled: ", reason), draft);

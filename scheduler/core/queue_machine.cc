@@ -18,11 +18,13 @@
 #include "scheduler/core/queueing.h"
 #include "scheduler/core/settings.h"
 #include "scheduler/core/state_rows.h"
+#include "scheduler/core/study_machine.h"
 
 namespace trainyard::core {
 namespace {
 
 constexpr int64_t kWaitMaxUs = 3650 * kDayUs;
+constexpr int kToldMax = 256;  // dependents, in one command
 
 absl::Status OutOfRange(absl::string_view field, absl::string_view message, absl::string_view fix) {
   return MakeError(absl::StatusCode::kInvalidArgument, "OUT_OF_RANGE", message, fix, field);
@@ -144,7 +146,9 @@ absl::StatusOr<Reply> ChangeQueueing(const SetQueueing& command, Draft* draft) {
   records::Event event;
   event.mutable_job_queueing_set()->set_job_uid((*job)->uid());
   *event.mutable_job_queueing_set()->mutable_queueing() = merged;
-  draft->EmitUnread(std::move(event));
+  draft->Emit(std::move(event));
+  // What a hold kept back starts with its release.
+  if ((*job)->study_uid() != 0) AdvanceStudy((*job)->study_uid(), draft);
   return reply;
 }
 
@@ -191,6 +195,7 @@ void TellDependents(const records::JobRow& ended, v1::JobState state, Draft* dra
   const auto dependents = draft->state().dependents.find(ended.uid());
   if (dependents == draft->state().dependents.end()) return;
   for (const uint64_t uid : dependents->second) {
+    if (draft->dependents_told >= kToldMax) return;
     const JobPtr job = draft->Job(uid);
     if (job == nullptr || IsTerminal(job->state())) continue;
     std::string broken;
@@ -206,6 +211,15 @@ void TellDependents(const records::JobRow& ended, v1::JobState state, Draft* dra
     event.mutable_dependency_ended()->set_ended_uid(ended.uid());
     event.mutable_dependency_ended()->set_broken(broken);
     draft->Emit(std::move(event));
+    ++draft->dependents_told;
+  }
+}
+
+void TellUntold(Draft* draft) {
+  for (const uint64_t uid : draft->state().untold_jobs) {
+    if (draft->dependents_told >= kToldMax) return;
+    const JobPtr job = draft->Job(uid);
+    if (job != nullptr) TellDependents(*job, job->state(), draft);
   }
 }
 

@@ -18,8 +18,10 @@ absl::StatusOr<Reply> ChangeQueueing(const SetQueueing& command, Draft* draft);
 absl::StatusOr<std::vector<records::WaitsFor>> FindDependencies(const SubmitJob& command,
                                                                 const Draft& draft);
 
-// Tells the jobs that wait for this one how it ended.
+// Tells the jobs that wait for this one how it ended. One command tells at most 256; those that are
+// not told go on waiting, and the next Tick, which is due at once, goes on with them.
 void TellDependents(const records::JobRow& ended, v1::JobState state, Draft* draft);
+void TellUntold(Draft* draft);
 
 // Cancels jobs whose dependency ended otherwise than they need; at most `most`.
 void CancelBroken(int most, Draft* draft);

@@ -32,6 +32,9 @@ class Rows {
   virtual SettingPtr Setting(const std::string& key) const = 0;
   virtual LedgerPtr Ledger(const std::string& key) const = 0;
 
+  // Ids of the open trials of a study (not ended; requested ones only while it is active), rising.
+  virtual std::vector<int32_t> OpenTrials(uint64_t study_uid) const = 0;
+
   virtual void PutServer(const records::ServerRow& row) = 0;
   virtual void PutJob(JobPtr row) = 0;
   virtual void PutSpec(uint64_t job_uid, const v1::JobSpec& spec) = 0;

@@ -48,7 +48,7 @@ void Expire(const records::RunRow& run, Draft* draft) {
   // A tuning job none of whose trials was ever placed expires as a whole.
   if (job->state() == v1::QUEUED && job->start_us() == 0) {
     EndJob(job->uid(), v1::EXPIRED, &exit, draft);
-    EndStudy(job->study_uid(), exit.message(), true, draft);
+    EndStudy(job->study_uid(), exit.message(), Rest::kIsCancelled, draft);
   }
   EndTrialWithoutRun(run, exit, draft);
 }

@@ -81,6 +81,7 @@ struct State {
   std::set<std::pair<int64_t, std::string>> cluster_deadlines;
   std::map<std::string, int64_t> cluster_deadline_of;
   std::map<uint64_t, std::set<uint64_t>> dependents;  // job uid -> jobs that wait for its end
+  absl::btree_set<uint64_t> untold_jobs;              // ended, and some dependents do not know yet
   absl::btree_set<uint64_t> broken_jobs;              // live, and can never start
 
   // Names of jobs that left memory stay taken: hash of "project/job", and the uid.

@@ -71,19 +71,30 @@ void StateRows::PutLedger(LedgerPtr row) {
   state_->ledger[key] = std::move(row);
 }
 
+void StateRows::IndexTelling(uint64_t job_uid) {
+  const JobPtr job = Job(job_uid);
+  if (job == nullptr || !IsTerminal(job->state())) return;
+  if (state_->dependents.contains(job_uid)) state_->untold_jobs.insert(job_uid);
+}
+
 // Most jobs have nothing of this: they cost two look-ups of an absent message.
 void StateRows::IndexQueue(const records::JobRow* old, const records::JobRow& now) {
   const bool over = IsTerminal(now.state());
+  if (over) IndexTelling(now.uid());
   if (!now.has_queue() && (old == nullptr || !old->has_queue())) return;
   if (old != nullptr) {
     for (const records::WaitsFor& wait : old->queue().waits_for()) {
       auto& dependents = state_->dependents[wait.job_uid()];
       dependents.erase(now.uid());
-      if (dependents.empty()) state_->dependents.erase(wait.job_uid());
+      if (!dependents.empty()) continue;
+      state_->dependents.erase(wait.job_uid());
+      state_->untold_jobs.erase(wait.job_uid());
     }
   }
   for (const records::WaitsFor& wait : now.queue().waits_for()) {
-    if (!over) state_->dependents[wait.job_uid()].insert(now.uid());
+    if (over) continue;
+    state_->dependents[wait.job_uid()].insert(now.uid());
+    IndexTelling(wait.job_uid());
   }
   const bool broken = !now.queue().broken().empty() && !over && !now.cancel_requested();
   if (broken) {
@@ -101,14 +112,14 @@ void StateRows::IndexQueue(const records::JobRow* old, const records::JobRow& no
   };
   look_again(now.run_uid());
   if (now.study_uid() == 0) return;
-  for (auto it = state_->open_trials.lower_bound({now.study_uid(), 0});
-       it != state_->open_trials.end() && it->first == now.study_uid(); ++it) {
-    look_again(state_->trials.at(*it)->run_uid());
+  for (const int32_t id : OpenTrials(now.study_uid())) {
+    look_again(state_->trials.at({now.study_uid(), id})->run_uid());
   }
 }
 
 void StateRows::ForgetQueue(const records::JobRow& job) {
   state_->dependents.erase(job.uid());
+  state_->untold_jobs.erase(job.uid());
   state_->broken_jobs.erase(job.uid());
 }
 

@@ -39,6 +39,15 @@ AgentPtr StateRows::Agent(const std::string& node_id) const {
 }
 TokenPtr StateRows::Token(const std::string& id) const { return Find(state_->tokens, id); }
 
+std::vector<int32_t> StateRows::OpenTrials(uint64_t study_uid) const {
+  std::vector<int32_t> open;
+  for (auto it = state_->open_trials.lower_bound({study_uid, 0});
+       it != state_->open_trials.end() && it->first == study_uid; ++it) {
+    open.push_back(it->second);
+  }
+  return open;
+}
+
 void StateRows::PutServer(const records::ServerRow& row) {
   const bool restarted = row.start_us() != state_->server.start_us();
   state_->server = row;

@@ -23,6 +23,7 @@ class StateRows : public Rows {
   TokenPtr Token(const std::string& id) const override;
   SettingPtr Setting(const std::string& key) const override;
   LedgerPtr Ledger(const std::string& key) const override;
+  std::vector<int32_t> OpenTrials(uint64_t study_uid) const override;
 
   void PutServer(const records::ServerRow& row) override;
   void PutJob(JobPtr row) override;
@@ -50,6 +51,8 @@ class StateRows : public Rows {
   void IndexHolds(const records::RunRow* old, const records::RunRow* now);
   void IndexDeadline(const records::RunRow& run);
   void DropDeadline(uint64_t run_uid);
+  // Whether the job, if it has ended, still has dependents to tell.
+  void IndexTelling(uint64_t job_uid);
   void IndexQueue(const records::JobRow* old, const records::JobRow& now);
   void SetClusterDeadline(const std::string& key, int64_t time_us);
 

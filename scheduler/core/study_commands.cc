@@ -143,18 +143,8 @@ absl::StatusOr<Reply> TakeStudyStop(const ApplyStudyStop& command, Draft* draft)
   const StudyPtr study = draft->Study(command.study_uid);
   if (study == nullptr || study->state() != v1::Study::ACTIVE_STUDY) return reply;
   // Stopped trials are judged by what they measured so far, as if each had been stopped early.
-  if (study->spec().study_stopping().should_stop_asap()) {
-    records::Event event;
-    event.mutable_study_ended()->set_study_uid(study->uid());
-    event.mutable_study_ended()->set_reason(command.reason);
-    draft->Emit(std::move(event));
-    for (const int32_t id : draft->OpenTrials(study->uid())) {
-      StopTrial({study->uid(), id}, command.reason, draft);
-    }
-    AdvanceStudy(study->uid(), draft);
-    return reply;
-  }
-  EndStudy(study->uid(), command.reason, false, draft);
+  const bool at_once = study->spec().study_stopping().should_stop_asap();
+  EndStudy(study->uid(), command.reason, at_once ? Rest::kStopsEarly : Rest::kGoesOn, draft);
   return reply;
 }
 

@@ -11,6 +11,7 @@
 #include "scheduler/core/queueing.h"
 #include "scheduler/core/run_machine.h"
 #include "scheduler/core/state_rows.h"
+#include "scheduler/core/trial_machine.h"
 
 namespace trainyard::core {
 namespace {
@@ -61,7 +62,7 @@ void FillUp(const records::StudyRow& study, const records::JobRow& job, Draft* d
   for (const int32_t id : draft->OpenTrials(study.uid())) {
     if (room <= 0) return;
     const TrialPtr trial = draft->Trial({study.uid(), id});
-    if (trial->state() != v1::REQUESTED) continue;
+    if (trial->state() != v1::REQUESTED || trial->run_uid() != 0) continue;  // or is paused
     ActivateTrial(study, *trial, draft);
     --room;
   }
@@ -122,12 +123,12 @@ void EndItsJob(const records::StudyRow& study, Draft* draft) {
 
 void AdvanceStudy(uint64_t study_uid, Draft* draft) {
   StudyPtr study = draft->Study(study_uid);
-  if (study == nullptr) return;
+  if (study == nullptr || draft->study_ending == study_uid) return;
   const JobPtr job = draft->Job(study->job_uid());
   if (study->state() == v1::Study::ACTIVE_STUDY) {
     const std::string over = OverBecause(*study, *draft);
     if (!over.empty()) {
-      EndStudy(study_uid, over, TooManyFailed(*study), draft);
+      EndStudy(study_uid, over, TooManyFailed(*study) ? Rest::kIsCancelled : Rest::kGoesOn, draft);
     } else if (job != nullptr) {
       FillUp(*study, *job, draft);
     }
@@ -136,9 +137,10 @@ void AdvanceStudy(uint64_t study_uid, Draft* draft) {
   if (study->state() == v1::Study::COMPLETED_STUDY && job != nullptr) EndItsJob(*study, draft);
 }
 
-void EndStudy(uint64_t study_uid, const std::string& reason, bool stop_running, Draft* draft) {
+void EndStudy(uint64_t study_uid, const std::string& reason, Rest rest, Draft* draft) {
   const StudyPtr study = draft->Study(study_uid);
   if (study == nullptr) return;
+  const std::vector<int32_t> open = draft->OpenTrials(study_uid);
   if (study->state() == v1::Study::ACTIVE_STUDY) {
     records::Event event;
     event.mutable_study_ended()->set_study_uid(study_uid);
@@ -146,14 +148,21 @@ void EndStudy(uint64_t study_uid, const std::string& reason, bool stop_running, 
     event.mutable_study_ended()->set_failed(TooManyFailed(*study));
     draft->Emit(std::move(event));
   }
-  if (stop_running) {
-    for (const int32_t id : draft->OpenTrials(study_uid)) {
-      const TrialPtr trial = draft->Trial({study_uid, id});
-      if (trial->run_uid() == 0) continue;
+  draft->study_ending = study_uid;  // it goes on when all of it is told
+  for (const int32_t id : open) {
+    const TrialPtr trial = draft->Trial({study_uid, id});
+    const bool requested = trial->state() == v1::REQUESTED;
+    if (requested && trial->run_uid() == 0) {
+      DropTrial({study_uid, id}, absl::StrCat("was never started: ", reason), draft);
+    } else if (rest == Rest::kIsCancelled) {
       StopRun(trial->run_uid(), wire::STOP_CANCEL, v1::CANCELLED_CAUSE,
               absl::StrCat("cancelled: ", reason), draft);
+    } else if (rest == Rest::kStopsEarly || requested) {
+      // One that was paused is judged by what it measured so far, too.
+      StopTrial({study_uid, id}, reason, draft);
     }
   }
+  draft->study_ending = 0;
   AdvanceStudy(study_uid, draft);
 }
 

@@ -17,8 +17,12 @@ namespace trainyard::core {
 // What follows from the rows of the study; may be called at any time.
 void AdvanceStudy(uint64_t study_uid, Draft* draft);
 
-// No further trials. `stop_running`: those that run are stopped too, as cancelled.
-void EndStudy(uint64_t study_uid, const std::string& reason, bool stop_running, Draft* draft);
+// What becomes of the trials that run when their study is over.
+enum class Rest { kGoesOn, kStopsEarly, kIsCancelled };
+
+// No further trials: those that were never started end as infeasible. Written once for whatever
+// ends a study.
+void EndStudy(uint64_t study_uid, const std::string& reason, Rest rest, Draft* draft);
 
 absl::StatusOr<Reply> MakeStudy(const CreateStudy& command, Draft* draft);
 absl::StatusOr<Reply> RemoveStudy(const DeleteStudy& command, Draft* draft);

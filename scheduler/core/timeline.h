@@ -20,8 +20,9 @@ void AddTimeline(int64_t time_us, absl::string_view what, absl::string_view deta
 void FoldIntoJob(const records::Event& event, uint64_t run_uid, absl::string_view what,
                  absl::string_view detail, Rows* rows);
 
-// State of a job that has not ended, by its flags and, for a plain job, its run.
-v1::JobState DeriveState(const records::JobRow& job, const records::RunRow* run);
+// State of a job that has not ended, by its flags and its run; `run` of a tuning job: the one that
+// changed, null for none.
+v1::JobState DeriveState(const records::JobRow& job, const records::RunRow* run, const Rows& rows);
 
 }  // namespace trainyard::core
 

@@ -118,6 +118,10 @@ int64_t SettleUs(const records::RunRow& run, const Rows& rows) {
   return trial->measurements().rbegin()->step() < LastStep(run) ? kSettleLastUs : 0;
 }
 
+void DropTrial(TrialKey key, const std::string& reason, Draft* draft) {
+  if (IsOpenTrial(*draft, key)) EndInfeasible(key, reason, draft);
+}
+
 void EndTrialOfRun(uint64_t run_uid, Draft* draft) {
   const RunPtr run = draft->Run(run_uid);
   const TrialKey key = KeyOf(*run, *draft);
@@ -172,7 +176,8 @@ absl::StatusOr<bool> TakeMeasurements(const ReportMeasurements& command, Draft* 
 
 void StopTrial(TrialKey key, const std::string& reason, Draft* draft) {
   const TrialPtr trial = draft->Trial(key);
-  if (trial == nullptr || trial->state() != v1::ACTIVE) return;
+  const bool paused = trial != nullptr && trial->state() == v1::REQUESTED && trial->run_uid() != 0;
+  if (trial == nullptr || (trial->state() != v1::ACTIVE && !paused)) return;
   const RunPtr run = draft->Run(trial->run_uid());
   if (run != nullptr && run->state() == records::R_DONE) return;  // settles soon anyway
   records::Event event;

@@ -20,6 +20,9 @@ void EndTrialOfRun(uint64_t run_uid, Draft* draft);
 // The run never ran again: INFEASIBLE, or judged by its measurements when stopped early.
 void EndTrialWithoutRun(const records::RunRow& run, const v1::ExitRecord& exit, Draft* draft);
 
+// A trial that was never started and never will be: INFEASIBLE with the reason.
+void DropTrial(TrialKey key, const std::string& reason, Draft* draft);
+
 // Points from an attempt; those of another epoch, and what the study does not name, are dropped.
 // False: nothing was new.
 absl::StatusOr<bool> TakeMeasurements(const ReportMeasurements& command, Draft* draft);

@@ -9,19 +9,21 @@
 #include "common/names.h"
 #include "common/sha256.h"
 #include "common/spec/spec.h"
+#include "glog/logging.h"
 
 namespace trainyard::daemon {
 namespace {
 
-bool IsAdmitted(const runtime::Runtime& runtime, absl::string_view secret,
-                const std::string& node_id) {
-  const core::TokenPtr row = runtime.view().TokenByHash(Sha256Of(secret));
-  return row != nullptr && !row->revoked() && row->node_id() == node_id;
-}
-
 absl::Status Admit(runtime::Runtime* runtime, absl::string_view secret, absl::string_view prefix,
                    journal::v1::TokenRow row) {
-  if (IsAdmitted(*runtime, secret, row.node_id())) return absl::OkStatus();
+  const core::TokenPtr known = runtime->view().TokenByHash(Sha256Of(secret));
+  if (known != nullptr && known->revoked()) {
+    LOG(WARNING) << "the token in the state folder's " << prefix
+                 << " file was revoked and stays so;"
+                 << " remove the file to have a new one made";
+    return absl::OkStatus();
+  }
+  if (known != nullptr && known->node_id() == row.node_id()) return absl::OkStatus();
   row.set_hash(Sha256Of(secret));
   row.set_id(absl::StrCat(prefix, HexOf(row.hash()).substr(0, 12)));
   return Await(runtime, core::CreateToken{std::move(row)});

@@ -277,7 +277,7 @@ Cluster Cluster::Emptied(bool all_nodes) const {
   return out;
 }
 
-int64_t Cluster::CapacityMilli(int64_t cores_per_device) const {
+int64_t Cluster::ChargeableMilli(int64_t cores_per_device) const {
   int64_t devices = 0;
   int64_t cores = 0;
   for (const Node& node : nodes_) {
@@ -285,8 +285,11 @@ int64_t Cluster::CapacityMilli(int64_t cores_per_device) const {
     for (const Device& device : node.devices) devices += device.usable ? kWhole : 0;
     cores += node.cpu_total;
   }
-  return devices > 0 ? devices
-                     : std::max<int64_t>(kWhole, cores / std::max<int64_t>(1, cores_per_device));
+  return devices > 0 ? devices : cores / std::max<int64_t>(1, cores_per_device);
+}
+
+int64_t Cluster::CapacityMilli(int64_t cores_per_device) const {
+  return std::max<int64_t>(kWhole, ChargeableMilli(cores_per_device));
 }
 
 }  // namespace trainyard::placement

@@ -125,6 +125,8 @@ class Cluster {
   Node& node(int32_t index) { return nodes_[static_cast<size_t>(index)]; }
   int32_t size() const { return static_cast<int32_t>(nodes_.size()); }
   // Devices (or, without any, cores as devices) of all nodes that take work, in thousandths.
+  int64_t ChargeableMilli(int64_t cores_per_device) const;
+  // The same, and a whole device at least: to divide by.
   int64_t CapacityMilli(int64_t cores_per_device) const;
   uint64_t grown() const { return grown_; }  // rises when room is added
   bool anything_leaving() const { return leaving_ > 0; }

@@ -14,21 +14,22 @@ constexpr int64_t kLeastUs = 60'000'000;
 }  // namespace
 
 // How long it is going to hold devices, from now or from its start on.
-int64_t StartEstimator::RestUs(const Planner::Run& of) const {
+StartEstimator::Rest StartEstimator::RestOf(const Planner::Run& of) const {
   const bool running = of.held != nullptr;
   const Shape& shape = planner_.shape(of);
   const int64_t worked_us = static_cast<int64_t>(static_cast<double>(planner_.AttainedUs(of)) /
                                                  std::max(0.001, shape.devices));
-  int64_t rest = of.guess_us > 0 ? std::max(kLeastUs, of.guess_us - worked_us) : 0;
+  int64_t rest = of.guess_us > worked_us ? std::max(kLeastUs, of.guess_us - worked_us) : 0;
   if (rest == 0 && history_ != nullptr) {
     rest = history_->Remaining({}, {}, shape.devices, worked_us).middle_us;
   }
-  if (rest == 0) rest = std::max(kLeastUs, worked_us);  // what went on so long goes on as long
+  const bool known = rest > 0;
+  if (!known) rest = std::max(kLeastUs, worked_us);  // what went on so long goes on as long
   if (of.limit_us > 0) {
     const int64_t spent = running ? planner_.now_us_ - of.held->started_us : 0;
     rest = std::min(rest, std::max<int64_t>(0, of.limit_us - spent));
   }
-  return rest;
+  return {rest, known};
 }
 
 // When devices become free for a waiting run of the level.
@@ -41,20 +42,23 @@ void StartEstimator::Rebuild(bool front, int level) {
     const int64_t milli = planner_.shape(of).charge_milli;
     held += milli;
     int64_t at = planner_.now_us_;
+    bool known = true;  // what is told to stop is about to leave
     if (of.state == Planner::State::kRunning) {
-      at += RestUs(of);
+      const Rest rest = RestOf(of);
+      at += rest.us;
       const bool yields =
           policy.preempt && of.preemptible && !of.front && (front || of.level > level);
       if (yields) at = std::min(at, of.held->started_us + of.held->min_run_us);
+      known = rest.known || yields;
     }
-    heap_.push_back({std::max(at, planner_.now_us_), milli});
+    heap_.push_back({std::max(at, planner_.now_us_), milli, known});
   }
   for (const Taken& taken : taken_) {
     held += taken.milli;
-    heap_.push_back({taken.end_us, taken.milli});
+    heap_.push_back({taken.end_us, taken.milli, taken.known});
   }
   std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
-  free_milli_ = planner_.cluster_.CapacityMilli(policy.cores_per_device) - held;
+  free_milli_ = planner_.cluster_.ChargeableMilli(policy.cores_per_device) - held;
 }
 
 std::vector<StartGuess> StartEstimator::Of(const std::vector<int32_t>& order) {
@@ -63,6 +67,9 @@ std::vector<StartGuess> StartEstimator::Of(const std::vector<int32_t>& order) {
   taken_.clear();
   int known_level = -2;
   int64_t time = planner_.now_us_;
+  // While nothing has to leave, the count of devices does not tell what it is that keeps a run.
+  bool leaves = false;
+  bool sure = true;
   for (const int32_t index : order) {
     const Planner::Run& of = planner_.run(index);
     StartGuess& start = starts.emplace_back();
@@ -73,19 +80,25 @@ std::vector<StartGuess> StartEstimator::Of(const std::vector<int32_t>& order) {
       Rebuild(level < 0, level);
       known_level = level;
       time = planner_.now_us_;
+      leaves = false;
+      sure = true;
     }
     const int64_t milli = planner_.shape(of).charge_milli;
     while (free_milli_ < milli && !heap_.empty()) {
       std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
       time = std::max(time, heap_.back().at_us);
+      sure = sure && heap_.back().known;
+      leaves = true;
       free_milli_ += heap_.back().milli;
       heap_.pop_back();
     }
+    start.known = leaves && sure && free_milli_ >= milli;
     free_milli_ -= milli;
     start.middle_us = time;
-    const int64_t end = time + RestUs(of);
-    taken_.push_back({end, milli});
-    heap_.push_back({end, milli});
+    const Rest rest = RestOf(of);
+    const bool end_known = start.known && rest.known;
+    taken_.push_back({time + rest.us, milli, end_known});
+    heap_.push_back({time + rest.us, milli, end_known});
     std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
     const int64_t wait = time - planner_.now_us_;
     RunTimeHistory::Band band{wait / 8, std::max(kLeastUs, wait) * 3};

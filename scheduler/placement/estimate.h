@@ -13,6 +13,9 @@
 namespace trainyard::placement {
 
 struct StartGuess {
+  // It rests on run times that were learned, or on devices that will be given up, not on a guess
+  // out of nothing. The times are there in any case.
+  bool known = false;
   int64_t middle_us = 0;
   int64_t earliest_us = 0;
   int64_t latest_us = 0;
@@ -37,13 +40,19 @@ class StartEstimator {
   struct Free {
     int64_t at_us;
     int64_t milli;
+    bool known;
     bool operator>(const Free& other) const { return at_us > other.at_us; }
   };
   struct Taken {
     int64_t end_us;
     int64_t milli;
+    bool known;
   };
-  int64_t RestUs(const Planner::Run& of) const;
+  struct Rest {
+    int64_t us;
+    bool known;
+  };
+  Rest RestOf(const Planner::Run& of) const;
   void Rebuild(bool front, int level);
 
   const Planner& planner_;

@@ -248,8 +248,9 @@ const Explainer::Finding& Explainer::FindingOf(const Place& place) {
   return found->second;
 }
 
-// What time alone does not start has no start to estimate.
-void NeverByItself(Explanation* explanation) {
+// What time alone does not start has no start to estimate, nor has what waits for runs of which
+// nothing like them has ended yet.
+void NoEstimate(Explanation* explanation) {
   explanation->estimated_start_us = 0;
   explanation->estimate_earliest_us = 0;
   explanation->estimate_latest_us = 0;
@@ -277,7 +278,7 @@ std::vector<Explanation> Explainer::All() {
     out.estimate_latest_us = start.latest_us;
     out.estimate_band_us = start.latest_us - start.earliest_us;
     if (place.run->hold) {
-      NeverByItself(&out);
+      NoEstimate(&out);
       out.reason = "HELD";
       out.message = "held by its owner until it is released";
       continue;
@@ -285,17 +286,18 @@ std::vector<Explanation> Explainer::All() {
     if (of.claim != nullptr) {
       out.reason = "WAITING_FOR_PREEMPTION";
       out.message = absl::StrCat("runs that stop for it have not released their devices yet");
+      if (!start.known) NoEstimate(&out);
       continue;
     }
     const Finding& finding = FindingOf(place);
     out.reason = finding.reason;
     out.message = finding.message;
+    if (out.reason == "NO_CAPACITY" || !start.known) NoEstimate(&out);
     if (const auto kept = planner_->kept_.find(index); kept != planner_->kept_.end()) {
       out.reason = "WAITING_FOR_RESOURCES";
       out.message = DescribeKept(index);
       if (kept->second.until_us > 0) out.estimate_latest_us = kept->second.until_us;
     }
-    if (out.reason == "NO_CAPACITY") NeverByItself(&out);
     const bool behind =
         finding.blocks && !ahead.empty() && planner_->policy_.select == Select::kStrict;
     if (behind) {

@@ -60,6 +60,7 @@ const RunTimeHistory::Histogram* RunTimeHistory::Best(absl::string_view principa
                                                       int64_t elapsed_us) const {
   const int size = SizeClass(devices);
   const int bin = BinOf(elapsed_us);
+  const Histogram* few = nullptr;  // the nearest that saw anything at all
   for (const std::string& key :
        {absl::StrCat("n/", principal, "/", name), absl::StrCat("u/", principal, "/", size),
         absl::StrCat("s/", size), std::string("all")}) {
@@ -69,8 +70,10 @@ const RunTimeHistory::Histogram* RunTimeHistory::Best(absl::string_view principa
     uint32_t longer = 0;
     for (int i = bin; i < kBins; ++i) longer += found->second.bins[static_cast<size_t>(i)];
     if (longer >= kEnough) return &found->second;
+    if (few == nullptr && longer > 0) few = &found->second;
   }
-  return nullptr;
+  // A few runs tell something of a whole one, and nothing of how long one goes on that is longer.
+  return elapsed_us == 0 ? few : nullptr;
 }
 
 // Of what is left, among the runs that took longer than `elapsed_us`.

@@ -1,7 +1,11 @@
 // One plan from one snapshot. See placement.h.
 #include <algorithm>
+#include <map>
+#include <tuple>
 
+#include "absl/strings/string_view.h"
 #include "scheduler/placement/explain.h"
+#include "scheduler/placement/history.h"
 #include "scheduler/placement/placement.h"
 #include "scheduler/placement/planner.h"
 #include "scheduler/placement/what_if.h"
@@ -20,10 +24,48 @@ void FillPlanner(const Snapshot& snapshot, Planner* planner) {
   }
 }
 
+namespace {
+
+// Run times to expect, by who runs what and how large it is; runs that bring a guess keep it.
+class Guesser {
+ public:
+  Guesser(const RunTimeHistory& history, const Policy& policy)
+      : history_(history), policy_(policy) {}
+  RunTimeGuess Of(const RunView& run, const std::vector<RankNeeds>& ranks) {
+    if (run.guess.known()) return run.guess;
+    const int64_t milli = ChargeMilli(ranks, policy_);
+    const auto [known, is_new] = guesses_.try_emplace({run.principal, run.name, milli});
+    if (is_new) {
+      known->second =
+          history_.Remaining(run.principal, run.name, static_cast<double>(milli) / 1000, 0);
+    }
+    return known->second;
+  }
+
+ private:
+  const RunTimeHistory& history_;
+  const Policy& policy_;
+  std::map<std::tuple<absl::string_view, absl::string_view, int64_t>, RunTimeGuess> guesses_;
+};
+
+void FillGuesses(const Snapshot& snapshot, const Policy& policy, Planner* planner) {
+  if (snapshot.history == nullptr || planner->waiting() == 0) return;
+  Guesser guesser(*snapshot.history, policy);
+  for (const RunningRun& run : snapshot.running) {
+    planner->SetGuess(run.run_uid, guesser.Of(run, run.ranks));
+  }
+  for (const WaitingRun& run : snapshot.waiting) {
+    planner->SetGuess(run.run_uid, guesser.Of(run, run.ranks));
+  }
+}
+
+}  // namespace
+
 Plan MakePlan(const Snapshot& snapshot, const Policy& policy) {
   Planner planner(policy);
   FillPlanner(snapshot, &planner);
   Plan plan = planner.Decide(snapshot.now_us);
+  FillGuesses(snapshot, policy, &planner);
   plan.explanations = Explainer(&planner, snapshot).All();
   AddWhatIfs(snapshot, policy, &plan);
   return plan;

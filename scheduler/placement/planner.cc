@@ -171,6 +171,11 @@ void Planner::Describe(const RunView& view, int32_t index, int64_t now_us) {
   its.attained_us += view.attained_device_us;
 }
 
+void Planner::SetGuess(uint64_t run_uid, const RunTimeGuess& guess) {
+  const auto found = by_uid_.find(run_uid);
+  if (found != by_uid_.end()) run(found->second).guess_us = guess.middle_us;
+}
+
 void Planner::AddWaiting(const WaitingRun& view, int64_t now_us) {
   now_us_ = std::max(now_us_, now_us);
   changed_ = true;

@@ -62,6 +62,8 @@ class Planner {
   void Remove(uint64_t run_uid, int64_t now_us);
   // It wrote a checkpoint; kCheckpointOnStop: it writes one whenever it is told to stop.
   void Checkpointed(uint64_t run_uid, int64_t at_us);
+  // How long it takes, for estimates; nothing is decided by it.
+  void SetGuess(uint64_t run_uid, const RunTimeGuess& guess);
 
   // What to do now; placed runs run and preempted ones stop from here on. No explanations.
   Plan Decide(int64_t now_us);

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "scheduler/api/admin.h"
+#include "scheduler/rpc/agent_registry.h"
 #include "scheduler/rpc/services.h"
 #include "scheduler/rpc/unary.h"
 #include "trainyard/v1/admin.grpc.pb.h"
@@ -11,7 +12,8 @@ namespace {
 
 class AdminService : public v1::AdminService::CallbackService {
  public:
-  explicit AdminService(const api::Context* context) : context_(context) {}
+  AdminService(const api::Context* context, AgentRegistry* registry)
+      : context_(context), registry_(registry) {}
 
   grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* call,
                                           const v1::GetServerInfoRequest* /*request*/,
@@ -44,7 +46,12 @@ class AdminService : public v1::AdminService::CallbackService {
                                         const v1::RevokeTokenRequest* request,
                                         google::protobuf::Empty* response) override {
     return AnswerLater(*context_, call, response, [&](const auto& principal, auto done) {
-      api::RevokeToken(*context_, principal, *request, std::move(done));
+      api::RevokeToken(
+          *context_, principal, *request,
+          [registry = registry_, done](absl::StatusOr<google::protobuf::Empty> answer) {
+            if (answer.ok()) registry->LookAgain();
+            done(std::move(answer));
+          });
     });
   }
   grpc::ServerUnaryReactor* CreateJoinToken(grpc::CallbackServerContext* call,
@@ -85,12 +92,14 @@ class AdminService : public v1::AdminService::CallbackService {
 
  private:
   const api::Context* const context_;
+  AgentRegistry* const registry_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeAdminService(const api::Context* context) {
-  return std::make_unique<AdminService>(context);
+std::unique_ptr<grpc::Service> MakeAdminService(const api::Context* context,
+                                                AgentRegistry* registry) {
+  return std::make_unique<AdminService>(context, registry);
 }
 
 }  // namespace trainyard::rpc

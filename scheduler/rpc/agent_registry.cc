@@ -2,6 +2,7 @@
 #include "scheduler/rpc/agent_registry.h"
 
 #include <utility>
+#include <vector>
 
 namespace trainyard::rpc {
 
@@ -34,6 +35,15 @@ bool AgentRegistry::Remove(const std::string& node_id, const AgentStream* stream
   last = std::move(found->second);
   streams_.erase(found);
   return true;
+}
+
+void AgentRegistry::LookAgain() {
+  std::vector<std::shared_ptr<AgentStream>> streams;
+  {
+    MutexLock lock(&mutex_);
+    for (const auto& [node_id, stream] : streams_) streams.push_back(stream);
+  }
+  for (const std::shared_ptr<AgentStream>& stream : streams) stream->LookAgain();
 }
 
 }  // namespace trainyard::rpc

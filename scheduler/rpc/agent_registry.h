@@ -19,6 +19,8 @@ class AgentStream {
   virtual bool Send(const agent::v1::SchedulerMessage& message) = 0;
   // Another stream of the same node took over.
   virtual void Replaced() = 0;
+  // Ends when its token opens nothing any more.
+  virtual void LookAgain() = 0;
 };
 
 class AgentRegistry : public runtime::AgentLink {
@@ -28,6 +30,8 @@ class AgentRegistry : public runtime::AgentLink {
   void Register(const std::string& node_id, const std::shared_ptr<AgentStream>& stream);
   // True when `stream` was the one that counts.
   bool Remove(const std::string& node_id, const AgentStream* stream);
+  // Keys were revoked: streams that came with one of them end.
+  void LookAgain();
 
  private:
   Mutex mutex_;

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
+#include "scheduler/api/daemons.h"
 #include "scheduler/rpc/agent_streams.h"
 #include "scheduler/rpc/auth.h"
 #include "scheduler/rpc/duplex_stream.h"
@@ -18,9 +19,10 @@ using Duplex = DuplexStream<agent::v1::AgentMessage, agent::v1::SchedulerMessage
 
 class ControlStream : public Duplex, public AgentStream {
  public:
-  ControlStream(const api::Context& context, core::Principal principal, AgentRegistry* registry,
-                MetricHub* hub)
+  ControlStream(const api::Context& context, std::string token, core::Principal principal,
+                AgentRegistry* registry, MetricHub* hub)
       : context_(context),
+        token_(std::move(token)),
         principal_(std::move(principal)),
         registry_(registry),
         hub_(hub),
@@ -35,9 +37,16 @@ class ControlStream : public Duplex, public AgentStream {
   void Replaced() override {
     Close(absl::AbortedError("another connection of this node took over"));
   }
+  void LookAgain() override {
+    if (const auto caller = api::Identify(context_, token_); !caller.ok()) Close(caller.status());
+  }
 
  protected:
   void Received(agent::v1::AgentMessage* message) override {
+    // The key may have been revoked, or have expired, since the stream began.
+    if (const auto caller = api::Identify(context_, token_); !caller.ok()) {
+      return Close(caller.status());
+    }
     switch (message->body_case()) {
       case agent::v1::AgentMessage::kHello:
         return Hello(message->hello());
@@ -47,6 +56,8 @@ class ControlStream : public Duplex, public AgentStream {
         return Fact(message->mutable_fact());
       case agent::v1::AgentMessage::kDesiredAck:
         return order_.Acknowledged(message->desired_ack().version(), Now());
+      case agent::v1::AgentMessage::kDaemonRefused:
+        return api::RefuseDaemon(context_, principal_, message->daemon_refused(), registry_);
       case agent::v1::AgentMessage::BODY_NOT_SET:
         return;  // of a later version
     }
@@ -116,6 +127,7 @@ class ControlStream : public Duplex, public AgentStream {
   absl::Duration Now() const { return context_.clock->Monotonic(); }
 
   const api::Context context_;
+  const std::string token_;
   const core::Principal principal_;
   AgentRegistry* const registry_;
   MetricHub* const hub_;
@@ -134,8 +146,8 @@ grpc::ServerBidiReactor<agent::v1::AgentMessage, agent::v1::SchedulerMessage>* S
   if (!caller.ok()) {
     return new RefusedDuplex<agent::v1::AgentMessage, agent::v1::SchedulerMessage>(caller.status());
   }
-  auto stream =
-      std::make_shared<ControlStream>(context, std::move(caller->principal), registry, hub);
+  auto stream = std::make_shared<ControlStream>(context, BearerOf(*call),
+                                                std::move(caller->principal), registry, hub);
   stream->Begin();
   return stream.get();
 }

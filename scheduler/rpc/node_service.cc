@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "scheduler/api/nodes.h"
+#include "scheduler/rpc/agent_registry.h"
 #include "scheduler/rpc/services.h"
 #include "scheduler/rpc/unary.h"
 #include "trainyard/v1/node.grpc.pb.h"
@@ -11,7 +12,8 @@ namespace {
 
 class NodeService : public v1::NodeService::CallbackService {
  public:
-  explicit NodeService(const api::Context* context) : context_(context) {}
+  NodeService(const api::Context* context, AgentRegistry* registry)
+      : context_(context), registry_(registry) {}
 
   grpc::ServerUnaryReactor* ListNodes(grpc::CallbackServerContext* call,
                                       const v1::ListNodesRequest* request,
@@ -34,15 +36,28 @@ class NodeService : public v1::NodeService::CallbackService {
       api::DrainNode(*context_, principal, *request, std::move(done));
     });
   }
+  grpc::ServerUnaryReactor* RevokeNode(grpc::CallbackServerContext* call,
+                                       const v1::RevokeNodeRequest* request,
+                                       v1::Node* response) override {
+    return AnswerLater(*context_, call, response, [&](const auto& principal, auto done) {
+      api::RevokeNode(*context_, principal, *request,
+                      [registry = registry_, done](absl::StatusOr<v1::Node> node) {
+                        if (node.ok()) registry->LookAgain();
+                        done(std::move(node));
+                      });
+    });
+  }
 
  private:
   const api::Context* const context_;
+  AgentRegistry* const registry_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeNodeService(const api::Context* context) {
-  return std::make_unique<NodeService>(context);
+std::unique_ptr<grpc::Service> MakeNodeService(const api::Context* context,
+                                               AgentRegistry* registry) {
+  return std::make_unique<NodeService>(context, registry);
 }
 
 }  // namespace trainyard::rpc

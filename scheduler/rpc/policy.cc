@@ -54,6 +54,7 @@ const absl::flat_hash_map<std::string, unsigned>& Table() {
       {"/trainyard.v1.NodeService/ListNodes", kReaders},
       {"/trainyard.v1.NodeService/GetNode", kReaders},
       {"/trainyard.v1.NodeService/DrainNode", kAdmin},
+      {"/trainyard.v1.NodeService/RevokeNode", kAdmin},
       {"/trainyard.v1.ArtifactService/GetUploadGrant", kWriters},
       {"/trainyard.v1.ArtifactService/GetDownloadGrant", kReaders},
       {"/trainyard.v1.ArtifactService/ListOutputs", kReaders},

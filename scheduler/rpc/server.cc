@@ -50,9 +50,9 @@ class GrpcServer : public Server {
     services_.push_back(MakeStudyService(context));
     services_.push_back(MakeInsightService(context));
     services_.push_back(MakeQueueService(context));
-    services_.push_back(MakeNodeService(context));
+    services_.push_back(MakeNodeService(context, registry));
     services_.push_back(MakeArtifactService(context));
-    services_.push_back(MakeAdminService(context));
+    services_.push_back(MakeAdminService(context, registry));
     services_.push_back(MakeAgentService(context, registry, hub));
     processor_ = std::make_shared<TokenProcessor>(context);
   }

@@ -20,9 +20,11 @@ class MetricHub;
 std::unique_ptr<grpc::Service> MakeJobService(const api::Context* context);
 std::unique_ptr<grpc::Service> MakeStudyService(const api::Context* context);
 std::unique_ptr<grpc::Service> MakeInsightService(const api::Context* context);
-std::unique_ptr<grpc::Service> MakeNodeService(const api::Context* context);
+std::unique_ptr<grpc::Service> MakeNodeService(const api::Context* context,
+                                               AgentRegistry* registry);
 std::unique_ptr<grpc::Service> MakeArtifactService(const api::Context* context);
-std::unique_ptr<grpc::Service> MakeAdminService(const api::Context* context);
+std::unique_ptr<grpc::Service> MakeAdminService(const api::Context* context,
+                                                AgentRegistry* registry);
 std::unique_ptr<grpc::Service> MakeQueueService(const api::Context* context);
 std::unique_ptr<grpc::Service> MakeAgentService(const api::Context* context,
                                                 AgentRegistry* registry, MetricHub* hub);

@@ -16,11 +16,15 @@ using Duplex = DuplexStream<agent::v1::TelemetryBatch, agent::v1::TelemetryAck>;
 
 class TelemetryStream : public Duplex {
  public:
-  TelemetryStream(const api::Context& context, std::string node_id, MetricHub* hub)
-      : context_(context), node_id_(std::move(node_id)), hub_(hub) {}
+  TelemetryStream(const api::Context& context, std::string token, std::string node_id,
+                  MetricHub* hub)
+      : context_(context), token_(std::move(token)), node_id_(std::move(node_id)), hub_(hub) {}
 
  protected:
   void Received(agent::v1::TelemetryBatch* batch) override {
+    if (const auto caller = api::Identify(context_, token_); !caller.ok()) {
+      return Close(caller.status());
+    }
     for (const agent::v1::LogChunk& chunk : batch->logs()) {
       if (!Find(chunk.key())) continue;
       const auto stored = context_.store->logs().Append(
@@ -72,6 +76,7 @@ class TelemetryStream : public Duplex {
   }
 
   const api::Context context_;
+  const std::string token_;
   const std::string node_id_;
   MetricHub* const hub_;
   core::RunPtr run_;
@@ -87,7 +92,8 @@ grpc::ServerBidiReactor<agent::v1::TelemetryBatch, agent::v1::TelemetryAck>* Sta
   if (!caller.ok()) {
     return new RefusedDuplex<agent::v1::TelemetryBatch, agent::v1::TelemetryAck>(caller.status());
   }
-  auto stream = std::make_shared<TelemetryStream>(context, caller->principal.name, hub);
+  auto stream =
+      std::make_shared<TelemetryStream>(context, BearerOf(*call), caller->principal.name, hub);
   stream->Begin();
   return stream.get();
 }

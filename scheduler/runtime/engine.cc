@@ -98,6 +98,7 @@ void Engine::Answer(StudyAnswer answer) {
 void Engine::CatchUp() {
   book_.Update(state_, touched_);
   desk_.Update(state_, touched_);
+  history_.Update(state_, touched_);
   unbooked_.Merge(touched_);
   touched_.Clear();
 }
@@ -137,6 +138,7 @@ void Engine::ForgetOld(const core::Touched& touched, Delta* delta) {
     if (archive.job != nullptr) delta->archives.push_back(std::move(archive));
     core::Forget(uid, &state_);
     book_.Update(state_, gone);
+    history_.Update(state_, gone);
     specs_known_.erase(uid);
     terminal_set_.erase(uid);
   }

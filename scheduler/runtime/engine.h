@@ -8,6 +8,7 @@
 #ifndef TRAINYARD_SCHEDULER_RUNTIME_ENGINE_H_
 #define TRAINYARD_SCHEDULER_RUNTIME_ENGINE_H_
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -24,6 +25,7 @@
 #include "scheduler/runtime/delta.h"
 #include "scheduler/runtime/leases.h"
 #include "scheduler/runtime/planner.h"
+#include "scheduler/runtime/run_history.h"
 #include "scheduler/runtime/runtime.h"
 #include "scheduler/runtime/sessions.h"
 #include "scheduler/runtime/study_desk.h"
@@ -65,7 +67,9 @@ class Engine {
   Batch TakeBatch();
   std::vector<StudyJob> TakeStudyJobs();
   // What would become of a job if it were submitted now. Faults of the submit are answered at once;
-  // else the look waits in TakePreviews for a planner thread, which answers.
+  // else the look waits in TakePreviews for a planner thread, which answers. Each costs the owner a
+  // snapshot of the queue: at most kPreviewsMax are under way, more are RESOURCE_EXHAUSTED.
+  static constexpr int kPreviewsMax = 8;
   void Look(core::Command submit, std::function<void(absl::StatusOr<Preview>)> done);
   std::vector<PreviewJob> TakePreviews() { return std::exchange(previews_, {}); }
   // At most one plan job is out at a time.
@@ -97,7 +101,7 @@ class Engine {
   bool PlaceHead();
   void PlaceNow();
   bool UseQuickPlan() const;
-  PlanJob Snapshot(size_t most, bool* truncated) const;
+  PlanJob Snapshot(size_t most, bool* truncated);
   void CarryOut(const placement::Plan& plan, const ClusterBook::Epochs& epochs);
   void Explain(const placement::Plan& plan);
   void NoteTerminal(uint64_t job_uid);
@@ -113,6 +117,7 @@ class Engine {
   Sessions sessions_;
   ClusterBook book_;
   StudyDesk desk_;
+  RunHistory history_;
 
   Batch batch_;
   core::Touched touched_;   // since the last TakeBatch
@@ -122,6 +127,8 @@ class Engine {
       connecting_;
   std::vector<StudyJob> study_jobs_;
   std::vector<PreviewJob> previews_;
+  // Not answered yet; planner threads count down.
+  std::shared_ptr<std::atomic<int>> previews_out_ = std::make_shared<std::atomic<int>>(0);
   // What the last plan holds for runs that are to start; not durable: the next plan makes it anew.
   std::vector<placement::Reservation> held_for_gangs_;
   int64_t wake_us_ = 0;                        // a plan may differ then although nothing happened

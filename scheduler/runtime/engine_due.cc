@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/errors.h"
 #include "scheduler/runtime/engine.h"
 #include "scheduler/runtime/planner_view.h"
 
@@ -43,7 +44,7 @@ bool Engine::UseQuickPlan() const {
   return options_.policy.order == placement::OrderBy::kQueued || book_.waiting() <= kQuickWhole;
 }
 
-PlanJob Engine::Snapshot(size_t most, bool* truncated) const {
+PlanJob Engine::Snapshot(size_t most, bool* truncated) {
   PlanJob job;
   job.snapshot = book_.Snapshot(state_, most, NowUs(), truncated);
   job.snapshot.reservations.insert(job.snapshot.reservations.end(), held_for_gangs_.begin(),
@@ -52,6 +53,7 @@ PlanJob Engine::Snapshot(size_t most, bool* truncated) const {
   for (const placement::RunningRun& run : job.snapshot.running) {
     job.epochs[run.run_uid] = state_.runs.at(run.run_uid)->attempt().epoch();
   }
+  job.snapshot.history = history_.Shared(options_.clock->Monotonic());
   job.version = book_.version();
   return job;
 }
@@ -68,6 +70,7 @@ void Engine::Explain(const placement::Plan& plan) {
   std::vector<uint64_t> hopeless;
   for (const placement::Explanation& explanation : plan.explanations) {
     explanations_.push_back(std::make_shared<const placement::Explanation>(explanation));
+    history_.Foretold(explanation, NowUs());
     if (explanation.reason == "NO_CAPACITY" || explanation.reason == "WAITING_FOR_NODES") {
       hopeless.push_back(explanation.run_uid);
     }
@@ -135,9 +138,15 @@ void Engine::Look(core::Command submit, std::function<void(absl::StatusOr<Previe
   submit.now_us = NowUs();
   auto& body = std::get<core::SubmitJob>(submit.body);
   body.validate_only = true;
+  absl::Status status;
   if (auto decision = core::Decide(state_, submit); !decision.ok()) {
-    return AfterCommit([done = std::move(done), status = decision.status()] { done(status); });
+    status = decision.status();
+  } else if (*previews_out_ >= kPreviewsMax) {
+    status = MakeError(absl::StatusCode::kResourceExhausted, "RESOURCE_EXHAUSTED",
+                       absl::StrCat(kPreviewsMax, " looks ahead are under way already"),
+                       "try again in a second");
   }
+  if (!status.ok()) return AfterCommit([done = std::move(done), status] { done(status); });
   const v1::JobSpec& spec = body.spec;
   journal::v1::JobRow job;
   job.set_uid(state_.server.next_uid());
@@ -152,7 +161,11 @@ void Engine::Look(core::Command submit, std::function<void(absl::StatusOr<Previe
   preview.plan = Snapshot(kWholeRuns, &truncated);
   preview.run_uid = run.uid();
   preview.plan.snapshot.waiting.push_back(WaitingOf(state_, run, job, spec));
-  preview.done = std::move(done);
+  ++*previews_out_;
+  preview.done = [out = previews_out_, done = std::move(done)](absl::StatusOr<Preview> answer) {
+    --*out;
+    done(std::move(answer));
+  };
   previews_.push_back(std::move(preview));
 }
 

@@ -2,7 +2,8 @@
 #include "scheduler/runtime/planner.h"
 
 #include <algorithm>
-#include <limits>
+#include <cstddef>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/strip.h"
@@ -10,36 +11,44 @@
 namespace trainyard::runtime {
 namespace {
 
-// Runs that are planned together, and the highest priority among them.
+// Runs that are planned together: of one policy, with no run of another policy between them.
 struct Group {
   const placement::Policy* policy = nullptr;
-  int32_t priority = std::numeric_limits<int32_t>::min();
   std::vector<placement::WaitingRun> waiting;
 };
 
+// By priority, the highest first, whatever the policy: a queue's own policy says who comes first
+// among its runs, not that its runs of low priority go before others of a higher one. At equal
+// priority the runs of a policy stay together, and policies come in the order of their first runs.
 std::vector<Group> GroupsOf(std::vector<placement::WaitingRun> waiting, const Policies& policies) {
-  std::vector<Group> groups;
-  for (placement::WaitingRun& run : waiting) {
+  std::vector<const placement::Policy*> known;  // in the order of their first runs
+  const auto rank_of = [&](const placement::WaitingRun& run) {
     const auto own = policies.by_queue.find(run.queue);
     const placement::Policy* policy =
         own == policies.by_queue.end() ? &policies.usual : &own->second;
-    auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& known) {
-      return known.policy->name == policy->name;
-    });
-    if (group == groups.end()) {
-      groups.emplace_back().policy = policy;
-      group = groups.end() - 1;
-    }
-    group->priority = std::max(group->priority, run.priority);
-    group->waiting.push_back(std::move(run));
+    const auto found = std::find_if(known.begin(), known.end(),
+                                    [&](const auto* other) { return other->name == policy->name; });
+    if (found != known.end()) return found - known.begin();
+    known.push_back(policy);
+    return static_cast<std::ptrdiff_t>(known.size()) - 1;
+  };
+  std::vector<std::tuple<int32_t, std::ptrdiff_t, size_t>> order;  // -priority, policy, place
+  for (size_t i = 0; i < waiting.size(); ++i) {
+    order.emplace_back(-waiting[i].priority, rank_of(waiting[i]), i);
   }
-  std::stable_sort(groups.begin(), groups.end(),
-                   [](const Group& a, const Group& b) { return a.priority > b.priority; });
+  std::sort(order.begin(), order.end());
+  std::vector<Group> groups;
+  for (const auto& [priority, policy, place] : order) {
+    if (groups.empty() || groups.back().policy != known[static_cast<size_t>(policy)]) {
+      groups.emplace_back().policy = known[static_cast<size_t>(policy)];
+    }
+    groups.back().waiting.push_back(std::move(waiting[place]));
+  }
   return groups;
 }
 
-void TakeRoom(const placement::RunningRun::Slice& slice, placement::Snapshot* snapshot) {
-  for (placement::NodeView& node : snapshot->nodes) {
+void TakeRoom(const placement::RunningRun::Slice& slice, std::vector<placement::NodeView>* nodes) {
+  for (placement::NodeView& node : *nodes) {
     if (node.node_id != slice.node_id) continue;
     node.cpu_milli_free -= slice.cpu_milli;
     node.memory_free -= slice.memory_bytes;
@@ -74,7 +83,7 @@ void Carry(const placement::Plan& plan, const std::vector<placement::WaitingRun>
         const auto& uuids = member.rank_devices[i];
         slice.device_uuids.insert(slice.device_uuids.end(), uuids.begin(), uuids.end());
       }
-      TakeRoom(slice, snapshot);
+      TakeRoom(slice, &snapshot->nodes);
       running.slices.push_back(std::move(slice));
     }
     snapshot->running.push_back(std::move(running));
@@ -83,6 +92,44 @@ void Carry(const placement::Plan& plan, const std::vector<placement::WaitingRun>
     for (placement::RunningRun& run : snapshot->running) {
       if (run.run_uid == preemption.run_uid) run.stopping = true;
     }
+  }
+}
+
+// What is held for a run that waits is not there for the runs of another group: their plan does not
+// know that run.
+void TakeHeld(const placement::Reservation& held, const placement::WaitingRun& run,
+              std::vector<placement::NodeView>* nodes) {
+  int32_t milli = 0;
+  for (const placement::RankNeeds& needs : run.ranks) milli = std::max(milli, needs.gpu_milli);
+  for (const placement::Reservation::Hold& hold : held.holds) {
+    placement::RunningRun::Slice slice;
+    slice.node_id = hold.node_id;
+    slice.cpu_milli = hold.cpu_milli;
+    slice.memory_bytes = hold.memory_bytes;
+    slice.device_uuids = hold.device_uuids;
+    if (milli > 0) slice.gpu_milli = milli;
+    TakeRoom(slice, nodes);
+  }
+}
+
+// Takes what `reservations` hold for runs of the group.
+void TakeHeldFor(const Group& group, const std::vector<placement::Reservation>& reservations,
+                 std::vector<placement::NodeView>* nodes) {
+  for (const placement::Reservation& held : reservations) {
+    if (held.kind != placement::ReservationKind::kGang) continue;
+    const auto run = std::find_if(group.waiting.begin(), group.waiting.end(),
+                                  [&](const auto& one) { return one.run_uid == held.run_uid; });
+    if (run != group.waiting.end()) TakeHeld(held, *run, nodes);
+  }
+}
+
+// Reservations of runs that hold devices are in the plan of every group.
+void AppendReservations(std::vector<placement::Reservation>* from,
+                        std::vector<placement::Reservation>* to) {
+  for (placement::Reservation& made : *from) {
+    const bool known = std::any_of(
+        to->begin(), to->end(), [&](const auto& other) { return other.run_uid == made.run_uid; });
+    if (!known) to->push_back(std::move(made));
   }
 }
 
@@ -110,25 +157,27 @@ Policies PoliciesOf(const core::State& state, const placement::Policy& usual) {
 placement::Plan MakeWholePlan(placement::Snapshot snapshot, const Policies& policies) {
   if (policies.by_queue.empty()) return placement::MakePlan(snapshot, policies.usual);
   placement::Plan whole;
-  const std::vector<placement::Reservation> before = snapshot.reservations;
-  for (Group& group : GroupsOf(std::move(snapshot.waiting), policies)) {
-    snapshot.waiting = std::move(group.waiting);
-    // Everybody's reservations stand; those of this group's runs are decided anew by its plan.
-    placement::Plan plan = placement::MakePlan(snapshot, *group.policy);
-    Carry(plan, snapshot.waiting, &snapshot);
-    for (const placement::Reservation& made : plan.reservations) {
-      const auto known = std::find_if(
-          snapshot.reservations.begin(), snapshot.reservations.end(), [&](const auto& reservation) {
-            return reservation.kind == placement::ReservationKind::kGang &&
-                   reservation.run_uid == made.run_uid;
-          });
-      if (known == snapshot.reservations.end()) snapshot.reservations.push_back(made);
+  std::map<const placement::Policy*, int32_t> ahead;  // that wait, by policy
+  std::vector<Group> groups = GroupsOf(std::move(snapshot.waiting), policies);
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const std::vector<placement::NodeView> nodes = snapshot.nodes;
+    for (size_t later = i + 1; later < groups.size(); ++later) {
+      TakeHeldFor(groups[later], snapshot.reservations, &snapshot.nodes);
     }
+    snapshot.waiting = std::move(groups[i].waiting);
+    placement::Plan plan = placement::MakePlan(snapshot, *groups[i].policy);
+    groups[i].waiting = std::move(snapshot.waiting);
+    snapshot.nodes = nodes;
+    Carry(plan, groups[i].waiting, &snapshot);
+    TakeHeldFor(groups[i], plan.reservations, &snapshot.nodes);
+    int32_t& before = ahead[groups[i].policy];
+    for (placement::Explanation& explanation : plan.explanations) explanation.position += before;
+    before += static_cast<int32_t>(plan.explanations.size());
     Append(&plan.placements, &whole.placements);
     Append(&plan.preemptions, &whole.preemptions);
     Append(&plan.explanations, &whole.explanations);
     Append(&plan.resizes, &whole.resizes);
-    Append(&plan.reservations, &whole.reservations);
+    AppendReservations(&plan.reservations, &whole.reservations);
     if (plan.wake_us > 0 && (whole.wake_us == 0 || plan.wake_us < whole.wake_us)) {
       whole.wake_us = plan.wake_us;
     }

@@ -23,8 +23,9 @@ struct Policies {
 // Policies of the queues in `state`, beside the usual one.
 Policies PoliciesOf(const core::State& state, const placement::Policy& usual);
 
-// One plan for everybody. Queues with their own policy are planned apart, one after the other by
-// the highest priority in them: each sees what those before it took.
+// One plan for everybody. Queues with their own policy are planned apart: runs of one policy and
+// neighbouring priorities together, the highest first, each group with what those before it took
+// and without what is held for runs of others.
 placement::Plan MakeWholePlan(placement::Snapshot snapshot, const Policies& policies);
 
 // A whole look at the queue, for a planner thread.

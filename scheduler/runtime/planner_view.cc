@@ -13,6 +13,7 @@
 #include "scheduler/core/queueing.h"
 #include "scheduler/core/ranks.h"
 #include "scheduler/core/settings.h"
+#include "scheduler/runtime/run_history.h"
 
 namespace trainyard::runtime {
 namespace {
@@ -50,6 +51,7 @@ void FillRun(const core::State& state, const journal::v1::RunRow& run,
   view->attained_device_us = AttainedUs(run.used().device_us(), run.used().cpu_us());
   view->time_limit_us = core::TimeLimitUs(job, spec);
   view->preemptible = spec.scheduling().preemptible();
+  view->name = HistoryName(job, spec);
 }
 
 // The same for waiting and running runs, which have it in their own members.

@@ -71,6 +71,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Recover(journal::Journal* journa
     }
   }
   engine->book_.Update(state, touched);
+  engine->history_.Update(state, touched);
   engine->desk_.Refill(state);
   for (const auto& [uid, job] : all.jobs) engine->NoteTerminal(uid);
   std::sort(engine->terminal_.begin(), engine->terminal_.end());

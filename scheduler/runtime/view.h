@@ -36,7 +36,6 @@ class View {
                                              int limit) const = 0;
   virtual std::vector<core::AgentPtr> Agents() const = 0;
   virtual core::AgentPtr Agent(absl::string_view node_id) const = 0;
-  virtual core::AgentPtr AgentByTokenHash(absl::string_view hash) const = 0;
   virtual core::TokenPtr TokenByHash(absl::string_view hash) const = 0;
   virtual std::vector<core::TokenPtr> Tokens() const = 0;
   virtual std::vector<trainyard::v1::ScaleTier> Tiers() const = 0;

@@ -151,12 +151,6 @@ core::AgentPtr ViewTable::Agent(absl::string_view node_id) const {
   return Find(agents_, std::string(node_id));
 }
 
-core::AgentPtr ViewTable::AgentByTokenHash(absl::string_view hash) const {
-  MutexLock lock(&mutex_);
-  const auto found = agent_by_hash_.find(std::string(hash));
-  return found == agent_by_hash_.end() ? nullptr : Find(agents_, found->second);
-}
-
 core::TokenPtr ViewTable::TokenByHash(absl::string_view hash) const {
   MutexLock lock(&mutex_);
   const auto found = token_by_hash_.find(std::string(hash));

@@ -70,14 +70,7 @@ void ViewTable::PublishStudies(const Delta& delta) {
 }
 
 void ViewTable::PublishNodes(const Delta& delta) {
-  for (const auto& [id, agent] : delta.agents) {
-    const auto found = agents_.find(id);
-    if (found != agents_.end()) agent_by_hash_.erase(found->second->token_hash());
-    Put(id, agent, &agents_);
-    if (agent != nullptr && !agent->token_hash().empty()) {
-      agent_by_hash_[agent->token_hash()] = id;
-    }
-  }
+  for (const auto& [id, agent] : delta.agents) Put(id, agent, &agents_);
   for (const auto& [id, token] : delta.tokens) {
     const auto found = tokens_.find(id);
     if (found != tokens_.end()) token_by_hash_.erase(found->second->hash());

@@ -42,7 +42,6 @@ class ViewTable : public View {
   std::vector<core::TrialPtr> Trials(uint64_t study_uid, int32_t after, int limit) const override;
   std::vector<core::AgentPtr> Agents() const override;
   core::AgentPtr Agent(absl::string_view node_id) const override;
-  core::AgentPtr AgentByTokenHash(absl::string_view hash) const override;
   core::TokenPtr TokenByHash(absl::string_view hash) const override;
   std::vector<core::TokenPtr> Tokens() const override;
   std::vector<trainyard::v1::ScaleTier> Tiers() const override;
@@ -96,7 +95,6 @@ class ViewTable : public View {
   absl::flat_hash_map<std::string, uint64_t> job_names_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, uint64_t> study_names_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, std::string> token_by_hash_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<std::string, std::string> agent_by_hash_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::set<uint64_t>, std::less<>> runs_by_node_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<uint64_t, ExplanationPtr> explanations_ ABSL_GUARDED_BY(mutex_);
   mutable std::map<uint64_t, Watcher> watchers_ ABSL_GUARDED_BY(mutex_);

@@ -156,10 +156,11 @@ class GpSampler : public Sampler {
     }
     std::vector<std::pair<int, size_t>> lots;
     for (const auto& [branch, i] : branches) {
+      const int d = branch.first;  // Clang 14 takes no structured binding into a lambda
       const bool is_parent =
           std::any_of(space_.dimensions().begin(), space_.dimensions().end(),
-                      [&](const Dimension& dimension) { return dimension.parent == branch.first; });
-      lots.insert(lots.end(), is_parent ? 3 : 1, {branch.first, i});
+                      [d](const Dimension& dimension) { return dimension.parent == d; });
+      lots.insert(lots.end(), is_parent ? 3 : 1, {d, i});
     }
     if (lots.empty()) return std::nullopt;
     Random random(MixSeed(problem.seed, 0xb4a));

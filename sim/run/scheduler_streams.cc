@@ -20,6 +20,7 @@ void SchedulerProcess::Arrive(const StreamPtr& stream,
         return OnFact(stream, message->fact());
       case agent::v1::AgentMessage::kDesiredAck:
         return stream->order.Acknowledged(message->desired_ack().version(), clock_.Monotonic());
+      case agent::v1::AgentMessage::kDaemonRefused:
       case agent::v1::AgentMessage::BODY_NOT_SET:
         return;
     }

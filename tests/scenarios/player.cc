@@ -100,7 +100,7 @@ class Player {
   void Exit(const Words& words);
   void Back(const Words& words);
 
-  // What the command left: events, then desired members and states that changed.
+  // What the command left: events, then desired members and states of trials and jobs that changed.
   std::string Trace();
   std::string Describe(const records::Event& event);
   std::string DescribeStudy(const records::Event& event);
@@ -109,6 +109,7 @@ class Player {
   size_t seen_ = 0;
   std::map<uint64_t, std::string> wants_;
   std::map<uint64_t, v1::JobState> states_;
+  std::map<TrialKey, v1::TrialState> trials_;
 };
 
 std::map<std::string, Player::Verb> Player::QueueVerbs() {
@@ -281,6 +282,13 @@ std::string Player::Trace() {
     if (wants_[uid] == want) continue;
     wants_[uid] = want;
     absl::StrAppend(&out, "  want ", NameOfRun(uid), ": ", want.empty() ? "nothing" : want, "\n");
+  }
+  for (const auto& [key, trial] : scene_.state().trials) {
+    v1::TrialState& known = trials_[key];
+    if (known == trial->state()) continue;
+    known = trial->state();
+    absl::StrAppend(&out, "  trial ", NameOfTrial(key.first, key.second), ": ",
+                    v1::TrialState_Name(known), "\n");
   }
   std::set<uint64_t> jobs;
   for (const auto& [uid, job] : scene_.state().jobs) jobs.insert(uid);

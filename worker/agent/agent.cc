@@ -23,13 +23,16 @@ Agent::Agent(EventLoop* loop, AgentOptions options, AgentChannels channels)
       channels_(std::move(channels)),
       attempts_(JoinPath(options_.work_dir, "attempts")),
       telemetry_(loop, channels_.send_telemetry),
-      stager_(JoinPath(options_.work_dir, "cache")),
-      ended_(JoinPath(options_.work_dir, "ended")),
-      pool_(std::make_unique<WorkPool>(options_.pool_threads)) {}
+      stager_(JoinPath(options_.work_dir, "cache"), options_.packages),
+      ended_(JoinPath(options_.work_dir, "ended")) {
+  for (std::unique_ptr<WorkPool>& pool : pools_) {
+    pool = std::make_unique<WorkPool>(options_.pool_threads, options_.pool_waiting_max);
+  }
+}
 
 Agent::~Agent() {
   closing_ = true;
-  pool_.reset();
+  for (std::unique_ptr<WorkPool>& pool : pools_) pool.reset();
   *alive_ = false;
   if (inotify_.valid()) loop_->Unwatch(inotify_.get());
   for (auto& [id, member] : members_) {
@@ -62,7 +65,8 @@ absl::Status Agent::Start() {
   core_ = std::make_unique<AgentCore>(options_.inventory, facts_->incarnation());
   core_->RestoreFacts(std::move(contents.facts), contents.next_sequence);
   for (const FoundAttempt& found : FindAttempts(attempts_)) Adopt(found);
-  InBackground([this] { ended_.RemoveAll().IgnoreError(); }, [] {});
+  InBackground(
+      Work::kRemove, [this] { ended_.RemoveAll().IgnoreError(); }, [] {});
   Perform();
   return absl::OkStatus();
 }
@@ -77,6 +81,7 @@ void Agent::OnControlDisconnected() {
 }
 void Agent::OnControlMessage(const agent::v1::SchedulerMessage& message) {
   if (message.has_start_daemon()) return OnStartDaemon(message.start_daemon());
+  if (message.has_daemon_refused()) return OnDaemonRefused(message.daemon_refused());
   core_->Receive(message, Time());
   if (message.has_welcome()) store_address_.Set(core_->store_address());
   Perform();
@@ -193,26 +198,37 @@ Agent::Member* Agent::Find(const MemberId& id) {
 
 absl::Status Agent::WithStore(const std::string& token,
                               const std::function<absl::Status(blob::Client*)>& work,
-                              const std::function<bool()>& give_up) const {
+                              const Ask& impatient, const Ask& over) const {
+  const Ask end = [&] { return closing_ || over(); };
   return Retry(
       [&]() -> absl::Status {
         const std::string address = store_address_.Get();
         if (address.empty()) return absl::UnavailableError("no scheduler has told its store yet");
-        return work(channels_.make_client(address, token).get());
+        const std::unique_ptr<blob::Client> client = channels_.make_client(address, token);
+        client->GiveUpWhen(end);
+        return work(client.get());
       },
-      [&] { return closing_ || give_up(); });
+      [&] { return end() || impatient(); });
+}
+
+Agent::Ask Agent::After(absl::Duration limit) const {
+  return [clock = &loop_->clock(), until = loop_->Now() + limit] {
+    return clock->Monotonic() > until;
+  };
 }
 
 Now Agent::Time() const { return {loop_->Now(), absl::ToUnixMicros(loop_->clock().Now())}; }
 
-void Agent::InBackground(std::function<void()> job, std::function<void()> then) {
-  const bool posted = pool_->Post([this, alive = alive_, job = std::move(job), then] {
+bool Agent::InBackground(Work work, std::function<void()> job, std::function<void()> then) {
+  WorkPool* const pool = pools_[static_cast<size_t>(work)].get();
+  const bool posted = pool->Post([this, alive = alive_, job = std::move(job), then] {
     job();
     loop_->Post([alive, then] {
       if (*alive) then();
     });
   });
   LOG_IF(ERROR, !posted) << "too much blocking work waits";
+  return posted;
 }
 
 }  // namespace trainyard::worker

@@ -1,5 +1,8 @@
 // The agent: owns AgentCore and performs its effects on this machine. One loop thread for
-// everything but blocking work (a pool) and gRPC's own threads.
+// everything but blocking work and gRPC's own threads.
+//  - Blocking work has a pool for each kind, so that no kind waits for another: a package whose
+//    installation hangs keeps back neither plain starts nor checkpoints. Each piece has a deadline
+//    by the steady clock, from when it was asked for.
 //  - Effects are performed in order; a fact is on disk before it is sent.
 //  - A member's supervisor is started detached and is found again after a restart of the agent; a
 //    stopped agent changes nothing for its members.
@@ -7,6 +10,7 @@
 #ifndef TRAINYARD_WORKER_AGENT_AGENT_H_
 #define TRAINYARD_WORKER_AGENT_AGENT_H_
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -43,8 +47,10 @@ struct AgentOptions {
   OwnNetwork network;
   PortRange ports;  // for gangs
   v1::NodeInventory inventory;
-  Environment base_env;  // what programs inherit
-  int pool_threads = 8;
+  Environment base_env;     // what programs inherit
+  Stager::Limits packages;  // kept on this node
+  int pool_threads = 4;     // of each kind of blocking work
+  size_t pool_waiting_max = 10'000;
 };
 
 // Where the agent's messages go; the daemon's is gRPC, a test's may be anything. Loop thread.
@@ -61,7 +67,7 @@ struct AgentChannels {
 class Agent {
  public:
   Agent(EventLoop* loop, AgentOptions options, AgentChannels channels);
-  // Blocking work that has begun is finished; members run on.
+  // Blocking work that has begun is finished or given up; members run on.
   ~Agent();
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
@@ -101,7 +107,10 @@ class Agent {
     absl::Duration stop_pause;     // before the next try to tell it
     absl::Duration stop_deadline;  // when a supervisor that does not answer is killed
     int uploads = 0;               // checkpoints on their way
-    std::string daemon_line;       // for the supervisor: what mpirun of the gang's head wants here
+    // Steady microseconds: they are given up then, because the member's end waits for them.
+    std::shared_ptr<std::atomic<int64_t>> uploads_until =
+        std::make_shared<std::atomic<int64_t>>(INT64_MAX);
+    std::string daemon_line;  // for the supervisor: what mpirun of the gang's head wants here
     absl::Duration daemon_deadline;
   };
 
@@ -146,16 +155,24 @@ class Agent {
   void TellSpawnFailed(const MemberId& id, const absl::Status& status);
   void OnStartDaemon(const agent::v1::StartDaemon& order);
   void TellDaemon(const MemberId& id);
+  void RefuseDaemon(const MemberId& id, const std::string& why);
+  void OnDaemonRefused(const agent::v1::DaemonRefused& refused);
   void ScheduleTick();
-  // Does `work` with a client of the store, and again for as long as the store cannot be reached;
-  // pool thread.
+  // Does `work` with a client of the store, and again while the store cannot be reached, as long as
+  // `patience` lasts; all of it ends once `over` says so. Pool thread.
+  using Ask = std::function<bool()>;
   absl::Status WithStore(const std::string& token,
                          const std::function<absl::Status(blob::Client*)>& work,
-                         const std::function<bool()>& give_up) const;
+                         const Ask& impatient, const Ask& over) const;
+  // True once `limit` from now has passed, by the steady clock; any thread.
+  Ask After(absl::Duration limit) const;
   Member* Find(const MemberId& id);
   Now Time() const;
-  // Runs `job` on the pool and `then` on the loop, unless the agent is gone.
-  void InBackground(std::function<void()> job, std::function<void()> then);
+  // Runs `job` on the pool of its kind and `then` on the loop, unless the agent is gone. False when
+  // too much of the kind waits: then neither runs.
+  enum class Work { kInstall, kStage, kCheckpoint, kPublish, kRemove };
+  static constexpr size_t kWorks = 5;
+  bool InBackground(Work work, std::function<void()> job, std::function<void()> then);
 
   EventLoop* const loop_;
   const AgentOptions options_;
@@ -177,7 +194,7 @@ class Agent {
   uint64_t sweep_timer_ = 0;
   absl::Duration tick_time_ = absl::InfiniteDuration();
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  std::unique_ptr<WorkPool> pool_;  // last: its threads end first
+  std::array<std::unique_ptr<WorkPool>, kWorks> pools_;  // last: their threads end first
 };
 
 // The user that runs a project's jobs under a root agent: its ids; -1 each for "as the agent".

@@ -58,8 +58,7 @@ void Agent::OnStartDaemon(const agent::v1::StartDaemon& order) {
   const MemberId id = IdOf(order.key());
   Member* const member = Find(id);
   if (member == nullptr) {
-    LOG(WARNING) << "member=" << FolderName(id) << " is not here; its daemon is not started";
-    return;
+    return RefuseDaemon(id, "the member of the gang that mpirun wants its daemon for is not here");
   }
   const std::vector<std::string> argv(order.argv().begin(), order.argv().end());
   const nlohmann::json line = {{"daemon", {{"argv", argv}}}};
@@ -76,8 +75,23 @@ void Agent::TellDaemon(const MemberId& id) {
     loop_->After(kDaemonPause, [this, id] { TellDaemon(id); });
     return;
   }
-  LOG_IF(WARNING, !told.ok()) << "member=" << FolderName(id) << " daemon not started: " << told;
   member->daemon_line.clear();
+  if (!told.ok()) RefuseDaemon(id, std::string(told.message()));
+}
+
+// The head learns it through the scheduler; while that is away the head's own patience ends it.
+void Agent::RefuseDaemon(const MemberId& id, const std::string& why) {
+  LOG(WARNING) << "member=" << FolderName(id) << " daemon not started: " << why;
+  agent::v1::AgentMessage message;
+  *message.mutable_daemon_refused()->mutable_key() = KeyOf(id);
+  message.mutable_daemon_refused()->set_message(why);
+  channels_.send_control(message);
+}
+
+void Agent::OnDaemonRefused(const agent::v1::DaemonRefused& refused) {
+  MemberId head = IdOf(refused.key());
+  head.member = 0;
+  TellSpawnFailed(head, absl::FailedPreconditionError(refused.message()));
 }
 
 }  // namespace trainyard::worker

@@ -24,6 +24,9 @@ constexpr absl::Duration kTelemetryWait = absl::Seconds(10);
 
 // How long a checkpoint of a running program waits for a store that cannot be reached.
 constexpr absl::Duration kCheckpointWait = absl::Minutes(5);
+// How long one checkpoint may take to upload: a slower store would only fall further behind.
+constexpr absl::Duration kCheckpointMax = absl::Minutes(30);
+constexpr absl::Duration kRemovePause = absl::Seconds(1);
 
 }  // namespace
 
@@ -117,19 +120,22 @@ MemberEnd Agent::ReadEnd(const MemberId& id, const Member& member) {
 void Agent::UploadPart(const MemberId& id, Member* member, int64_t step, const std::string& path) {
   const agent::v1::Assignment* const assignment = core_->FindAssignment(id);
   if (assignment == nullptr) return;
-  ++member->uploads;
   auto digest = std::make_shared<absl::StatusOr<std::string>>(absl::UnknownError("not tried"));
-  InBackground(
+  const bool begun = InBackground(
+      Work::kCheckpoint,
       [this, digest, path, token = assignment->attempt_token(),
-       checkpoints = member->folder.In(layout::kCheckpoints),
-       give_up = absl::Now() + kCheckpointWait] {
+       checkpoints = member->folder.In(layout::kCheckpoints), impatient = After(kCheckpointWait),
+       late = After(kCheckpointMax), until = member->uploads_until] {
+        const Ask over = [&] {
+          return late() || absl::ToInt64Microseconds(loop_->clock().Monotonic()) > *until;
+        };
         const absl::Status stored = WithStore(
             token,
             [&](blob::Client* client) {
               *digest = UploadCheckpoint(client, checkpoints, path);
               return digest->status();
             },
-            [give_up] { return absl::Now() > give_up; });
+            impatient, over);
         if (!stored.ok()) *digest = stored;
       },
       [this, id, step, digest] {
@@ -143,6 +149,7 @@ void Agent::UploadPart(const MemberId& id, Member* member, int64_t step, const s
         CheckPublished(id);
         Perform();
       });
+  member->uploads += begun ? 1 : 0;
 }
 
 void Agent::Do(const PublishMember& effect) {
@@ -162,6 +169,11 @@ void Agent::Do(const PublishMember& effect) {
 }
 
 void Agent::Publish(const MemberId& id, Member* member, int64_t step) {
+  const absl::Duration limit = absl::Milliseconds(core_->FindAssignment(id)->publish_timeout_ms());
+  const absl::Duration patience = limit > absl::ZeroDuration() ? limit : absl::InfiniteDuration();
+  if (patience != absl::InfiniteDuration()) {
+    *member->uploads_until = absl::ToInt64Microseconds(loop_->Now() + patience);
+  }
   if (!HasOutputs(member->folder.path())) {
     member->output_done = true;
     return;
@@ -171,11 +183,9 @@ void Agent::Publish(const MemberId& id, Member* member, int64_t step) {
     std::vector<v1::OutputTree> outputs;
   };
   auto result = std::make_shared<Result>();
-  const absl::Duration limit = absl::Milliseconds(core_->FindAssignment(id)->publish_timeout_ms());
-  const absl::Time give_up =
-      limit > absl::ZeroDuration() ? absl::Now() + limit : absl::InfiniteFuture();
-  InBackground(
-      [this, result, step, give_up, assignment = *core_->FindAssignment(id),
+  const bool begun = InBackground(
+      Work::kPublish,
+      [this, result, step, late = After(patience), assignment = *core_->FindAssignment(id),
        folder = member->folder.path()] {
         TRAINYARD_FAULT_POINT("agent.before_publish");
         result->status = WithStore(
@@ -185,7 +195,7 @@ void Agent::Publish(const MemberId& id, Member* member, int64_t step) {
               if (outputs.ok()) result->outputs = *std::move(outputs);
               return outputs.status();
             },
-            [give_up] { return absl::Now() > give_up; });
+            late, late);
         TRAINYARD_FAULT_POINT("agent.after_publish");
       },
       [this, id, result] {
@@ -199,6 +209,9 @@ void Agent::Publish(const MemberId& id, Member* member, int64_t step) {
         CheckPublished(id);
         Perform();
       });
+  if (begun) return;
+  member->output_done = true;
+  member->publish_status = absl::ResourceExhaustedError("too many outputs wait on this node");
 }
 
 void Agent::CheckPublished(const MemberId& id) {
@@ -225,9 +238,11 @@ void Agent::Do(const CleanMember& effect) {
 }
 
 void Agent::RemoveFolder(const MemberId& id) {
-  const std::string path = Find(id)->folder.path();
-  InBackground(
-      [this, path, now = loop_->Now()] {
+  const Member* const member = Find(id);
+  if (member == nullptr) return;
+  const bool begun = InBackground(
+      Work::kRemove,
+      [this, path = member->folder.path(), now = loop_->Now()] {
         const absl::Status removed = ended_.Remove(path, now);
         LOG_IF(WARNING, !removed.ok()) << removed;
       },
@@ -237,17 +252,16 @@ void Agent::RemoveFolder(const MemberId& id) {
         SweepLater();
         Perform();
       });
+  if (!begun) loop_->After(kRemovePause, [this, id] { RemoveFolder(id); });
 }
 
 // A minute later, and again for as long as something is left.
 void Agent::SweepLater() {
   if (sweep_timer_ != 0 || ended_.size() == 0) return;
   sweep_timer_ = loop_->After(EndedFolders::kKept, [this] {
-    InBackground([this, now = loop_->Now()] { ended_.Sweep(now); },
-                 [this] {
-                   sweep_timer_ = 0;
-                   SweepLater();
-                 });
+    sweep_timer_ = 0;
+    InBackground(
+        Work::kRemove, [this, now = loop_->Now()] { ended_.Sweep(now); }, [this] { SweepLater(); });
   });
 }
 

@@ -69,25 +69,27 @@ void Agent::Do(const StageMember& effect) {
     made = member.folder.Create(*assignment, run_as->user_id, run_as->group_id);
   }
   if (!made.ok() || !Stager::NeedsStaging(*assignment)) return FinishStaging(id, made);
-  member.staging = true;
   auto status = std::make_shared<absl::Status>();
   const absl::Duration limit =
       absl::Milliseconds(std::max<int64_t>(0, assignment->staging_timeout_ms()));
   PipOptions pip;
+  pip.keeper = JoinPath(options_.bin_folder, "trainyard-supervisor");
   pip.python = PythonOf(assignment->program());
   pip.env = options_.base_env;
   pip.user_id = run_as->user_id;
   pip.group_id = run_as->group_id;
-  pip.give_up = [this, cancelled = member.cancelled, late = absl::Now() + limit] {
-    return *cancelled || closing_ || absl::Now() > late;
+  pip.give_up = [this, cancelled = member.cancelled, late = After(limit)] {
+    return *cancelled || closing_ || late();
   };
-  InBackground(
+  const Work work = Stager::MayInstall(*assignment) ? Work::kInstall : Work::kStage;
+  member.staging = InBackground(
+      work,
       [this, status, pip, assignment = *assignment, folder = member.folder.path(),
-       cancelled = member.cancelled, give_up = absl::Now() + std::min(kStoreWait, limit)] {
+       impatient = After(std::min(kStoreWait, limit))] {
         *status = WithStore(
             assignment.attempt_token(),
             [&](blob::Client* client) { return stager_.Stage(assignment, client, folder, pip); },
-            [&] { return *cancelled || absl::Now() > give_up; });
+            impatient, pip.give_up);
       },
       [this, id, status] {
         Member* const staged = Find(id);
@@ -96,6 +98,8 @@ void Agent::Do(const StageMember& effect) {
         if (staged->clean) return RemoveFolder(id);
         if (!*staged->cancelled) FinishStaging(id, *status);
       });
+  if (member.staging) return;
+  FinishStaging(id, absl::ResourceExhaustedError("too many members are being staged on this node"));
 }
 
 void Agent::FinishStaging(const MemberId& id, const absl::Status& status) {
@@ -186,7 +190,8 @@ void Agent::Adopt(const FoundAttempt& found) {
   if (!assignment.ok() || !folder.Launched()) {
     // Nothing of it ever ran: the scheduler asks again if it still wants it.
     LOG(INFO) << "member=" << FolderName(found.id) << " was never launched; removed";
-    InBackground([path = found.path] { RemoveTree(path).IgnoreError(); }, [] {});
+    InBackground(
+        Work::kRemove, [path = found.path] { RemoveTree(path).IgnoreError(); }, [] {});
     return;
   }
   const pid_t pid = folder.Supervisor();

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,12 +21,14 @@
 #include "absl/strings/strip.h"
 #include "common/errors.h"
 #include "common/file.h"
+#include "worker/supervisor/keeper.h"
 #include "worker/supervisor/process.h"
 
 namespace trainyard::worker {
 namespace {
 
 constexpr int kPollMillis = 100;
+constexpr int kKeeperMillis = 10'000;  // it takes at most five seconds to end everything
 constexpr size_t kLinesTold = 8;
 constexpr size_t kBytesTold = 1500;
 
@@ -87,25 +88,25 @@ absl::Status Explain(int wait_status, const std::string& python, const std::stri
                    absl::StrCat("install python3-", tool,
                                 " on the nodes, or build a wheel (pip wheel .) and give that"));
   }
-  const std::string how = WIFSIGNALED(wait_status)
-                              ? absl::StrCat("was killed by signal ", WTERMSIG(wait_status))
-                              : absl::StrCat("exited with code ", WEXITSTATUS(wait_status));
+  const int code =
+      WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+  const std::string how = code > 128 ? absl::StrCat("was killed by signal ", code - 128)
+                                     : absl::StrCat("exited with code ", code);
   return Invalid(
       absl::StrCat("pip ", how, told.empty() ? "" : ":\n", told),
       "try python3 -m pip install --no-index --no-deps --no-build-isolation --target /tmp/t on it; "
       "nodes install without an index, so what its build needs has to be on them");
 }
 
-// Waits for the end of `pid`, its process group's leader; false when given up, then all of it is
-// killed.
+// Waits for the end of the keeper `pid`; false when given up, then it is told to end all it keeps.
 bool Await(pid_t pid, const std::function<bool()>& give_up, int* wait_status) {
   const FileDescriptor end(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   bool done = false;
-  while (!done && !give_up()) {
-    pollfd wanted{end.get(), POLLIN, 0};
-    done = poll(&wanted, 1, kPollMillis) == 1;
+  while (!done && !give_up()) done = AwaitEnd(pid, end.get(), kPollMillis);
+  if (!done) {
+    kill(pid, SIGTERM);
+    if (!AwaitEnd(pid, end.get(), kKeeperMillis)) kill(pid, SIGKILL);
   }
-  kill(-pid, SIGKILL);  // also what a setup.py left in the background
   while (waitpid(pid, wait_status, 0) < 0 && errno == EINTR) {
   }
   return done;
@@ -115,13 +116,17 @@ bool Await(pid_t pid, const std::function<bool()>& give_up, int* wait_status) {
 
 absl::Status PipInstall(const std::string& source, const std::string& target,
                         const std::string& log, const PipOptions& options) {
-  ProcessSpec spec;
-  spec.path = FindProgram(options.python, options.env);
-  if (spec.path.empty()) {
+  KeeperSpec kept;
+  const std::string python = FindProgram(options.python, options.env);
+  if (python.empty() || python[0] != '/') {
     return Invalid(absl::StrCat("the node has no ", options.python, " to install it with"),
                    "install that interpreter on the nodes, or name another one in the spec");
   }
-  spec.argv = {options.python,
+  kept.parent = getpid();
+  kept.user_id = options.user_id;
+  kept.group_id = options.group_id;
+  kept.log = log;
+  kept.argv = {python,
                "-m",
                "pip",
                "install",
@@ -137,18 +142,18 @@ absl::Status PipInstall(const std::string& source, const std::string& target,
                "--target",
                target,
                source};
+  ProcessSpec spec;
+  spec.path = options.keeper;
+  spec.argv = KeeperWords(kept);
+  spec.argv.insert(spec.argv.begin(), options.keeper);
   spec.env = options.env;
   spec.env["TMPDIR"] = target + ".tmp";
   spec.env["PYTHONNOUSERSITE"] = "1";
   spec.env["HOME"] = spec.env["TMPDIR"];  // nobody's settings but ours
   spec.env.erase("PYTHONPATH");
   spec.folder = "/";
-  spec.output_path = spec.error_path = log;
-  spec.user_id = options.user_id;
-  spec.group_id = options.group_id;
   const std::string temporary = spec.env["TMPDIR"];
   if (absl::Status made = MakeFolders(temporary, 0700); !made.ok()) return made;
-  // The child opens its log after no change of user: the file is ours, it only writes into it.
   if (options.user_id >= 0 && chown(temporary.c_str(), static_cast<uid_t>(options.user_id),
                                     static_cast<gid_t>(options.group_id)) != 0) {
     return ErrnoError(errno, "cannot hand over", temporary);
@@ -162,6 +167,8 @@ absl::Status PipInstall(const std::string& source, const std::string& target,
     int wait_status = 0;
     if (!Await(started.pid, options.give_up, &wait_status)) {
       status = absl::DeadlineExceededError("its installation took too long");
+    } else if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == kKeeperFailed) {
+      status = absl::InternalError(absl::StrCat("pip: ", TailOf(log)));
     } else if (wait_status != 0) {
       status = Explain(wait_status, options.python, source, TailOf(log));
     }

@@ -6,6 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,7 +22,7 @@
 namespace trainyard::worker {
 namespace {
 
-constexpr size_t kPackagesKept = 200;
+constexpr absl::Duration kWaitLook = absl::Milliseconds(100);
 
 std::string NameOf(const v1::PackageRef& package) {
   if (!package.uri().empty()) return package.uri();
@@ -64,6 +67,17 @@ absl::Status LinkInto(const std::string& from, const std::string& to) {
   return absl::OkStatus();
 }
 
+int64_t BytesBelow(const std::string& folder) {
+  int64_t bytes = 0;
+  std::error_code error;
+  for (std::filesystem::recursive_directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error)) {
+    struct stat info {};
+    if (lstat(at->path().c_str(), &info) == 0) bytes += info.st_blocks * 512;
+  }
+  return bytes;
+}
+
 // One name for what is the same on this node.
 std::string CacheName(const v1::PackageRef& package, const PipOptions& options) {
   std::string name =
@@ -77,6 +91,11 @@ std::string CacheName(const v1::PackageRef& package, const PipOptions& options) 
 
 bool Stager::NeedsStaging(const agent::v1::Assignment& assignment) {
   return assignment.program().packages_size() > 0 || !assignment.checkpoint_tree().empty();
+}
+
+bool Stager::MayInstall(const agent::v1::Assignment& assignment) {
+  const auto& packages = assignment.program().packages();
+  return std::any_of(packages.begin(), packages.end(), MayRunCode);
 }
 
 std::vector<std::string> Stager::PackagePaths(const agent::v1::Assignment& assignment,
@@ -161,20 +180,29 @@ void Stager::RemoveOldest() {
   const absl::StatusOr<std::vector<std::string>> names = ListFolder(cache_);
   if (!names.ok()) return;
   std::multimap<int64_t, std::string> by_time;
+  std::map<std::string, int64_t> bytes;
+  int64_t bytes_left = 0;
   for (const std::string& name : *names) {
     struct stat info {};
     const bool whole = name.find('.') == std::string::npos;  // others are being made
     if (!whole || lstat(JoinPath(cache_, name).c_str(), &info) != 0) continue;
     by_time.emplace(info.st_mtime, name);
+    const auto known = bytes_.find(name);
+    const int64_t size = known == bytes_.end() ? BytesBelow(JoinPath(cache_, name)) : known->second;
+    bytes[name] = size;
+    bytes_left += size;
   }
+  bytes_ = std::move(bytes);
   size_t left = by_time.size();
   for (const auto& [unused, name] : by_time) {
-    if (left <= kPackagesKept) return;
+    if (left <= limits_.packages && bytes_left <= limits_.bytes) return;
     if (users_.count(name) > 0) continue;
     const std::string folder = JoinPath(cache_, name);
     const std::string doomed = folder + ".old";
     if (rename(folder.c_str(), doomed.c_str()) == 0) RemoveTree(doomed).IgnoreError();
     --left;
+    bytes_left -= bytes_[name];
+    bytes_.erase(name);
   }
 }
 
@@ -183,7 +211,12 @@ absl::Status Stager::Fetch(const std::string& name, blob::Client* client,
   const std::string folder = JoinPath(cache_, name);
   {
     MutexLock lock(&mutex_);
-    while (fetching_.count(name) > 0) changed_.Wait(&mutex_);
+    while (fetching_.count(name) > 0) {
+      if (options.give_up()) {
+        return absl::DeadlineExceededError("it is being installed for another job for too long");
+      }
+      changed_.WaitFor(&mutex_, kWaitLook);
+    }
     if (Exists(folder)) return absl::OkStatus();
     fetching_.insert(name);
   }

@@ -3,7 +3,9 @@
 // the same digest is fetched by one of them while the others wait.
 //  - A member gets copies: nothing that it does to its packages reaches the cache.
 //  - What was installed by running a package's own code is kept per user and interpreter.
-//  - At most 200 packages are kept; the one that was not used for the longest goes.
+//  - At most 200 packages of 20 GiB together are kept; the one that was not used for the longest
+//    goes first. Those in use stay.
+//  - Who waits for a package that another fetches gives up by its own time.
 #ifndef TRAINYARD_WORKER_AGENT_STAGER_H_
 #define TRAINYARD_WORKER_AGENT_STAGER_H_
 
@@ -27,11 +29,17 @@ class Stager {
  public:
   using MakeClient =
       std::function<std::unique_ptr<blob::Client>(const std::string& address, std::string token)>;
+  struct Limits {
+    size_t packages = 200;
+    int64_t bytes = int64_t{20} << 30;
+  };
   // `cache`: a folder of ours.
-  explicit Stager(std::string cache) : cache_(std::move(cache)) {}
+  Stager(std::string cache, Limits limits) : cache_(std::move(cache)), limits_(limits) {}
 
   // Whether there is anything to do for this assignment.
   static bool NeedsStaging(const agent::v1::Assignment& assignment);
+  // Whether code of its packages may have to run first, which takes as long as it likes.
+  static bool MayInstall(const agent::v1::Assignment& assignment);
 
   // Fills `folder` (an attempt folder that exists): package/N for each package, the contents of
   // those that are plain folders linked into work/, the checkpoint into checkpoints/; all of it
@@ -56,10 +64,12 @@ class Stager {
                     const PipOptions& options);
 
   const std::string cache_;
+  const Limits limits_;
   Mutex mutex_;
   CondVar changed_;
   std::set<std::string> fetching_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, int> users_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, int64_t> bytes_ ABSL_GUARDED_BY(mutex_);  // of packages looked at before
 };
 
 }  // namespace trainyard::worker

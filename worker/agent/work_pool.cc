@@ -4,11 +4,8 @@
 #include <utility>
 
 namespace trainyard::worker {
-namespace {
-constexpr size_t kWaitingMax = 100000;
-}  // namespace
 
-WorkPool::WorkPool(int threads) {
+WorkPool::WorkPool(int threads, size_t waiting_max) : waiting_max_(waiting_max) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
 }
 
@@ -25,7 +22,7 @@ WorkPool::~WorkPool() {
 bool WorkPool::Post(std::function<void()> job) {
   {
     MutexLock lock(&mutex_);
-    if (stopping_ || jobs_.size() >= kWaitingMax) return false;
+    if (stopping_ || jobs_.size() >= waiting_max_) return false;
     jobs_.push_back(std::move(job));
   }
   ready_.NotifyOne();

@@ -1,5 +1,5 @@
-// A few threads for what blocks: downloads, uploads, removal of folders. Jobs run in the order of
-// posting; at most 100,000 wait (a node has far fewer members). Post() from any thread.
+// A few threads for one kind of work that blocks: downloads, uploads, removal of folders. Jobs run
+// in the order of posting; how many may wait is bounded. Post() from any thread.
 #ifndef TRAINYARD_WORKER_AGENT_WORK_POOL_H_
 #define TRAINYARD_WORKER_AGENT_WORK_POOL_H_
 
@@ -14,7 +14,7 @@ namespace trainyard::worker {
 
 class WorkPool {
  public:
-  explicit WorkPool(int threads);
+  WorkPool(int threads, size_t waiting_max);
   // Finishes the jobs that run; those that wait are dropped.
   ~WorkPool();
   WorkPool(const WorkPool&) = delete;
@@ -25,6 +25,7 @@ class WorkPool {
  private:
   void Work();
 
+  const size_t waiting_max_;
   Mutex mutex_;
   CondVar ready_;
   std::deque<std::function<void()>> jobs_ ABSL_GUARDED_BY(mutex_);

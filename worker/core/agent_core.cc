@@ -86,6 +86,7 @@ void AgentCore::Receive(const SchedulerMessage& message, const Now& now) {
     case SchedulerMessage::kLeaseRenewed:
       return OnRenewed(message.lease_renewed().sequence(), now);
     case SchedulerMessage::kStartDaemon:
+    case SchedulerMessage::kDaemonRefused:
       return;  // the agent itself takes it: no member changes by it
     case SchedulerMessage::BODY_NOT_SET:
       return;  // of a newer version: nothing that we could act on

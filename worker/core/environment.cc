@@ -1,62 +1,10 @@
-// See environment.h and launch_build.h.
-#include "worker/core/environment.h"
-
-#include <algorithm>
-#include <iterator>
-
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
+// What a program inherits of the daemon's variables and what a spec may set; see launch_build.h.
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
 #include "common/variables.h"
 #include "worker/core/launch_build.h"
 
 namespace trainyard::worker {
-namespace {
-
-constexpr absl::string_view kInheritedPrefixes[] = {"LC_",  "CUDA_",  "NVIDIA_",   "NCCL_",
-                                                    "MKL_", "CONDA_", "OPENBLAS_", "PYENV_"};
-constexpr absl::string_view kInherited[] = {"PATH",
-                                            "HOME",
-                                            "USER",
-                                            "LOGNAME",
-                                            "SHELL",
-                                            "LANG",
-                                            "TZ",
-                                            "TMPDIR",
-                                            "TERM",
-                                            "LD_LIBRARY_PATH",
-                                            "VIRTUAL_ENV",
-                                            "XDG_CACHE_HOME",
-                                            "XDG_DATA_HOME",
-                                            "XDG_RUNTIME_DIR",
-                                            "SSL_CERT_FILE",
-                                            "SSL_CERT_DIR",
-                                            "REQUESTS_CA_BUNDLE",
-                                            "CURL_CA_BUNDLE",
-                                            "HTTP_PROXY",
-                                            "HTTPS_PROXY",
-                                            "NO_PROXY",
-                                            "http_proxy",
-                                            "https_proxy",
-                                            "no_proxy"};
-
-template <size_t N>
-bool Contains(const absl::string_view (&names)[N], absl::string_view name) {
-  return std::find(std::begin(names), std::end(names), name) != std::end(names);
-}
-template <size_t N>
-bool HasPrefix(const absl::string_view (&prefixes)[N], absl::string_view name) {
-  return std::any_of(std::begin(prefixes), std::end(prefixes),
-                     [name](absl::string_view prefix) { return absl::StartsWith(name, prefix); });
-}
-
-}  // namespace
-
-bool IsInheritedVariable(absl::string_view name) {
-  if (name == "CUDA_VISIBLE_DEVICES" || name == "CUDA_DEVICE_ORDER") return false;
-  return HasPrefix(kInheritedPrefixes, name) || Contains(kInherited, name);
-}
 
 Environment AllowedEnvironment(const std::vector<std::string>& variables) {
   Environment env;

@@ -10,7 +10,6 @@
 #include "absl/strings/str_join.h"
 #include "common/errors.h"
 #include "worker/core/cluster_env.h"
-#include "worker/core/environment.h"
 
 namespace trainyard::worker {
 namespace {

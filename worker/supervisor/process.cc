@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -148,6 +149,22 @@ StartedProcess StartProcess(const ProcessSpec& spec) {
     started = {-1, child.error, child.step};
   }
   return started;
+}
+
+bool AwaitEnd(pid_t pid, int pidfd, int millis) {
+  constexpr int kLookMillis = 10;
+  const int64_t until = MonotonicMillis() + millis;
+  while (true) {
+    siginfo_t ended{};
+    const int looked = waitid(P_PID, static_cast<id_t>(pid), &ended, WEXITED | WNOHANG | WNOWAIT);
+    if (looked == 0 && ended.si_pid == pid) return true;
+    if (looked != 0 && errno == ECHILD) return true;
+    const int64_t left = until - MonotonicMillis();
+    if (left <= 0) return false;
+    pollfd wanted{pidfd, POLLIN, 0};
+    const int64_t wait = pidfd >= 0 || left < kLookMillis ? left : kLookMillis;
+    poll(&wanted, pidfd >= 0 ? 1 : 0, static_cast<int>(wait));
+  }
 }
 
 std::string FindProgram(const std::string& program, const Environment& env) {

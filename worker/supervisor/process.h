@@ -38,6 +38,11 @@ StartedProcess StartProcess(const ProcessSpec& spec);
 // folder of PATH has an executable of that name.
 std::string FindProgram(const std::string& program, const Environment& env);
 
+// Waits until the child `pid` has ended (it is not reaped), at most `millis`; false when it goes
+// on. `pidfd` of it may be -1, for want of descriptors or of a kernel that has them: then it is
+// looked at now and then.
+bool AwaitEnd(pid_t pid, int pidfd, int millis);
+
 // All descendants of this process, in no order.
 std::vector<pid_t> Descendants();
 

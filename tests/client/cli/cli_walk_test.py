@@ -40,8 +40,8 @@ WRITES = {"run", "jobs submit training", "jobs pause", "jobs resume", "jobs canc
           "hp-tuning-jobs create", "hp-tuning-jobs cancel", "custom-jobs create",
           "custom-jobs cancel", "study create", "study ask", "study tell", "study complete",
           "study delete", "jobs hold", "jobs release", "queues set", "queues delete", "quota set",
-          "quota delete", "reservations create", "reservations delete", "drain", "tiers set",
-          "projects create", "token create", "token revoke", "join-token"}
+          "quota delete", "reservations create", "reservations delete", "drain", "revoke-node",
+          "tiers set", "projects create", "token create", "token revoke", "join-token"}
 failures = []
 
 

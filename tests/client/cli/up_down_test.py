@@ -84,8 +84,12 @@ def check_down(cluster):
     check(cluster("up").returncode == 0, "up after down")
     state = json.loads(cluster("jobs", "describe", "long", "-o", "json").stdout)
     check(state["state"] == "RUNNING" and len(state["attempts"]) == 1, f"not adopted: {state}")
+    for i in range(3):
+        held = cluster("custom-jobs", "create", f"held{i}", "--command", "/bin/true", "--hold")
+        check(held.returncode == 0, f"held: {held}")
     killed = cluster("down", "--kill")
     check(killed.returncode == 0 and "long: CANCELLED" in killed.stderr, f"down --kill: {killed}")
+    check("3 jobs that had not started were cancelled" in killed.stderr, f"held: {killed}")
 
 
 def check_crash(cluster):

@@ -212,6 +212,17 @@ Status FakeNodes::DrainNode(ServerContext* context, const v1::DrainNodeRequest* 
   return state_->Leave();
 }
 
+Status FakeNodes::RevokeNode(ServerContext* context, const v1::RevokeNodeRequest* request,
+                             v1::Node* node) {
+  const std::lock_guard lock(state_->mutex);
+  if (Status status = state_->Enter(context, "RevokeNode"); !status.ok()) return status;
+  const auto found = state_->nodes.find(request->name());
+  if (found == state_->nodes.end()) return FakeServer::State::NotFound(request->name());
+  found->second.set_state(v1::UNREACHABLE);
+  *node = found->second;
+  return state_->Leave();
+}
+
 Status FakeArtifacts::GetUploadGrant(ServerContext* context, const v1::GetUploadGrantRequest*,
                                      v1::Grant* grant) {
   const std::lock_guard lock(state_->mutex);

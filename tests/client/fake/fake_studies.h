@@ -58,6 +58,7 @@ class FakeNodes : public v1::NodeService::Service {
                          v1::ListNodesResponse*) override;
   grpc::Status GetNode(grpc::ServerContext*, const v1::GetNodeRequest*, v1::Node*) override;
   grpc::Status DrainNode(grpc::ServerContext*, const v1::DrainNodeRequest*, v1::Node*) override;
+  grpc::Status RevokeNode(grpc::ServerContext*, const v1::RevokeNodeRequest*, v1::Node*) override;
 
  private:
   FakeServer::State* state_;

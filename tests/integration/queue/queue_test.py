@@ -303,6 +303,27 @@ def plan_before_submit(build):
         assert cluster.run("jobs", "describe", "x", check=False).returncode == 3, "it was submitted"
 
 
+def revoked_node(build):
+    """A node whose key was revoked is cut off, also over a restart, and comes back by joining."""
+    with Cluster(build) as cluster:
+        cluster.start_agent("n1")
+        cluster.start_agent("n2")
+        cluster.refused(3, "revoke-node", "n9")
+        cluster.run("revoke-node", "n1")
+        cluster.until(lambda: cluster.node("n1")["state"] == "UNREACHABLE", "n1 is cut off")
+        assert cluster.node("n1")["reason"] == "its key was revoked", cluster.node("n1")
+        cluster.stop("scheduler")
+        cluster.start_scheduler()
+        cluster.until(lambda: cluster.node("n2").get("state") == "READY", "n2 is back")
+        assert cluster.node("n1")["state"] == "UNREACHABLE", "by a revoked key"
+        cluster.submit("a", sleeper(0, cores=4))
+        assert cluster.until_state("a", "SUCCEEDED")["attempts"][-1]["nodes"] == ["n2"]
+        cluster.stop("n1")
+        (cluster.folder / "n1" / "agent.token").unlink()
+        cluster.start_agent("n1")
+        assert cluster.node("n1").get("reason", "") == "", cluster.node("n1")
+
+
 def preemption(build):
     """A job of higher priority takes the place of a lower one, which goes on later where it was."""
     with Cluster(build, "--policy=las-r", "--min_run=1s") as cluster:
@@ -323,7 +344,7 @@ def preemption(build):
 TESTS = [hold_and_release, priorities_and_limits, dependencies, queues, quotas_and_usage,
          quota_limits_and_reclaim,
          history_replays, drain_with_deadline, maintenance, labels_and_taints, plan_before_submit,
-         preemption]
+         revoked_node, preemption]
 
 
 def has_policy(build, name):

@@ -2,8 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
+#include "common/sha256.h"
 #include "common/spec/spec.h"
 #include "scheduler/api/admin.h"
 #include "scheduler/api/artifacts.h"
@@ -11,6 +14,7 @@
 #include "scheduler/api/jobs.h"
 #include "scheduler/api/nodes.h"
 #include "scheduler/api/studies.h"
+#include "scheduler/api/usage.h"
 #include "tests/scheduler/runtime/scene.h"
 
 namespace trainyard::api {
@@ -223,6 +227,64 @@ TEST_F(VerbsTest, GrantsOpenTheStoreForTheirProjectAndTime) {
   scene_.clock.Pass(absl::Hours(2));
   EXPECT_FALSE(AuthorizeStore(context_, grant->token()).ok());
   EXPECT_FALSE(AuthorizeStore(context_, "").ok());
+}
+
+TEST_F(VerbsTest, UsageByJobGoesOnPageByPage) {
+  scene_.Connect("a", 1);
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(Submit(absl::StrCat("j", i), ann_).ok());
+    agent::v1::Fact fact;
+    *fact.mutable_key() = scene_.Ordered("a").at(0).key();
+    fact.mutable_running()->set_pid(1);
+    scene_.Tell("a", fact);
+    scene_.clock.Pass(absl::Seconds(10));
+    EXPECT_TRUE(scene_.runtime().AgentHeartbeat("a"));
+    fact.mutable_exited()->mutable_record()->set_rank(-1);
+    scene_.Tell("a", fact);
+    fact.mutable_released();
+    scene_.Tell("a", fact);
+    scene_.Ordered("a");
+  }
+  ASSERT_TRUE(Submit("runs", ann_).ok());
+  scene_.clock.Pass(absl::Seconds(10));
+  v1::GetUsageRequest request;
+  request.set_parent("projects/default");
+  request.set_by(v1::GetUsageRequest::JOB);
+  const auto whole = GetUsage(context_, bob_, request);
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  EXPECT_EQ(whole->rows_size(), 6);
+  EXPECT_EQ(whole->next_page_token(), "");
+  request.set_page_size(2);
+  std::map<std::string, int64_t> seen;
+  int pages = 0;
+  do {
+    const auto page = GetUsage(context_, bob_, request);
+    ASSERT_TRUE(page.ok()) << page.status();
+    EXPECT_LE(page->rows_size(), 3) << "two, and one that runs now";
+    for (const v1::Usage& row : page->rows()) {
+      EXPECT_TRUE(seen.try_emplace(row.job(), row.cpu_us()).second) << row.job() << " twice";
+    }
+    request.set_page_token(page->next_page_token());
+    ++pages;
+  } while (!request.page_token().empty() && pages < 10);
+  EXPECT_GE(pages, 3);
+  EXPECT_EQ(seen.size(), 6u);
+  for (const auto& [job, cpu_us] : seen) EXPECT_EQ(cpu_us, 10'000'000) << job;
+  request.set_page_token("x");
+  EXPECT_FALSE(GetUsage(context_, bob_, request).ok());
+}
+
+TEST_F(VerbsTest, AnAgentsOwnKeyOpensNothingInTheStore) {
+  journal::v1::TokenRow row;
+  row.set_id("agent");
+  row.set_role(v1::AGENT);
+  row.set_node_id("n1");
+  row.set_hash(Sha256Of("key"));
+  ASSERT_TRUE(scene_.Do(core::CreateToken{row}).ok());
+  const auto access = AuthorizeStore(context_, "key");
+  ASSERT_TRUE(access.ok()) << access.status();
+  EXPECT_FALSE(access->read);
+  EXPECT_FALSE(access->write);
 }
 
 TEST_F(VerbsTest, OutputsOfARunAreListedWithTheirEpoch) {

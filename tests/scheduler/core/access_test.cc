@@ -95,6 +95,7 @@ TEST(AccessTest, NoCommandIsOpenToSomebodyWithoutARole) {
       SetSetting{},
       DeleteSetting{"queue/x"},
       SetProject{},
+      RevokeNode{"n1"},
   };
   static_assert(std::variant_size_v<CommandBody> == std::size(bodies), "a command is not asked");
   const size_t events = scene.events().size();

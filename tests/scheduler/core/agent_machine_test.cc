@@ -52,6 +52,43 @@ TEST(AgentMachineTest, JoinTokenExpiresAndMayNameItsNode) {
   EXPECT_EQ(scene.Do(JoinAs("whatever", 'n'), Principal()).name, "gpu-7");
 }
 
+TEST(AgentMachineTest, RevokedKeysStayRevokedUntilTheNodeJoinsAnew) {
+  Scene scene;
+  records::TokenRow named = JoinToken("n");
+  named.set_node_id("n1");
+  named.set_role(v1::AGENT);
+  scene.Do(CreateToken{named});
+  scene.Do(JoinAs("n1", 'n'), Principal());
+  records::TokenRow unused = JoinToken("u");
+  unused.set_node_id("n1");
+  unused.set_role(v1::AGENT);
+  scene.Do(CreateToken{unused});
+  scene.Node("n1");
+  scene.Node("n2");
+  scene.Submit("a");
+  scene.PlaceAndRun(scene.Job("a").run_uid(), "n1");
+  const Principal user = User("bob", v1::PROJECT_ADMIN);
+  EXPECT_EQ(ReasonOf(scene.Try(RevokeNode{"n1"}, user).status()), "PERMISSION_DENIED");
+  EXPECT_EQ(scene.Try(RevokeNode{"n9"}).status().code(), absl::StatusCode::kNotFound);
+  scene.Do(RevokeNode{"n1"});
+  scene.Do(RevokeNode{"n1"});
+  EXPECT_EQ(scene.state().agents.at("n1")->reason(), "its key was revoked");
+  EXPECT_TRUE(scene.state().tokens.at("agent-n1")->revoked());
+  EXPECT_EQ(ReasonOf(scene.Try(JoinAs("n1", 'u'), Principal()).status()), "JOIN_REFUSED");
+  EXPECT_EQ(scene.RunOf("a").attempt().state(), records::A_RUNNING)
+      << "what it runs is given up when its lease ends, not before";
+  scene.Restart();
+  EXPECT_TRUE(scene.state().tokens.at("agent-n1")->revoked());
+  records::TokenRow fresh = JoinToken("f");
+  fresh.set_node_id("n1");
+  fresh.set_role(v1::AGENT);
+  scene.Do(CreateToken{fresh});
+  scene.Do(JoinAs("n1", 'f'), Principal());
+  EXPECT_FALSE(scene.state().tokens.at("agent-n1")->revoked());
+  scene.Reconnect("n1", {scene.Key(scene.Job("a").run_uid())});
+  EXPECT_EQ(scene.state().agents.at("n1")->reason(), "");
+}
+
 TEST(AgentMachineTest, LossEndsItsAttemptsAndFreesNothing) {
   Scene scene;
   scene.Node("n1");

@@ -137,6 +137,35 @@ TEST(QueueTest, LongChainOfBrokenDependenciesEndsTickByTick) {
   EXPECT_TRUE(scene.state().dependents.empty());
 }
 
+// One end may concern thousands of jobs: a command tells a few of them, ticks tell the others.
+TEST(QueueTest, ManyDependentsAreToldStepByStep) {
+  constexpr int kMany = 1000;
+  Scene scene;
+  scene.CheckEvery(100);
+  scene.Node("n1", 4000);
+  scene.Submit("base");
+  for (int i = 0; i < kMany; ++i) scene.Submit(absl::StrCat("j", i), After("base"));
+  const uint64_t base = scene.Job("base").uid();
+  scene.PlaceAndRun(scene.Job("base").run_uid(), "n1");
+  size_t before = scene.events().size();
+  scene.Succeed(scene.Job("base").run_uid());
+  EXPECT_LT(scene.events().size() - before, 300u);
+  EXPECT_TRUE(scene.state().untold_jobs.contains(base));
+  EXPECT_FALSE(MayForget(scene.state(), base)) << "its dependents still ask for it";
+  EXPECT_EQ(NextDeadline(scene.state()), 0) << "the rest is due at once";
+  scene.Restart();
+  EXPECT_TRUE(scene.state().untold_jobs.contains(base));
+  scene.Cancel("j999");
+  for (int i = 0; i < kMany && !scene.state().untold_jobs.empty(); ++i) {
+    before = scene.events().size();
+    scene.Tick();
+    EXPECT_LT(scene.events().size() - before, 300u);
+  }
+  EXPECT_TRUE(scene.state().untold_jobs.empty());
+  EXPECT_TRUE(scene.state().dependents.empty());
+  EXPECT_EQ(scene.PlaceAll(), kMany - 1);
+}
+
 TEST(QueueTest, TuningJobWaitsForItsDependency) {
   Scene scene;
   scene.Node("n1");

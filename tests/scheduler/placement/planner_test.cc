@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "scheduler/placement/history.h"
 #include "scheduler/placement/what_if.h"
 #include "tests/scheduler/placement/builders.h"
 
@@ -262,6 +263,55 @@ TEST(PlannerTest, SlicesAreGivenOutAndTheirDeviceIsNot) {
   EXPECT_THAT(Placed(plan), ElementsAre(2));
   EXPECT_EQ(plan.explanations[0].reason, "NO_CAPACITY");
   EXPECT_EQ(plan.explanations[0].estimated_start_us, 0) << "no wait will start it";
+}
+
+// Without any run that ended nothing is foretold; with some, their times are.
+TEST(PlannerTest, StartsAreForetoldFromRunsThatEnded) {
+  Snapshot snapshot;
+  snapshot.now_us = kHour;
+  NodeView node = GpuNode("a");
+  for (DeviceView& device : node.devices) device.milli_free = 0;
+  snapshot.nodes = {node};
+  RunningRun ahead;
+  ahead.run_uid = 1;
+  ahead.principal = "ann";
+  ahead.name = "resnet";
+  ahead.started_us = kHour - 600 * kSecond;
+  ahead.submitted_us = ahead.started_us;
+  ahead.attained_device_us = 8 * 600 * kSecond;
+  ahead.ranks = GpuRun(1, 8).ranks;
+  RunningRun::Slice slice;
+  slice.node_id = "a";
+  for (const DeviceView& device : node.devices) slice.device_uuids.push_back(device.uuid);
+  ahead.slices = {slice};
+  snapshot.running = {ahead};
+  snapshot.waiting = {GpuRun(2, 8), GpuRun(3, 8)};
+  Plan plan = MakePlan(snapshot, *PolicyNamed("fifo"));
+  ASSERT_THAT(plan.explanations, SizeIs(2));
+  for (const Explanation& explanation : plan.explanations) {
+    EXPECT_FALSE(explanation.message.empty());
+    EXPECT_EQ(explanation.estimated_start_us, 0) << "nobody can know";
+    EXPECT_EQ(explanation.estimate_latest_us, 0);
+    EXPECT_EQ(explanation.estimate_band_us, 0);
+  }
+  auto history = std::make_shared<RunTimeHistory>();
+  history->ObserveRun("ann", "resnet", 8, 3600 * kSecond);
+  history->ObserveRun("bob", "other", 8, 60 * kSecond);
+  snapshot.history = history;
+  plan = MakePlan(snapshot, *PolicyNamed("fifo"));
+  ASSERT_THAT(plan.explanations, SizeIs(2));
+  const Explanation& first = plan.explanations[0];
+  // An hour less ten minutes, as exact as bins of a quarter of an octave are.
+  EXPECT_NEAR(static_cast<double>(first.estimated_start_us - kHour), 3000.0 * kSecond,
+              700.0 * kSecond);
+  EXPECT_LE(first.estimate_earliest_us, first.estimated_start_us);
+  EXPECT_GE(first.estimate_latest_us, first.estimated_start_us);
+  EXPECT_GT(plan.explanations[1].estimated_start_us, first.estimated_start_us);
+  // Nothing like it has ended after more than that: what it still takes is unknown again.
+  snapshot.running[0].started_us = kHour - 3599 * kSecond;
+  snapshot.running[0].attained_device_us = int64_t{8} * 9000 * kSecond;
+  plan = MakePlan(snapshot, *PolicyNamed("fifo"));
+  EXPECT_EQ(plan.explanations[0].estimated_start_us, 0);
 }
 
 TEST(PlannerTest, GangKeepsToOneRackWhenItMust) {

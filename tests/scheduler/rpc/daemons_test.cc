@@ -89,6 +89,21 @@ TEST_F(DaemonsTest, NobodyButTheHeadMayAskAndOnlyForOthers) {
   EXPECT_EQ(Ask(head_token_), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
+// mpirun would wait for a daemon that never comes.
+TEST_F(DaemonsTest, ARefusalReachesTheHeadAndOnlyFromTheNodeItself) {
+  EXPECT_EQ(Ask(head_token_), grpc::StatusCode::OK);
+  const agent::v1::StartDaemon order = peer_->NextDaemon();
+  head_->RefuseDaemon(order.key(), "of another's member");
+  ASSERT_TRUE(head_->Heartbeat(1)) << "all before it was taken in";
+  agent::v1::MemberKey earlier = order.key();
+  earlier.set_epoch(earlier.epoch() - 1);
+  peer_->RefuseDaemon(earlier, "of an earlier attempt");
+  peer_->RefuseDaemon(order.key(), "no supervisor");
+  const agent::v1::DaemonRefused refused = head_->NextRefused();
+  EXPECT_EQ(refused.key().member(), 1);
+  EXPECT_THAT(refused.message(), ::testing::MatchesRegex("node n[12]: no supervisor"));
+}
+
 TEST_F(DaemonsTest, AnotherEpochAndAnAttemptThatStopsAreOver) {
   const uint64_t epoch = spawn_.key().epoch();
   spawn_.mutable_key()->set_epoch(epoch + 1);

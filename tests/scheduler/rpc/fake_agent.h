@@ -75,6 +75,21 @@ class FakeAgent {
     daemons_.pop_front();
     return order;
   }
+  void RefuseDaemon(const agent::v1::MemberKey& key, const std::string& why) {
+    agent::v1::AgentMessage message;
+    *message.mutable_daemon_refused()->mutable_key() = key;
+    message.mutable_daemon_refused()->set_message(why);
+    stream_->Write(message);
+  }
+  // What another node of the gang refused; reads on until it comes.
+  agent::v1::DaemonRefused NextRefused() {
+    agent::v1::SchedulerMessage message;
+    while (Read(&message)) {
+      if (message.has_daemon_refused()) return message.daemon_refused();
+    }
+    ADD_FAILURE() << "the stream ended while a refusal was awaited";
+    return {};
+  }
   // Asks as mpirun's launch agent does.
   grpc::Status Spawn(const agent::v1::SpawnDaemonRequest& request, const std::string& token) {
     agent::v1::SpawnDaemonResponse response;
@@ -116,6 +131,15 @@ class FakeAgent {
     Tell(fact);
     fact.mutable_released();
     AwaitAck(Tell(fact));
+  }
+
+  // Reads until the scheduler ends the stream.
+  grpc::Status AwaitEnd() {
+    agent::v1::SchedulerMessage message;
+    while (stream_->Read(&message)) {
+    }
+    left_ = true;
+    return ended_ = stream_->Finish();
   }
 
   grpc::Status Leave() {

@@ -80,6 +80,45 @@ TEST_F(FlowTest, SubmittedJobRunsAndSucceeds) {
   EXPECT_EQ(Watch(job.name()).state(), v1::SUCCEEDED);
 }
 
+TEST_F(FlowTest, ARevokedNodeIsCutOffAtOnceAndStaysOut) {
+  const auto nodes = v1::NodeService::NewStub(harness_.channel());
+  const auto admin = v1::AdminService::NewStub(harness_.channel());
+  const std::string joins = harness_.MakeToken("n1", v1::AGENT, "", absl::Hours(1), true);
+  const std::string other = harness_.MakeToken("n2", v1::AGENT);
+  FakeAgent agent(&harness_, harness_.agent());
+  agent.Hello("n1", 2);
+  FakeAgent stays(&harness_, other);
+  stays.Hello("n2", 2);
+  v1::RevokeNodeRequest request;
+  request.set_name("nodes/n1");
+  v1::Node node;
+  EXPECT_EQ(nodes->RevokeNode(Harness::Call(other).get(), request, &node).error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
+  grpc::Status status = nodes->RevokeNode(Harness::Call(harness_.admin()).get(), request, &node);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(node.reason(), "its key was revoked");
+  EXPECT_EQ(agent.AwaitEnd().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  FakeAgent again(&harness_, harness_.agent());
+  again.Hello("n1", 2);
+  EXPECT_EQ(again.Leave().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_FALSE(api::Identify(harness_.context(), joins).ok()) << "nor by a join token made before";
+  EXPECT_TRUE(stays.Heartbeat(1)) << "other nodes are left alone";
+  // A token by its id, as any other.
+  v1::ListTokensResponse tokens;
+  ASSERT_TRUE(admin->ListTokens(Harness::Call(harness_.admin()).get(), {}, &tokens).ok());
+  for (const v1::Token& token : tokens.tokens()) {
+    if (token.user() != "n2") continue;
+    v1::RevokeTokenRequest revoke;
+    revoke.set_id(token.id());
+    google::protobuf::Empty empty;
+    ASSERT_TRUE(admin->RevokeToken(Harness::Call(harness_.admin()).get(), revoke, &empty).ok());
+  }
+  EXPECT_EQ(stays.AwaitEnd().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  request.set_name("nodes/n3");
+  status = nodes->RevokeNode(Harness::Call(harness_.admin()).get(), request, &node);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
 TEST_F(FlowTest, AttemptTokenDiesWithItsEpoch) {
   FakeAgent agent(&harness_, harness_.agent());
   agent.Hello("n1", 2);

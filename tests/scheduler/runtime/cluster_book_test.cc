@@ -84,6 +84,46 @@ TEST(ClusterBookTest, WaitingRunsComeInOrderAndAreCut) {
   EXPECT_LT(snapshot.waiting[0].run_uid, snapshot.waiting[1].run_uid);
 }
 
+// A strict run stands outside the queue while a member of its last attempt may still compute, and
+// gets back into it by word of that member, or when the member's node is given up.
+TEST(ClusterBookTest, StrictRunsQueueAgainWhenTheLastAttemptIsGone) {
+  for (const bool node_is_lost : {false, true}) {
+    Scene scene;
+    scene.Connect("n1", 1);
+    v1::JobSpec spec = MakeSpec();
+    spec.mutable_scheduling()->set_strict_lease(true);
+    spec.mutable_scheduling()->set_max_retries(1);
+    const uint64_t job = scene.Submit("strict", spec);
+    const auto run = [&] { return scene.view().Run(scene.view().Job(job)->run_uid()); };
+    agent::v1::Fact fact;
+    *fact.mutable_key() = scene.Ordered("n1").at(0).key();
+    fact.mutable_running()->set_pid(1);
+    scene.Tell("n1", fact);
+    fact.mutable_exited()->mutable_record()->set_cause(v1::USER_ERROR);
+    scene.Tell("n1", fact);
+    scene.Connect("n2", 1);
+    const auto pass = [&](int seconds, bool both) {
+      for (int i = 0; i < seconds; ++i) {
+        scene.clock.Pass(absl::Seconds(1));
+        EXPECT_TRUE(scene.runtime().AgentHeartbeat("n2"));
+        if (both) EXPECT_TRUE(scene.runtime().AgentHeartbeat("n1"));
+        scene.Step();
+      }
+    };
+    pass(20, true);
+    EXPECT_EQ(run()->state(), journal::v1::R_WAITING) << "n1 has not released its member";
+    EXPECT_TRUE(scene.Ordered("n2").empty());
+    if (node_is_lost) {
+      pass(20, false);
+    } else {
+      fact.mutable_released();
+      scene.Tell("n1", fact);
+    }
+    EXPECT_EQ(run()->state(), journal::v1::R_ACTIVE) << "lost " << node_is_lost;
+    if (node_is_lost) EXPECT_EQ(run()->attempt().members(0).node_id(), "n2");
+  }
+}
+
 TEST(ClusterBookTest, ReplicasShareTheirResourcesAmongProcesses) {
   v1::JobSpec spec = MakeSpec(2, 1000);
   spec.mutable_launch()->set_processes_per_replica(2);

@@ -2,6 +2,7 @@
 // survive; a look ahead changes nothing; queues with their own policy share the room.
 #include <gtest/gtest.h>
 
+#include "common/errors.h"
 #include "scheduler/core/settings.h"
 #include "scheduler/runtime/planner.h"
 #include "scheduler/runtime/planner_view.h"
@@ -138,6 +139,77 @@ TEST(QueueTest, LookAheadTellsAndChangesNothing) {
   EXPECT_EQ(look(wrong).status().code(), absl::StatusCode::kNotFound);
 }
 
+// The scheduler learns from its own runs, and again from those in memory after a restart.
+TEST(QueueTest, StartsAreForetoldFromTheClustersOwnRuns) {
+  Scene scene;
+  scene.Connect("n1", 1);
+  const auto run_for = [&](const std::string& id, absl::Duration time) {
+    scene.Submit(id);
+    const auto ordered = scene.Ordered("n1");
+    ASSERT_FALSE(ordered.empty());
+    agent::v1::Fact fact;
+    *fact.mutable_key() = ordered.back().key();
+    fact.mutable_running()->set_pid(1);
+    scene.Tell("n1", fact);
+    for (absl::Duration passed; passed < time; passed += absl::Seconds(10)) {
+      scene.clock.Pass(absl::Seconds(10));
+      EXPECT_TRUE(scene.runtime().AgentHeartbeat("n1"));
+    }
+    fact.mutable_exited()->mutable_record()->set_rank(-1);
+    scene.Tell("n1", fact);
+    fact.mutable_released();
+    scene.Tell("n1", fact);
+    scene.Ordered("n1");
+  };
+  const auto foretold = [&](const std::string& id) {
+    const uint64_t job = scene.Submit(id);
+    scene.Step();
+    const auto explanation = scene.view().Explanation(scene.view().Job(job)->run_uid());
+    EXPECT_NE(explanation, nullptr);
+    return explanation == nullptr ? -1 : explanation->estimated_start_us;
+  };
+  scene.Submit("first");
+  EXPECT_EQ(foretold("waits"), 0) << "no run has ended yet";
+  ASSERT_TRUE(scene.Do(core::CancelJob{"default", "waits", ""}).ok());
+  scene.RunToSuccess("n1", scene.Ordered("n1").back().key());
+  run_for("a", absl::Seconds(1000));
+  run_for("b", absl::Seconds(1000));
+  scene.Submit("ahead");
+  const int64_t now_us = absl::ToUnixMicros(scene.clock.Now());
+  const int64_t start_us = foretold("next");
+  EXPECT_GT(start_us, now_us);
+  EXPECT_LT(start_us, now_us + 3'000'000'000);
+  scene.Restart();
+  scene.Connect("n1", 1);
+  EXPECT_GT(foretold("later"), now_us);
+}
+
+TEST(QueueTest, LooksAheadAreLimited) {
+  Scene scene;
+  std::vector<absl::StatusOr<Preview>> answers;
+  const auto look = [&] {
+    core::Command command;
+    command.principal = User();
+    command.body = core::SubmitJob{"default", "", MakeSpec(), false};
+    scene.runtime().LookAhead(std::move(command), [&](absl::StatusOr<Preview> preview) {
+      answers.push_back(std::move(preview));
+    });
+  };
+  for (int i = 0; i < 10; ++i) look();
+  scene.Step();
+  ASSERT_EQ(answers.size(), 10u);
+  int refused = 0;
+  for (const auto& answer : answers) {
+    if (answer.ok()) continue;
+    ++refused;
+    EXPECT_EQ(ReasonOf(answer.status()), "RESOURCE_EXHAUSTED");
+  }
+  EXPECT_EQ(refused, 10 - Engine::kPreviewsMax);
+  look();
+  scene.Step();
+  EXPECT_TRUE(answers.back().ok()) << "those under way were answered";
+}
+
 TEST(PlannerTest, QueuesWithTheirOwnPolicyShareTheRoom) {
   placement::Snapshot snapshot;
   snapshot.nodes = {placement::MakeNode("n1", 2)};
@@ -156,6 +228,55 @@ TEST(PlannerTest, QueuesWithTheirOwnPolicyShareTheRoom) {
   EXPECT_EQ(plan.placements[1].run_uid, 1u);
   ASSERT_EQ(plan.explanations.size(), 1u);
   EXPECT_EQ(plan.explanations[0].run_uid, 2u);
+}
+
+// A queue's own policy orders its runs; it lifts none of them over a run of higher priority.
+TEST(PlannerTest, PriorityGoesBeforeQueues) {
+  placement::Snapshot snapshot;
+  snapshot.nodes = {placement::MakeNode("n1", 3)};
+  for (const uint64_t uid : {1, 2, 3, 4}) {
+    snapshot.waiting.push_back(placement::MakeRun(uid, 1, placement::MakeNeeds(1000)));
+  }
+  for (const size_t i : {0u, 3u}) snapshot.waiting[i].queue = "night";
+  snapshot.waiting[0].priority = 1;
+  snapshot.waiting[1].priority = 3;
+  snapshot.waiting[2].priority = 2;
+  snapshot.waiting[3].priority = 9;
+  Policies policies;
+  policies.usual = *placement::PolicyNamed("fifo");
+  policies.by_queue["night"] = policies.usual;
+  policies.by_queue["night"].name = "another";
+  const placement::Plan plan = MakeWholePlan(snapshot, policies);
+  std::vector<uint64_t> placed;
+  for (const placement::Placement& placement : plan.placements) {
+    placed.push_back(placement.run_uid);
+  }
+  EXPECT_EQ(placed, (std::vector<uint64_t>{4, 2, 3}));
+  ASSERT_EQ(plan.explanations.size(), 1u);
+  EXPECT_EQ(plan.explanations[0].run_uid, 1u);
+}
+
+// What is vacated for a run of one queue is not given to a run of another.
+TEST(PlannerTest, WhatIsHeldForARunOfAnotherQueueIsNotGivenAway) {
+  placement::Snapshot snapshot;
+  snapshot.nodes = {placement::MakeNode("n1", 2)};
+  snapshot.waiting.push_back(placement::MakeRun(1, 1, placement::MakeNeeds(2000)));
+  snapshot.waiting.push_back(placement::MakeRun(2, 1, placement::MakeNeeds(1000)));
+  snapshot.waiting[0].queue = "night";
+  snapshot.waiting[1].priority = 5;
+  placement::Reservation held;
+  held.kind = placement::ReservationKind::kGang;
+  held.run_uid = 1;
+  held.made_us = 1;
+  held.holds.push_back({"n1", {}, 2000, 0});
+  snapshot.reservations = {held};
+  Policies policies;
+  policies.usual = *placement::PolicyNamed("fifo");
+  policies.by_queue["night"] = policies.usual;
+  policies.by_queue["night"].name = "another";
+  const placement::Plan plan = MakeWholePlan(snapshot, policies);
+  ASSERT_EQ(plan.placements.size(), 1u);
+  EXPECT_EQ(plan.placements[0].run_uid, 1u);
 }
 
 TEST(PlannerViewTest, NodesAndRunsAreSeenWhole) {

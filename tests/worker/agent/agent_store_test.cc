@@ -89,6 +89,21 @@ TEST_F(AgentTest, TheOldestPackagesLeaveTheCache) {
   EXPECT_TRUE(Exists(cache + "/6-TREE"));
 }
 
+TEST_F(AgentTest, ThePackagesOfTheCacheAreBoundedByBytesToo) {
+  options_.packages.bytes = 64 << 10;
+  StartAgent();
+  const std::string cache = options_.work_dir + "/cache";
+  for (int i = 0; i < 3; ++i) {
+    agent::v1::Assignment assignment = Assign(Shell("cat data.txt | wc -c"));
+    AddTree(store_.PutFolder({{"data.txt", std::string(40'000, static_cast<char>('a' + i))}}),
+            &assignment);
+    scheduler_.WaitForExit(Run(assignment));
+    EXPECT_EQ(scheduler_.Log(assignment.key(), 0, false), "40000\n");
+    EXPECT_TRUE(WaitForReleased(assignment.key()));
+  }
+  EXPECT_EQ(ListFolder(cache)->size(), 1u) << "two of them are more than the cache may hold";
+}
+
 TEST_F(AgentTest, AProjectIsInstalledOncePerNode) {
   const std::string tree = store_.PutFolder(
       {{"setup.py",
@@ -215,6 +230,81 @@ TEST_F(AgentTest, ACheckpointBecomesAFactAndIsRestoredWhereItLay) {
   second.set_checkpoint_step(7);
   EXPECT_EQ(scheduler_.WaitForExit(Run(second)).record().cause(), v1::EXIT_CAUSE_UNSPECIFIED);
   EXPECT_EQ(scheduler_.Log(second.key(), 0, false), "w7 7\n");
+}
+
+// One thread for each kind of work: what hangs of one kind keeps back no other, and has an end.
+TEST_F(AgentTest, AnInstallationThatHangsKeepsBackNoOtherWork) {
+  options_.pool_threads = 1;
+  StartAgent();
+  const std::string hanging = store_.PutFolder({{"setup.py", "import time; time.sleep(4325)"}});
+  agent::v1::Assignment stuck = ModuleAssignment(Assign({}));
+  AddTree(hanging, &stuck);
+  stuck.mutable_program()->mutable_packages(0)->set_file_name("setup.py");
+  stuck.set_staging_timeout_ms(8000);
+  Run(stuck);
+  agent::v1::Assignment same = ModuleAssignment(Assign({}));
+  *same.mutable_program()->mutable_packages() = stuck.program().packages();
+  same.set_staging_timeout_ms(8000);
+  Run(same);
+  agent::v1::Assignment plain = Assign({"/bin/sh", "run.sh"});
+  AddTree(store_.PutFolder({{"run.sh", "echo m > $AIP_MODEL_DIR/m"}}), &plain);
+  agent::v1::Exited exited = scheduler_.WaitForExit(Run(plain));
+  EXPECT_EQ(exited.record().cause(), v1::EXIT_CAUSE_UNSPECIFIED) << exited.record().message();
+  EXPECT_EQ(exited.outputs_size(), 1);
+  EXPECT_TRUE(WaitForReleased(plain.key()));
+  exited = scheduler_.WaitForExit(Run(Assign({"/usr/bin/python3", "-c", kCheckpointing})));
+  EXPECT_EQ(exited.record().cause(), v1::EXIT_CAUSE_UNSPECIFIED) << exited.record().message();
+  for (const auto* assignment : {&stuck, &same}) {
+    exited = scheduler_.WaitForExit(assignment->key());
+    EXPECT_TRUE(exited.refused());
+    EXPECT_EQ(exited.record().cause(), v1::STAGING);
+    EXPECT_TRUE(WaitForReleased(assignment->key()));
+  }
+}
+
+TEST_F(AgentTest, AStoreThatHangsIsGivenUpInTime) {
+  options_.pool_threads = 1;
+  StartAgent();
+  agent::v1::Assignment late = Assign({"/bin/true"});
+  AddTree(store_.PutFolder({{"a", "b"}}), &late);
+  late.set_staging_timeout_ms(500);
+  store_.Stall("down", true);
+  agent::v1::Exited exited = scheduler_.WaitForExit(Run(late));
+  EXPECT_TRUE(exited.refused());
+  EXPECT_EQ(exited.record().cause(), v1::STAGING);
+  store_.Stall("down", false);
+  store_.Stall("up", true);
+  for (const char* where : {"AIP_MODEL_DIR", "AIP_CHECKPOINT_DIR"}) {
+    agent::v1::Assignment full = Assign(Shell(std::string("echo m > $") + where + "/m"));
+    full.set_publish_timeout_ms(500);
+    exited = scheduler_.WaitForExit(Run(full));
+    EXPECT_EQ(exited.record().cause(), v1::INTERNAL) << where;
+    EXPECT_THAT(exited.record().message(), HasSubstr("given up"));
+  }
+  // The end of a member does not wait for a checkpoint that hangs.
+  agent::v1::Assignment part = Assign({"/usr/bin/python3", "-c", kCheckpointing});
+  part.set_publish_timeout_ms(500);
+  scheduler_.WaitForExit(Run(part));
+  EXPECT_TRUE(WaitForReleased(part.key()));
+}
+
+TEST_F(AgentTest, WhatIsTooMuchToStageIsRefusedAndNotForgotten) {
+  options_.pool_threads = 1;
+  options_.pool_waiting_max = 1;
+  StartAgent();
+  store_.Stall("down", true);
+  std::vector<agent::v1::Assignment> many;
+  for (int i = 0; i < 4; ++i) {
+    many.push_back(Assign({"/bin/true"}));
+    AddTree(store_.PutFolder({{"a", std::to_string(i)}}), &many.back());
+    Run(many.back());
+  }
+  const agent::v1::Exited exited = scheduler_.WaitForExit(many.back().key());
+  EXPECT_TRUE(exited.refused());
+  EXPECT_THAT(exited.record().message(), HasSubstr("too many members"));
+  store_.Stall("down", false);
+  EXPECT_EQ(scheduler_.WaitForExit(many.front().key()).record().cause(),
+            v1::EXIT_CAUSE_UNSPECIFIED);
 }
 
 TEST_F(AgentTest, TwoPhasesPrepareThenRun) {

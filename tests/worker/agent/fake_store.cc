@@ -16,7 +16,10 @@ class FakeClient : public blob::Client {
  public:
   explicit FakeClient(FakeStore* store) : store_(store) {}
 
+  void GiveUpWhen(std::function<bool()> give_up) override { give_up_ = std::move(give_up); }
+
   absl::StatusOr<std::string> UploadBytes(absl::string_view bytes) override {
+    if (absl::Status stall = Stall("up"); !stall.ok()) return stall;
     if (absl::Status status = store_->Enter(); !status.ok()) return status;
     return store_->Put(std::string(bytes));
   }
@@ -43,6 +46,7 @@ class FakeClient : public blob::Client {
     return stats;
   }
   absl::StatusOr<std::string> DownloadBytes(absl::string_view digest, int64_t) override {
+    if (absl::Status stall = Stall("down"); !stall.ok()) return stall;
     if (absl::Status status = store_->Enter(); !status.ok()) return status;
     return store_->Get(std::string(digest));
   }
@@ -81,7 +85,16 @@ class FakeClient : public blob::Client {
   }
 
  private:
+  absl::Status Stall(const std::string& what) {
+    while (store_->Stalled(what)) {
+      if (give_up_ != nullptr && give_up_()) return absl::DeadlineExceededError("given up");
+      usleep(2000);
+    }
+    return absl::OkStatus();
+  }
+
   FakeStore* const store_;
+  std::function<bool()> give_up_;
 };
 
 }  // namespace
@@ -130,6 +143,20 @@ std::map<std::string, std::string> FakeStore::GetFolder(const std::string& diges
     files[entry.path()] = content.ok() ? *content : "(absent)";
   }
   return files;
+}
+
+void FakeStore::Stall(const std::string& what, bool stalled) {
+  MutexLock lock(&mutex_);
+  if (stalled) {
+    stalled_.insert(what);
+  } else {
+    stalled_.erase(what);
+  }
+}
+
+bool FakeStore::Stalled(const std::string& what) {
+  MutexLock lock(&mutex_);
+  return stalled_.count(what) > 0;
 }
 
 void FakeStore::Fail(int times, const absl::Status& status) {

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ class FakeStore {
   std::map<std::string, std::string> GetFolder(const std::string& digest);
   // The next `times` calls of any client are answered with `status`.
   void Fail(int times, const absl::Status& status);
+  // While stalled, calls do not come back until their client gives up. `what`: "up", "down".
+  void Stall(const std::string& what, bool stalled);
+  bool Stalled(const std::string& what);
   int downloads();
   std::vector<std::string> tokens();
 
@@ -41,6 +45,7 @@ class FakeStore {
   int failures_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> published_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> stalled_ ABSL_GUARDED_BY(mutex_);
   int downloads_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::string> tokens_ ABSL_GUARDED_BY(mutex_);
 };

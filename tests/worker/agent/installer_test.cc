@@ -50,10 +50,15 @@ class InstallerTest : public testing::Test {
     return archive;
   }
   absl::Status Install(const std::string& path, v1::PackageRef::Kind kind) {
-    PipOptions options;
-    options.env["PATH"] = "/usr/bin:/bin";
+    const PipOptions options = Options();
     const std::string name = fs::is_directory(path) ? "setup.py" : fs::path(path).filename();
     return InstallPackage({kind, name, path}, target_, options);
+  }
+  static PipOptions Options() {
+    PipOptions options;
+    options.keeper = TRAINYARD_SUPERVISOR;
+    options.env["PATH"] = "/usr/bin:/bin";
+    return options;
   }
   bool Imports(const std::string& module) const {
     const std::string command =
@@ -131,8 +136,7 @@ TEST_F(InstallerTest, AnEndlessSetupIsEnded) {
                                      "time.sleep(4321)"}},
                                    false);
   const std::string mark = folder_ + "/mark";
-  PipOptions options;
-  options.env["PATH"] = "/usr/bin:/bin";
+  PipOptions options = Options();
   options.env["MARK"] = mark;
   pid_t setup = 0;
   options.give_up = [&] {
@@ -145,6 +149,66 @@ TEST_F(InstallerTest, AnEndlessSetupIsEnded) {
   EXPECT_FALSE(Exists(target_));
   for (int i = 0; i < 1000 && Exists("/proc/" + std::to_string(setup)); ++i) usleep(10000);
   EXPECT_FALSE(Exists("/proc/" + std::to_string(setup)));
+}
+
+// A setup.py may leave what it started in sessions of its own; none of it outlives the
+// installation, whether that succeeds or is given up.
+TEST_F(InstallerTest, NothingThatASetupStartedIsLeft) {
+  const std::string archive =
+      Pack({{"quick-1/setup.py",
+             "import os, subprocess, time\n"
+             "from setuptools import setup\n"
+             "mark = os.environ['MARK']\n"
+             "quiet = {'start_new_session': True, 'stdout': subprocess.DEVNULL,\n"
+             "         'stderr': subprocess.DEVNULL}\n"
+             "sleeper = subprocess.Popen(['setsid', 'sleep', '4322'], **quiet)\n"
+             "second = subprocess.Popen(['sh', '-c', 'sleep 4323 & echo $! > ' + mark + '.2'],\n"
+             "                          **quiet)\n"
+             "second.wait()\n"
+             "open(mark, 'w').write(str(sleeper.pid))\n"
+             "if os.environ.get('HANG'): time.sleep(4324)\n"
+             "setup(name='quick', version='1', py_modules=['quick'])\n"},
+            {"quick-1/quick.py", ""}},
+           false);
+  const std::string mark = folder_ + "/mark";
+  for (const bool hangs : {false, true}) {
+    PipOptions options = Options();
+    options.env["MARK"] = mark;
+    if (hangs) options.env["HANG"] = "1";
+    options.give_up = [&] { return hangs && Exists(mark); };
+    const absl::Status status =
+        InstallPackage({v1::PackageRef::SDIST, "quick.tar.gz", archive}, target_, options);
+    EXPECT_EQ(status.code(), hangs ? absl::StatusCode::kDeadlineExceeded : absl::StatusCode::kOk)
+        << status;
+    for (const char* name : {"", ".2"}) {
+      pid_t pid = 0;
+      ASSERT_TRUE(absl::SimpleAtoi(ReadFile(mark + name).value(), &pid)) << name;
+      EXPECT_FALSE(Exists("/proc/" + std::to_string(pid))) << "hangs " << hangs << name;
+      fs::remove(mark + name);
+    }
+    fs::remove_all(target_);
+  }
+}
+
+TEST_F(InstallerTest, ThousandsOfLinesOfASetupAreCutToTheLast) {
+  const std::string archive = Pack({{"loud-1/setup.py",
+                                     "import sys\n"
+                                     "for i in range(200000): sys.stderr.write('line %d\\n' % i)\n"
+                                     "raise RuntimeError('after many words')"}},
+                                   false);
+  const absl::Status status = Install(archive, v1::PackageRef::SDIST);
+  EXPECT_EQ(ReasonOf(status), "PACKAGE_INVALID");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("RuntimeError: after many words"));
+}
+
+TEST_F(InstallerTest, AKeeperThatIsMissingIsNoFaultOfThePackage) {
+  const std::string archive = Pack({{"a-1/setup.py", "x = 1"}}, false);
+  PipOptions options = Options();
+  options.keeper = folder_ + "/nothing";
+  const absl::Status status =
+      InstallPackage({v1::PackageRef::SDIST, "a.tar.gz", archive}, target_, options);
+  EXPECT_FALSE(status.ok());
+  EXPECT_NE(ReasonOf(status), "PACKAGE_INVALID");
 }
 
 TEST_F(InstallerTest, AWheelForAnotherMachineIsRefused) {

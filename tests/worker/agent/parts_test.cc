@@ -453,7 +453,7 @@ TEST(WorkPoolTest, JobsRunAndThoseThatWaitAreDroppedAtTheEnd) {
   CondVar changed;
   bool go = false;
   {
-    WorkPool pool(1);
+    WorkPool pool(1, 100);
     pool.Post([&] {
       MutexLock lock(&mutex);
       while (!go) changed.Wait(&mutex);

@@ -45,6 +45,8 @@ std::string MessageText(const agent::v1::AgentMessage& message) {
       return "";  // see StoreFact
     case agent::v1::AgentMessage::kDesiredAck:
       return absl::StrCat("ack ", message.desired_ack().version());
+    case agent::v1::AgentMessage::kDaemonRefused:
+      return "daemon refused";
     case agent::v1::AgentMessage::BODY_NOT_SET:
       break;
   }

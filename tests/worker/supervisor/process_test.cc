@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -61,6 +62,21 @@ class ProcessTest : public testing::Test {
   std::string folder_;
   std::filesystem::path back_;
 };
+
+// Also without a descriptor to wait on, as when the process has none left.
+TEST_F(ProcessTest, TheEndIsSeenWithAndWithoutADescriptor) {
+  for (const bool with : {true, false}) {
+    const StartedProcess started = StartProcess(Shell("sleep 0.2"));
+    ASSERT_GT(started.pid, 0);
+    const int pidfd = with ? static_cast<int>(syscall(SYS_pidfd_open, started.pid, 0)) : -1;
+    EXPECT_FALSE(AwaitEnd(started.pid, pidfd, 1));
+    EXPECT_TRUE(AwaitEnd(started.pid, pidfd, 30000));
+    int status = 0;
+    EXPECT_EQ(waitpid(started.pid, &status, 0), started.pid) << "it was not reaped";
+    EXPECT_TRUE(AwaitEnd(started.pid, pidfd, 0)) << "a child that is gone has ended";
+    if (pidfd >= 0) close(pidfd);
+  }
+}
 
 TEST_F(ProcessTest, AProgramGetsItsArgumentsEnvironmentFolderAndStreams) {
   mkdir("work", 0700);
