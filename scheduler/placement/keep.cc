@@ -121,10 +121,12 @@ void Planner::AddKept(const Reservation& reservation) {
   SetKept(found->second, std::move(nodes), reservation.made_us);
 }
 
-// Those whose nodes are kept come first, in the order of the queue.
-void Planner::StartKept(Plan* plan) {
+// Those of a priority whose nodes are kept, in the order of the queue.
+void Planner::StartKept(int32_t least_priority, Plan* plan) {
   std::vector<std::pair<Key, int32_t>> order;
-  for (const auto& [index, kept] : kept_) order.emplace_back(KeyOf(run(index)), index);
+  for (const auto& [index, kept] : kept_) {
+    if (run(index).priority >= least_priority) order.emplace_back(KeyOf(run(index)), index);
+  }
   std::sort(order.begin(), order.end());
   for (const auto& [key, index] : order) {
     const Run& of = run(index);

@@ -101,7 +101,14 @@ bool Planner::StillFull(const Group& group, int power) const {
 // of its group; a group that finds no room leaves the pass.
 void Planner::Pass(Plan* plan) {
   if (quota_.any_guarantee()) Cover();
-  if (!kept_.empty()) StartKept(plan);
+  if (!kept_.empty()) {  // first among its equals, after those of a higher priority
+    int32_t highest = INT32_MIN;
+    for (const auto& [id, at] : group_by_id_) {
+      const Key& first = *groups_[static_cast<size_t>(at)].heads.begin();
+      highest = std::max(highest, -std::get<0>(first));
+    }
+    StartKept(highest, plan);
+  }
   std::vector<std::pair<Key, int32_t>> queue;
   for (const auto& [id, at] : group_by_id_) {
     const Group& group = groups_[static_cast<size_t>(at)];
@@ -151,6 +158,7 @@ void Planner::Pass(Plan* plan) {
     const auto next = group.heads.upper_bound(key);
     if (next != group.heads.end()) push(*next, at);
   }
+  if (!kept_.empty()) StartKept(INT32_MIN, plan);
   if (waiting_ == claims_.size() && !elastic_.empty()) Grow(plan);
 }
 

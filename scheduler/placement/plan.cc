@@ -3,6 +3,7 @@
 #include <map>
 #include <tuple>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "scheduler/placement/explain.h"
 #include "scheduler/placement/history.h"
@@ -12,12 +13,30 @@
 
 namespace trainyard::placement {
 
+namespace {
+
+// A run that waits again while its last attempt still holds devices: the holder's own name.
+constexpr uint64_t kHolder = uint64_t{1} << 63;
+
+}  // namespace
+
 void FillPlanner(const Snapshot& snapshot, Planner* planner) {
   planner->SetQuotas(snapshot.quotas);
   for (const NodeView& node : snapshot.nodes) planner->SetNode(node);
   planner->SetReservations(snapshot.reservations);
   for (const OwnerView& owner : snapshot.owners) planner->SetOwner(owner, snapshot.now_us);
-  for (const RunningRun& run : snapshot.running) planner->AddRunning(run, snapshot.now_us);
+  absl::flat_hash_set<uint64_t> waiting;
+  for (const WaitingRun& run : snapshot.waiting) waiting.insert(run.run_uid);
+  for (const RunningRun& run : snapshot.running) {
+    if (!waiting.contains(run.run_uid)) {
+      planner->AddRunning(run, snapshot.now_us);
+      continue;
+    }
+    RunningRun holder = run;
+    holder.run_uid |= kHolder;
+    holder.stopping = true;
+    planner->AddRunning(holder, snapshot.now_us);
+  }
   for (const WaitingRun& run : snapshot.waiting) planner->AddWaiting(run, snapshot.now_us);
   for (const Reservation& reservation : snapshot.reservations) {
     if (reservation.kind == ReservationKind::kGang) planner->AddClaim(reservation);

@@ -250,7 +250,7 @@ class Planner {
   void AddKept(const Reservation& reservation);
   void SetKept(int32_t index, std::vector<int32_t> nodes, int64_t since_us);
   void DropKept(int32_t index);
-  void StartKept(Plan* plan);
+  void StartKept(int32_t least_priority, Plan* plan);
   void TakeKept(int32_t index, Plan* plan);
   void EmitKept(Plan* plan) const;
   // evict.cc

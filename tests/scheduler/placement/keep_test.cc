@@ -136,6 +136,16 @@ TEST_F(KeepTest, HigherPriorityUsesKeptNodes) {
   EXPECT_THAT(KeptNodes(plan_, 3), ElementsAre("b")) << "it is still next";
 }
 
+TEST_F(KeepTest, AKeptRunDoesNotOvertakeAHigherPriority) {
+  Add(Firm(3, 8));
+  Decide(2);
+  WaitingRun urgent = Firm(10, 8);
+  urgent.priority = 1;
+  Add(urgent);
+  planner_.Remove(2, now_us_);
+  EXPECT_THAT(Decide(3), ElementsAre(10));
+}
+
 TEST_F(KeepTest, TheShareBoundsWhatIsKept) {
   for (uint64_t uid = 3; uid < 6; ++uid) Add(Firm(uid, 8));
   Decide(2);
@@ -218,6 +228,26 @@ TEST_F(KeepPlanTest, AReservationDoesNotMove) {
   for (DeviceView& device : snapshot_.nodes[1].devices) device.milli_free = 1000;
   Hold("b", 4, 1);
   EXPECT_THAT(KeptNodes(Make(), 3), ElementsAre("a"));
+}
+
+TEST_F(KeepPlanTest, ARunThatWaitsAgainHoldsItsDevicesUntilTheyAreReleased) {
+  snapshot_.running[0].stopping = true;
+  snapshot_.waiting = {Firm(1, 6), Firm(9, 8)};
+  snapshot_.waiting[1].priority = 5;
+  Reservation claim;
+  claim.kind = ReservationKind::kGang;
+  claim.run_uid = 9;
+  for (const DeviceView& device : snapshot_.nodes[0].devices) {
+    claim.holds.resize(1);
+    claim.holds[0].node_id = "a";
+    claim.holds[0].cpu_milli = 1000;
+    claim.holds[0].device_uuids.push_back(device.uuid);
+  }
+  snapshot_.reservations = {claim};
+  const Plan plan = Make();
+  EXPECT_THAT(plan.placements, IsEmpty());
+  EXPECT_THAT(KeptNodes(plan, 9), ElementsAre("a")) << "the claim stands";
+  EXPECT_EQ(Why(plan, 9).reason, "WAITING_FOR_PREEMPTION");
 }
 
 TEST_F(KeepPlanTest, BothAreToldWhy) {
