@@ -31,10 +31,10 @@ constexpr size_t kSentBytes = 60 << 10;    // to all nodes together, if that is 
 constexpr size_t kEagerBytes = 62 << 10;   // goes by TCP without asking whether the peer is there
 constexpr size_t kSliceBytes = 1 << 20;    // of each node, at a time
 constexpr size_t kEagerSlice = 256 << 10;  // goes in eager messages, at most
-// A wait looks all the time for long before it naps, for less long where that did not pay lately.
-// It never yields: on a busy machine that costs milliseconds, which a sleeper does not wait.
-constexpr int64_t kSpinMax = 2'000'000;  // nanoseconds
-constexpr int64_t kSpinMin = 200'000;
+// A wait naps after so long of looking all the time, and looks again: who does not look takes
+// nothing from the network. It never yields: on a busy machine that costs milliseconds, which a
+// sleeper does not wait.
+constexpr int64_t kSpin = 2'000'000;  // nanoseconds
 constexpr int64_t kSpinCrowded = 20'000;
 constexpr int kLooksPerClock = 8;
 constexpr useconds_t kNap = 20;
@@ -57,8 +57,7 @@ NodeBridge::NodeBridge(MPI_Comm comm, std::vector<Peer> peers, int self, bool cr
       self_(self),
       crowded_(crowded),
       patience_ns_(absl::ToInt64Nanoseconds(HangTimeout())),
-      spin_max_(kSpinMax),
-      spin_(kSpinMax) {
+      spin_ns_(kSpin) {
   MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
   const size_t others = std::max<size_t>(1, peers_.size() - 1);
   small_bytes_ =
@@ -116,27 +115,27 @@ void NodeBridge::Receive(char* data, size_t bytes, int peer, int tag, Batch* bat
 }
 
 void NodeBridge::set_background(bool background) {
-  spin_max_ = background && crowded_ ? kSpinCrowded : kSpinMax;
-  spin_ = std::clamp(spin_, std::min(kSpinMin, spin_max_), spin_max_);
+  spin_ns_ = background && crowded_ ? kSpinCrowded : kSpin;
 }
 
 absl::Status NodeBridge::Wait(Batch* batch, const Call& call) {
   const int count = static_cast<int>(batch->requests.size());
-  int64_t start = 0, waited = 0;
+  int64_t start = 0, woke = 0;
   for (int looks = 0;; ++looks) {
     int done = 0;
     const int code = MPI_Testall(count, batch->requests.data(), &done, MPI_STATUSES_IGNORE);
     if (code != MPI_SUCCESS) return MpiStatus(code, Describe(call));
     if (done != 0) break;
-    if (waited <= spin_ && looks % kLooksPerClock != 0) continue;
-    if (start == 0) start = Nanoseconds();
-    waited = Nanoseconds() - start;
-    if (waited <= spin_) continue;
-    usleep(waited < kLongWait ? kNap : kLongNap);
+    if (looks % kLooksPerClock != 0) continue;
+    const int64_t now = Nanoseconds();
+    if (start == 0) start = woke = now;
+    const int64_t waited = now - start;
+    const bool long_wait = waited > kLongWait;
+    if (!long_wait && now - woke < spin_ns_) continue;
+    usleep(long_wait ? kLongNap : kNap);
+    woke = Nanoseconds();
     if (waited - kExtraPatience > patience_ns_) return Late(*batch, call, waited);
   }
-  if (waited > spin_) spin_ = std::max(std::min(kSpinMin, spin_max_), spin_ / 2);
-  if (waited > 0 && waited <= spin_) spin_ = std::min(spin_max_, 2 * spin_);
   batch->requests.clear();
   batch->peers.clear();
   return absl::OkStatus();

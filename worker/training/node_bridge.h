@@ -3,9 +3,8 @@
 //    the same bits by every route.
 //  - Each call begins with a word that says which call it is: nodes in different calls get an error
 //    that names both. A counterpart that does not come for TRAINYARD_HANG_TIMEOUT is named.
-//  - Waiting looks at MPI all the time for as long as that has paid lately, then now and then:
-//  gangs
-//    share cores.
+//  - Waiting looks at MPI all the time but for short naps, after a while now and then: gangs share
+//    cores.
 // One thread at a time. The same calls by the same-numbered rank of every node.
 #ifndef TRAINYARD_WORKER_TRAINING_NODE_BRIDGE_H_
 #define TRAINYARD_WORKER_TRAINING_NODE_BRIDGE_H_
@@ -100,8 +99,7 @@ class NodeBridge {
   const int self_;
   const bool crowded_;
   const int64_t patience_ns_;
-  int64_t spin_max_ = 0;  // nanoseconds
-  int64_t spin_ = 0;      // how long the next wait looks all the time
+  int64_t spin_ns_ = 0;  // how long a wait looks before it naps
   uint64_t calls_ = 0;
   size_t small_bytes_ = 0;     // what is sent whole, at most
   std::vector<char> small_;    // messages with header, one a node
