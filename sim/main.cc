@@ -36,7 +36,8 @@ int Fail(const absl::Status& status) {
 }
 
 void Declare(CLI::App* app, ReplayCommand* command) {
-  app->add_option("--trace", command->trace, "CSV: job_id,submit_time,num_gpus,duration[,vc]")
+  app->add_option("--trace", command->trace,
+                  "CSV: job_id,submit_time,num_gpus,duration[,vc][,study]")
       ->required();
   app->add_option("--nodes", command->options.nodes, "Nodes")->required();
   app->add_option("--gpus-per-node", command->options.gpus_per_node, "GPUs of a node");
@@ -60,9 +61,14 @@ void Declare(CLI::App* app, ReplayCommand* command) {
           command->options.parameters[parts[0]] = value;
         }
       },
-      absl::StrCat("NAME=NUMBER of las-r: ", absl::StrJoin(placement::ParameterNames(), ", ")));
+      absl::StrCat("NAME=NUMBER of the planner's policy: ",
+                   absl::StrJoin(placement::ParameterNames(), ", ")));
+  app->add_flag("--planner", command->options.planner,
+                "By the scheduler's planner, also where there is an exact reference of the name");
+  app->add_option("--limit-factor", command->options.limit_factor,
+                  "The planner is told time limits: so many times the run time");
   app->add_flag("--estimates", command->options.estimates,
-                "las-r: estimate every start, count how many fall into their 80 % band");
+                "Planner: estimate every start, count how many fall into their 80 % band");
   app->add_flag("--pack,!--no-pack", command->options.pack, "Place inside nodes (the default)");
   app->add_flag("--count", command->count, "One pool without fragmentation");
   app->add_option("--dump", command->dump, "Writes job_id,first_start,end,preemptions there");

@@ -1,5 +1,6 @@
 // A large cluster with a long queue: how long one event takes until its decision, how long a whole
-// plan of all waiting runs takes, how much memory a waiting run costs. Prints JSON. One thread.
+// plan of all waiting runs takes (from a snapshot, explained; and of a planner that knows them
+// already), how much memory a waiting run costs. Prints JSON. One thread.
 //   placement_load [--nodes=10000] [--waiting=100000] [--events=4000]
 #include <malloc.h>
 #include <time.h>
@@ -8,8 +9,11 @@
 #include <cstdio>
 #include <deque>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/flags/flag.h"
@@ -97,7 +101,10 @@ class Bench {
 
   nlohmann::json Run() {
     const int nodes = absl::GetFlag(FLAGS_nodes);
-    for (int i = 0; i < nodes; ++i) planner_.SetNode(MakeNode(i));
+    for (int i = 0; i < nodes; ++i) {
+      nodes_.push_back(MakeNode(i));
+      planner_.SetNode(nodes_.back());
+    }
     // Runs that hold the cluster, of all levels.
     for (int held = 0; held < 16 && planner_.waiting() == 0; ++held) {
       for (int i = 0; i < nodes; ++i) Add();
@@ -106,76 +113,189 @@ class Bench {
     }
     now_ += 4 * 3600 * kSecond;
     Carry(planner_.Decide(now_));
-    const size_t before = Allocated();
-    const size_t waiting_before = planner_.waiting();
-    while (planner_.waiting() < static_cast<size_t>(absl::GetFlag(FLAGS_waiting))) Add();
-    const double memory =
-        static_cast<double>(Allocated() - before) /
-        static_cast<double>(std::max<size_t>(1, planner_.waiting() - waiting_before));
+    nlohmann::json out;
+    out["bytesPerWaitingJob"] = Fill();
     now_ += kSecond;
-    // Runs that were told to stop while the scene was made have stopped before anything is timed.
+    // Runs that were told to stop while the scene was made have stopped before anything is timed,
+    // and as many wait again as are promised.
+    Carry(planner_.Decide(now_));
     for (int i = 0; i < 20 && !stopping_.empty(); ++i) {
-      for (const uint64_t uid : stopping_) planner_.Remove(uid, now_);
-      stopping_.clear();
+      while (!stopping_.empty()) End(PopStopping());
       Carry(planner_.Decide(++now_));
     }
-    Events();
-    nlohmann::json out;
+    Fill();
+    Carry(planner_.Decide(++now_));
     out["nodes"] = nodes;
     out["waiting"] = planner_.waiting();
     out["running"] = running_.size();
-    out["bytesPerWaitingJob"] = memory;
-    out["events"] = times_.size();
-    out["eventP50Ms"] = Share(times_, 0.5) * 1e3;
-    out["eventP99Ms"] = Share(times_, 0.99) * 1e3;
-    out["eventMaxMs"] = Share(times_, 1) * 1e3;
-    out["placements"] = placements_;
-    out["preemptions"] = preemptions_;
+    Snapshots(&out);
+    Events(&out);
     Whole(&out);
     return out;
   }
 
  private:
-  void Add() { planner_.AddWaiting(load_.Make(now_), now_); }
+  void Add(const WaitingRun& run) { planner_.AddWaiting(run, now_); }
+  void Add() {
+    const WaitingRun run = load_.Make(now_);
+    Add(run);
+    views_[run.run_uid] = run;
+  }
+
+  // Adds waiting runs up to the number asked for; bytes that each of them took.
+  double Fill() {
+    std::vector<WaitingRun> more;
+    const auto wanted = static_cast<size_t>(absl::GetFlag(FLAGS_waiting));
+    while (planner_.waiting() + more.size() < wanted) more.push_back(load_.Make(now_));
+    const size_t before = Allocated();
+    for (const WaitingRun& run : more) Add(run);
+    const auto taken = static_cast<double>(Allocated() - before);
+    for (const WaitingRun& run : more) views_[run.run_uid] = run;
+    return taken / static_cast<double>(std::max<size_t>(1, more.size()));
+  }
 
   void Carry(const Plan& plan) {
     for (const Preemption& preemption : plan.preemptions) {
       ++preemptions_;
       stopping_.push_back(preemption.run_uid);
+      stops_.insert(preemption.run_uid);
     }
     for (const Placement& placement : plan.placements) {
       ++placements_;
       running_.push_back(placement.run_uid);
+      placed_[placement.run_uid] = {placement, now_};
     }
   }
 
-  void Timed(const std::function<void()>& event) {
+  uint64_t PopStopping() {
+    const uint64_t uid = stopping_.front();
+    stopping_.pop_front();
+    return uid;
+  }
+
+  uint64_t PopRunning() {
+    for (;;) {
+      std::swap(running_[load_.Below(running_.size())], running_.back());
+      const uint64_t uid = running_.back();
+      running_.pop_back();
+      if (placed_.contains(uid) && !stops_.contains(uid)) return uid;
+    }
+  }
+
+  void End(uint64_t uid) {
+    planner_.Remove(uid, now_);
+    placed_.erase(uid);
+    views_.erase(uid);
+    stops_.erase(uid);
+  }
+
+  void Timed(std::vector<double>* times, const std::function<void()>& event) {
     const double begin = Now();
     event();
     Plan plan = planner_.Decide(now_);
-    times_.push_back(Now() - begin);
+    times->push_back(Now() - begin);
     Carry(plan);
   }
 
   // A run ends, a run is submitted, a run that was told to stop has stopped: in turn.
-  void Events() {
+  void Events(nlohmann::json* out) {
     placements_ = preemptions_ = 0;
+    std::vector<double> ends;
+    std::vector<double> submits;
+    std::vector<double> stops;
     for (int i = 0; i < absl::GetFlag(FLAGS_events); ++i) {
       now_ += kSecond / 4;
-      if (!stopping_.empty()) {
-        const uint64_t uid = stopping_.front();
-        stopping_.pop_front();
-        Timed([&] { planner_.Remove(uid, now_); });
-      } else if (i % 2 == 0 && !running_.empty()) {
-        std::swap(running_[load_.Below(running_.size())], running_.back());
-        const uint64_t uid = running_.back();
-        running_.pop_back();
-        Timed([&] { planner_.Remove(uid, now_); });
-      } else {
+      if (i % 3 == 2 && !stopping_.empty()) {
+        const uint64_t uid = PopStopping();
+        Timed(&stops, [&] { planner_.Remove(uid, now_); });
+        End(uid);
+      } else if (i % 3 == 1) {
         const WaitingRun run = load_.Make(now_);
-        Timed([&] { planner_.AddWaiting(run, now_); });
+        Timed(&submits, [&] { planner_.AddWaiting(run, now_); });
+        views_[run.run_uid] = run;
+      } else {
+        const uint64_t uid = PopRunning();
+        Timed(&ends, [&] { planner_.Remove(uid, now_); });
+        End(uid);
       }
     }
+    std::vector<double> all = ends;
+    all.insert(all.end(), submits.begin(), submits.end());
+    all.insert(all.end(), stops.begin(), stops.end());
+    (*out)["events"] = all.size();
+    (*out)["eventP50Ms"] = Share(all, 0.5) * 1e3;
+    (*out)["eventP99Ms"] = Share(all, 0.99) * 1e3;
+    (*out)["eventMaxMs"] = Share(all, 1) * 1e3;
+    (*out)["endP50Ms"] = Share(ends, 0.5) * 1e3;
+    (*out)["submitP50Ms"] = Share(submits, 0.5) * 1e3;
+    (*out)["stopP50Ms"] = stops.empty() ? 0 : Share(stops, 0.5) * 1e3;
+    (*out)["placements"] = placements_;
+    (*out)["preemptions"] = preemptions_;
+  }
+
+  // As the scheduler sees it: what is free is free of the running.
+  Snapshot SnapshotNow() {
+    Snapshot snapshot;
+    snapshot.now_us = now_;
+    snapshot.nodes = nodes_;
+    std::map<std::string, NodeView*> nodes;
+    for (NodeView& node : snapshot.nodes) nodes[node.node_id] = &node;
+    for (const auto& [uid, view] : views_) {
+      const auto placed = placed_.find(uid);
+      if (placed == placed_.end()) {
+        snapshot.waiting.push_back(view);
+        continue;
+      }
+      RunningRun& run = snapshot.running.emplace_back();
+      static_cast<RunView&>(run) = view;
+      run.ranks = view.ranks;
+      run.started_us = placed->second.second;
+      const int64_t held_us = now_ - run.started_us;
+      for (const PlannedMember& member : placed->second.first.members) {
+        RunningRun::Slice& slice = run.slices.emplace_back();
+        slice.node_id = member.node_id;
+        NodeView* const node = nodes.at(member.node_id);
+        for (size_t i = 0; i < member.ranks.size(); ++i) {
+          const RankNeeds& needs = view.ranks[static_cast<size_t>(member.ranks[i])];
+          slice.cpu_milli += needs.cpu_milli;
+          slice.memory_bytes += needs.memory_bytes;
+          run.attained_device_us += held_us * needs.gpu_count;
+          for (const std::string& uuid : member.rank_devices[i]) {
+            slice.device_uuids.push_back(uuid);
+            for (DeviceView& device : node->devices) {
+              if (device.uuid == uuid) device.milli_free = 0;
+            }
+          }
+        }
+        node->cpu_milli_free -= slice.cpu_milli;
+        node->memory_free -= slice.memory_bytes;
+      }
+    }
+    return snapshot;
+  }
+
+  // A whole plan from a snapshot, as the scheduler makes one: everybody is placed or explained.
+  void Snapshots(nlohmann::json* out) {
+    const Snapshot snapshot = SnapshotNow();
+    for (const std::string& name : PolicyNames()) {
+      std::vector<double> times;
+      size_t explained = 0;
+      for (int i = 0; i < 3; ++i) {
+        const double begin = Now();
+        const Plan plan = MakePlan(snapshot, *PolicyNamed(name));
+        times.push_back(Now() - begin);
+        explained = plan.explanations.size();
+      }
+      (*out)["makePlanMs"][name] = Share(times, 0.5) * 1e3;
+      (*out)["explained"][name] = explained;
+    }
+    const double begin = Now();
+    Planner planner(*PolicyNamed("las-r"));
+    FillPlanner(snapshot, &planner);
+    (*out)["fillMs"] = (Now() - begin) * 1e3;
+    const double filled = Now();
+    planner.Decide(snapshot.now_us);
+    (*out)["decideMs"] = (Now() - filled) * 1e3;
   }
 
   // Every waiting run is looked at anew, and every one gets an estimate of its start.
@@ -200,9 +320,12 @@ class Bench {
   Load load_;
   Planner planner_;
   int64_t now_ = kSecond;
+  std::vector<NodeView> nodes_;
+  std::map<uint64_t, WaitingRun> views_;  // of all that wait or run
+  std::map<uint64_t, std::pair<Placement, int64_t>> placed_;
   std::vector<uint64_t> running_;
   std::deque<uint64_t> stopping_;
-  std::vector<double> times_;
+  std::set<uint64_t> stops_;
   int64_t placements_ = 0;
   int64_t preemptions_ = 0;
 };

@@ -25,17 +25,19 @@ bool AnyDevice(const Needs& needs) {
 }  // namespace
 
 int32_t Cluster::Find(absl::string_view node_id) const {
-  const auto found = by_id_.find(node_id);
-  return found == by_id_.end() ? -1 : found->second;
+  const int32_t name = names_->Find(node_id);
+  return name < 0 || At(name) >= by_name_.size() ? -1 : by_name_[At(name)];
 }
 
 int32_t Cluster::SetNode(const NodeView& view) {
-  const auto [found, is_new] = by_id_.try_emplace(view.node_id, size());
-  if (is_new) {
+  const int32_t name = names_->Id(view.node_id);
+  if (At(name) >= by_name_.size()) by_name_.resize(At(name) + 1, -1);
+  if (by_name_[At(name)] < 0) {
+    by_name_[At(name)] = size();
     nodes_.emplace_back();
     indexed_.push_back(-1);
   }
-  const int32_t index = found->second;
+  const int32_t index = by_name_[At(name)];
   Index(index, false);
   Node& node = nodes_[static_cast<size_t>(index)];
   std::vector<int32_t> holders = std::move(node.holders);
@@ -44,8 +46,7 @@ int32_t Cluster::SetNode(const NodeView& view) {
   node = Node{};
   node.holders = std::move(holders);
   std::tie(node.kept_for, node.kept_priority, node.kept_until_us) = kept;
-  node.id = view.node_id;
-  node.name = names_->Id(view.node_id);
+  node.name = name;
   node.present = true;
   node.schedulable = view.schedulable;
   node.cpu_total = view.cpu_milli_total;
@@ -62,13 +63,14 @@ int32_t Cluster::SetNode(const NodeView& view) {
     node.taints.emplace_back(names_->Id(taint.key), names_->Id(taint.value));
   }
   if (view.available_until_us > 0) node.windows.push_back({view.available_until_us, 0, 0, true});
+  auto uuids = std::make_shared<std::vector<std::string>>();
   std::set<std::string> cut;
   for (const DeviceView& device : view.devices) {
     if (!device.parent_uuid.empty()) cut.insert(device.parent_uuid);
   }
   for (const DeviceView& from : view.devices) {
     Device device;
-    device.uuid = from.uuid;
+    uuids->push_back(from.uuid);
     device.model = names_->Id(from.model);
     device.profile = names_->Id(from.profile);
     device.island = from.link_island;
@@ -81,8 +83,10 @@ int32_t Cluster::SetNode(const NodeView& view) {
     }
     node.devices.push_back(std::move(device));
   }
+  node.uuids = std::move(uuids);
   Index(index, true);
   ++grown_;
+  vacated_.push_back(index);
   return index;
 }
 
@@ -159,7 +163,9 @@ void Cluster::Leave(const Slice& slice, bool begins) {
   for (const int16_t position : slice.devices) {
     node.devices[static_cast<size_t>(position)].leaving += sign * slice.gpu_milli;
   }
-  if (!begins) ++grown_;
+  if (begins) return;
+  ++grown_;
+  vacated_.push_back(slice.node);
 }
 
 bool Cluster::Waits(const Slice& slice) const {

@@ -9,17 +9,16 @@
 #define TRAINYARD_SCHEDULER_PLACEMENT_CLUSTER_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "scheduler/placement/shape.h"
 
 namespace trainyard::placement {
 
 struct Device {
-  std::string uuid;
   int32_t model = 0;
   int32_t profile = 0;
   int32_t island = 0;
@@ -47,8 +46,7 @@ struct Window {
   bool leaves = false;   // the node goes away
 };
 struct Node {
-  std::string id;
-  int32_t name = 0;
+  int32_t name = 0;  // of Names
   bool present = false;
   bool schedulable = false;
   int64_t cpu_total = 0;
@@ -65,11 +63,12 @@ struct Node {
   std::vector<std::pair<int32_t, int32_t>> taints;
   std::vector<Window> windows;
   std::vector<Device> devices;
-  int32_t leaving = 0;           // stopping slices
-  std::vector<int32_t> holders;  // runs with slices here, each once
-  uint64_t kept_for = 0;         // the run that is to have it next; 0: none
-  int32_t kept_priority = 0;     // of that run
-  int64_t kept_until_us = 0;     // when it is expected to start; 0: unknown
+  std::shared_ptr<const std::vector<std::string>> uuids;  // parallel to devices
+  int32_t leaving = 0;                                    // stopping slices
+  std::vector<int32_t> holders;                           // runs with slices here, each once
+  uint64_t kept_for = 0;      // the run that is to have it next; 0: none
+  int32_t kept_priority = 0;  // of that run
+  int64_t kept_until_us = 0;  // when it is expected to start; 0: unknown
 };
 
 // What besides its shape decides where a run may go.
@@ -107,6 +106,7 @@ class Cluster {
   void Give(const Slice& slice) {
     Add(slice, +1);
     ++grown_;
+    vacated_.push_back(slice.node);
   }
   void Untake(const Slice& slice) { Add(slice, +1); }  // what was tried only
   // The run told to stop: its slice is free from now on, but leaves later.
@@ -130,9 +130,16 @@ class Cluster {
   int64_t CapacityMilli(int64_t cores_per_device) const;
   uint64_t grown() const { return grown_; }  // rises when room is added
   bool anything_leaving() const { return leaving_ > 0; }
+  const std::string& IdOf(int32_t node) const { return names_->Name(nodes_[At(node)].name); }
+  const std::string& UuidOf(int32_t node, int16_t device) const {
+    return (*nodes_[At(node)].uuids)[static_cast<size_t>(device)];
+  }
+  // Nodes on which something was given back or has left since the last call, each at least once.
+  std::vector<int32_t> TakeVacated() { return std::exchange(vacated_, {}); }
   void Grow() { ++grown_; }
 
  private:
+  static size_t At(int32_t node) { return static_cast<size_t>(node); }
   using Bits = std::vector<uint64_t>;
   struct Choice;
   void Add(const Slice& slice, int sign);
@@ -152,12 +159,13 @@ class Cluster {
 
   Names* const names_;
   std::vector<Node> nodes_;
-  absl::flat_hash_map<std::string, int32_t> by_id_;
+  std::vector<int32_t> by_name_;   // node by its name's number, -1: none
   std::vector<Bits> by_whole_;     // nodes that take work, by whole devices free
   std::vector<int32_t> in_whole_;  // how many nodes
   std::vector<int32_t> indexed_;   // by node: its bucket, -1: none
   uint64_t grown_ = 1;
   int64_t leaving_ = 0;  // stopping slices
+  std::vector<int32_t> vacated_;
 };
 
 }  // namespace trainyard::placement

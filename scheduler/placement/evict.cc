@@ -34,6 +34,9 @@ bool Planner::Evictable(const Run& victim, int power, const Run& by) const {
   if (victim.priority < by.priority) return true;
   if (victim.front) return false;
   if (Spare(victim)) return true;  // what is beyond its minimum
+  if (policy_.order == OrderBy::kFair && !by.front) {
+    return power == 0 && victim.owner >= 0 && AboveShare(victim.owner, shape(victim).charge_milli);
+  }
   const int level = by.line < 0 ? by.level : lines_[static_cast<size_t>(by.line)].level;
   return by.front || victim.level + (victim.fresh ? 1 : 0) > level;
 }
@@ -171,6 +174,23 @@ void Planner::KeepBorrowers(Parts* parts, QuotaTree* quota) const {
   *parts = std::move(kept);
 }
 
+// Of fair: leaves those parts that may go together, and with those chosen already, without taking a
+// user below its share.
+template <typename Parts>
+void Planner::KeepAboveShare(Parts* parts, const std::set<int32_t>& chosen) const {
+  std::map<int32_t, int64_t> gone;  // by owner
+  for (const int32_t victim : chosen) gone[run(victim).owner] += shape(run(victim)).charge_milli;
+  std::stable_sort(parts->begin(), parts->end(),
+                   [](const auto& a, const auto& b) { return a.cost < b.cost; });
+  std::erase_if(*parts, [&](const auto& part) {
+    const Run& victim = run(part.run);
+    const int64_t without = gone[victim.owner] + shape(victim).charge_milli;
+    if (!AboveShare(victim.owner, without)) return true;
+    gone[victim.owner] = without;
+    return false;
+  });
+}
+
 Planner::Offer Planner::OfferOf(int32_t index, const Needs& needs, int want, int power,
                                 const Run& by, const std::set<int32_t>& chosen,
                                 QuotaTree* quota) const {
@@ -197,6 +217,8 @@ Planner::Offer Planner::OfferOf(int32_t index, const Needs& needs, int want, int
     parts.push_back(part);
   }
   if (power == kReclaimPower) KeepBorrowers(&parts, quota);
+  const bool shares = policy_.order == OrderBy::kFair && power == 0;
+  if (shares) KeepAboveShare(&parts, chosen);
   for (const Part& part : parts) most.Add(part, +1);
   for (offer.ranks = want; offer.ranks > 0 && !most.Holds(needs, offer.ranks);) --offer.ranks;
   if (offer.ranks == 0) return offer;
@@ -264,7 +286,8 @@ bool Planner::Choose(int32_t index, int power, std::vector<int32_t>* victims,
         const int32_t node = candidates[c];
         if (used.contains(node)) continue;
         Offer& offer = offers[c];
-        if (stale[c] != 0 || offer.ranks > left || power == kReclaimPower) {
+        const bool again = power == kReclaimPower || policy_.order == OrderBy::kFair;
+        if (stale[c] != 0 || offer.ranks > left || again) {
           offer = OfferOf(node, group.needs, left, power, by, chosen, &quota);
           stale[c] = 0;
         }
@@ -331,7 +354,7 @@ bool Planner::MakeRoom(int32_t index, int power, Plan* plan) {
       kept[victims[i]] = {shape_id, std::move(keeps)};
     } else {
       good = power == kReclaimPower || run(index).front || victim.priority < run(index).priority ||
-             victim.level > power;
+             victim.level > power || policy_.order == OrderBy::kFair;
     }
   }
   if (!good) {

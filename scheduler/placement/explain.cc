@@ -171,32 +171,29 @@ Explainer::Finding Explainer::Judge(const Place& place) {
   if (snapshot_.nodes.empty()) {
     return {"WAITING_FOR_NODES", "no node has joined the cluster", false};
   }
-  Cluster everywhere = planner_->cluster_.Emptied(/*all_nodes=*/true);
+  const bool windows = shape.calendar != 0;  // otherwise they are looked at later
   Terms terms;
   terms.preemptible = true;
   terms.keep_avoided = false;
-  Cluster reachable = planner_->cluster_.Emptied(/*all_nodes=*/false);
-  for (int32_t i = 0; shape.calendar == 0 && i < everywhere.size(); ++i) {
-    everywhere.SetWindows(i, {});
-    reachable.SetWindows(i, {});
+  if (!Holds(Scene::kEverywhere, windows, shape, terms)) {
+    return {"NO_CAPACITY", Shortage(run, shape, View(Scene::kEverywhere, true), true), false};
   }
-  Slices slices;
-  if (!everywhere.TryTake(shape, terms, &slices)) {
-    return {"NO_CAPACITY", Shortage(run, shape, planner_->cluster_.Emptied(true), true), false};
-  }
-  if (!reachable.TryTake(shape, terms, &slices)) {
+  if (!Holds(Scene::kReachable, windows, shape, terms)) {
     return {"WAITING_FOR_NODES",
             absl::StrCat("needs ", DescribeNeeds(run),
                          "; it fits only with nodes that take no work now: ", ClosedNodes()),
             false};
   }
   if (Finding quota = JudgeQuota(place); !quota.reason.empty()) return quota;
-  Cluster open = planner_->cluster_;  // as it is, but that no window keeps anybody out
-  for (int32_t i = 0; i < open.size(); ++i) open.SetWindows(i, {});
   Terms own = planner_->TermsOf(planner_->run(place.index));
+  if (planner_->policy_.select == Select::kEasy && Holds(Scene::kNow, true, shape, own)) {
+    return {"WAITING_FOR_RESERVATION",
+            "the devices that would fit are kept for the first in the queue, which it would delay",
+            true};
+  }
   own.run_uid = 0;
   own.keep_avoided = false;
-  if (shape.calendar == 0 && open.TryTake(shape, own, &slices)) {
+  if (shape.calendar == 0 && Holds(Scene::kNow, false, shape, own)) {
     const auto closed =
         std::find_if(snapshot_.reservations.begin(), snapshot_.reservations.end(),
                      [](const Reservation& r) { return r.kind == ReservationKind::kCalendar; });
@@ -208,13 +205,8 @@ Explainer::Finding Explainer::Judge(const Place& place) {
             "the nodes that have room are kept free for maintenance or leave before it would end",
             true};
   }
-  Cluster unheld = planner_->cluster_;
-  for (int32_t i = 0; i < unheld.size(); ++i) unheld.KeepFor(i, 0, 0, 0);
-  for (const int32_t claimed : planner_->claims_) {
-    for (const Slice& slice : *planner_->run(claimed).claim) unheld.Give(slice);
-  }
   terms.now_us = planner_->now_us_;
-  if (unheld.TryTake(shape, terms, &slices)) {
+  if (Holds(Scene::kUnheld, true, shape, terms)) {
     return {"WAITING_FOR_RESERVATION", "the devices that would fit are held for runs ahead", true};
   }
   return {"WAITING_FOR_RESOURCES", Shortage(run, shape, planner_->cluster_, false), true};
@@ -225,7 +217,7 @@ std::string Explainer::DescribeKept(int32_t index) const {
   std::vector<std::string> names;
   std::set<int32_t> others;
   for (const int32_t node : planner_->kept_.at(index).nodes) {
-    names.push_back(planner_->cluster_.node(node).id);
+    names.push_back(planner_->cluster_.IdOf(node));
     for (const int32_t holder : planner_->cluster_.node(node).holders) {
       if (planner_->Stubborn(holder, planner_->run(index).uid)) others.insert(holder);
     }
@@ -237,6 +229,31 @@ std::string Explainer::DescribeKept(int32_t index) const {
                       others.size() == 1
                           ? " run there may not be preempted and has to end first"
                           : " runs there may not be preempted and have to end first");
+}
+
+// A cluster that differs from the planner's; made once, it serves all findings.
+Cluster& Explainer::View(Scene scene, bool windows) {
+  std::unique_ptr<Cluster>& view = views_[{scene, windows}];
+  if (view != nullptr) return *view;
+  const Cluster& now = planner_->cluster_;
+  const bool empty = scene == Scene::kEverywhere || scene == Scene::kReachable;
+  view = std::make_unique<Cluster>(empty ? now.Emptied(scene == Scene::kEverywhere) : now);
+  for (int32_t i = 0; !windows && i < view->size(); ++i) view->SetWindows(i, {});
+  if (scene == Scene::kUnheld) {
+    for (int32_t i = 0; i < view->size(); ++i) view->KeepFor(i, 0, 0, 0);
+    for (const int32_t claimed : planner_->claims_) {
+      for (const Slice& slice : *planner_->run(claimed).claim) view->Give(slice);
+    }
+  }
+  return *view;
+}
+
+bool Explainer::Holds(Scene scene, bool windows, const Shape& shape, const Terms& terms) {
+  Cluster& view = View(scene, windows);
+  Slices slices;
+  if (!view.TryTake(shape, terms, &slices)) return false;
+  for (const Slice& slice : slices) view.Untake(slice);
+  return true;
 }
 
 const Explainer::Finding& Explainer::FindingOf(const Place& place) {
@@ -296,7 +313,15 @@ std::vector<Explanation> Explainer::All() {
     if (const auto kept = planner_->kept_.find(index); kept != planner_->kept_.end()) {
       out.reason = "WAITING_FOR_RESOURCES";
       out.message = DescribeKept(index);
-      if (kept->second.until_us > 0) out.estimate_latest_us = kept->second.until_us;
+      const int64_t until_us = std::max(planner_->now_us_, kept->second.until_us);
+      if (kept->second.until_us > 0) {  // it is sure by then
+        out.estimate_latest_us = until_us;
+        const bool known = out.estimated_start_us > 0;
+        out.estimated_start_us = known ? std::min(out.estimated_start_us, until_us) : until_us;
+        out.estimate_earliest_us =
+            known ? std::min(out.estimate_earliest_us, until_us) : planner_->now_us_;
+        out.estimate_band_us = until_us - out.estimate_earliest_us;
+      }
     }
     const bool behind =
         finding.blocks && !ahead.empty() && planner_->policy_.select == Select::kStrict;

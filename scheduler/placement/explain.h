@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -40,11 +41,16 @@ class Explainer {
                        bool empty) const;
   std::string ClosedNodes() const;
   std::string DescribeKept(int32_t index) const;
+  // Nothing runs and all nodes take work; nothing runs; as it is; as it is without claims.
+  enum class Scene { kEverywhere, kReachable, kNow, kUnheld };
+  Cluster& View(Scene scene, bool windows);
+  bool Holds(Scene scene, bool windows, const Shape& shape, const Terms& terms);
 
   Planner* const planner_;
   const Snapshot& snapshot_;
   absl::flat_hash_map<uint64_t, const WaitingRun*> waiting_;
   std::map<std::pair<int32_t, int64_t>, Finding> findings_;
+  std::map<std::pair<Scene, bool>, std::unique_ptr<Cluster>> views_;
 };
 
 }  // namespace trainyard::placement

@@ -11,6 +11,12 @@
 #include "scheduler/placement/planner.h"
 
 namespace trainyard::placement {
+namespace {
+
+// Nodes that were looked for in vain are looked for again after this time: the look is a long one.
+constexpr int64_t kKeepAgainUs = 60'000'000;
+
+}  // namespace
 
 // One whole device at most is found by whoever is first in the queue when it becomes free.
 bool Planner::WantsKeeping(const Run& of) const {
@@ -30,16 +36,18 @@ void Planner::Keep(int32_t index) {
   if (policy_.keep_share <= 0 || stubborn_ == 0 || kept_.contains(index) || !WantsKeeping(of)) {
     return;
   }
-  const int64_t capacity = cluster_.CapacityMilli(policy_.cores_per_device);
-  const double most = policy_.keep_share * static_cast<double>(capacity);
+  Group& group = groups_[static_cast<size_t>(lines_[static_cast<size_t>(of.line)].group)];
+  if (now_us_ < group.keep_again_us) return;
+  KnowCapacity();
+  const double most = policy_.keep_share * static_cast<double>(capacity_milli_);
   if (!kept_.empty() && static_cast<double>(kept_milli_ + shape(of).charge_milli) > most) return;
-  Cluster room = cluster_.Emptied(/*all_nodes=*/false);
+  group.keep_again_us = now_us_ + kKeepAgainUs;
   Terms terms = TermsOf(of);
   terms.preemptible = false;  // nodes kept for others are out of the question
   // Least to wait for first: nobody unbounded, few devices of those, the earliest known end.
   std::vector<std::tuple<int64_t, int64_t, int32_t>> order;
-  for (int32_t i = 0; i < room.size(); ++i) {
-    if (!room.Admits(room.node(i), shape(of), terms)) continue;
+  for (int32_t i = 0; i < cluster_.size(); ++i) {
+    if (!cluster_.Admits(cluster_.node(i), shape(of), terms)) continue;
     int64_t unbounded = 0;
     int64_t end_us = 0;
     for (const int32_t holder : cluster_.node(i).holders) {
@@ -54,9 +62,14 @@ void Planner::Keep(int32_t index) {
   std::vector<int32_t> nodes;
   for (const auto& [unbounded, end_us, node] : order) nodes.push_back(node);
   Slices slices;
-  const bool found = shape(of).topology.required ? room.TryTake(shape(of), terms, &slices)
-                                                 : room.TryTakeOn(shape(of), terms, nodes, &slices);
-  if (!found) return;
+  if (shape(of).topology.required) {
+    Cluster room = cluster_.Emptied(/*all_nodes=*/false);
+    if (!room.TryTake(shape(of), terms, &slices)) return;
+  } else {
+    Cluster& room = Empty();
+    if (!room.TryTakeOn(shape(of), terms, nodes, &slices)) return;
+    for (const Slice& slice : slices) room.Untake(slice);
+  }
   nodes.clear();
   bool in_the_way = false;
   for (const Slice& slice : slices) {
@@ -66,7 +79,9 @@ void Planner::Keep(int32_t index) {
     in_the_way |= std::any_of(holders.begin(), holders.end(),
                               [&](int32_t holder) { return Stubborn(holder, of.uid); });
   }
-  if (in_the_way) SetKept(index, std::move(nodes), now_us_);
+  if (!in_the_way) return;
+  group.keep_again_us = 0;
+  SetKept(index, std::move(nodes), now_us_);
 }
 
 void Planner::SetKept(int32_t index, std::vector<int32_t> nodes, int64_t since_us) {
@@ -135,7 +150,8 @@ void Planner::StartKept(int32_t least_priority, Plan* plan) {
       continue;
     }
     const Line& line = lines_[static_cast<size_t>(of.line)];
-    const Try outcome = TryStart(line, index, plan);
+    const bool full = StillFull(groups_[static_cast<size_t>(line.group)], PowerOf(line));
+    const Try outcome = full ? Try::kNoRoom : TryStart(line, index, plan);
     if (outcome == Try::kNoRoom) TakeKept(index, plan);
     if (outcome == Try::kNotAllowed) DropKept(index);  // its quota is at its limit
   }
@@ -183,16 +199,16 @@ void Planner::TakeKept(int32_t index, Plan* plan) {
   Claim(index, run(index).shape, std::move(slices), plan);
 }
 
-void Planner::EmitKept(Plan* plan) const {
+void Planner::EmitKept(std::vector<Reservation>* reservations) const {
   for (const auto& [index, kept] : kept_) {
-    Reservation& reservation = plan->reservations.emplace_back();
+    Reservation& reservation = reservations->emplace_back();
     reservation.kind = ReservationKind::kGang;
     reservation.run_uid = run(index).uid;
     reservation.made_us = kept.since_us;
     reservation.start_us = kept.until_us;
     reservation.reason = "kept until those that may not be preempted have ended";
     for (const int32_t node : kept.nodes) {
-      reservation.holds.emplace_back().node_id = cluster_.node(node).id;
+      reservation.holds.emplace_back().node_id = cluster_.IdOf(node);
     }
   }
 }

@@ -100,8 +100,10 @@ void Planner::CountRipe(int32_t index) {
   if (of.state == State::kRunning && of.preemptible && !of.front) {
     const int64_t ripe_us = held.started_us + std::max<int64_t>(1, held.min_run_us);
     if (ripe_us <= now_us_) {
-      // What an elastic run has beyond its minimum is there for everybody.
-      wanted = Spare(of) ? policy_.levels : of.level + (of.fresh ? 1 : 0);
+      // What an elastic run has beyond its minimum is there for everybody. Of fair every run may
+      // be: it depends on its user.
+      const bool any = Spare(of) || policy_.order == OrderBy::kFair;
+      wanted = any ? policy_.levels : of.level + (of.fresh ? 1 : 0);
     } else if (!held.ripening) {
       held.ripening = true;
       events_.push({ripe_us, kRipen, index, of.version});
@@ -136,6 +138,13 @@ void Planner::Advance() {
     if (of.version != event.version || of.state != State::kRunning) continue;
     changed_ = true;
     if (event.kind == kSink) {
+      // Its study may have taken it further down since: then the next level is not due yet.
+      const auto rounding = static_cast<double>(2 * shape(of).charge_milli + 1000);
+      const double attained = static_cast<double>(AttainedUs(of)) + rounding;
+      if (of.level + 1 >= policy_.levels || attained < Threshold(shape(of), of.level)) {
+        PlanSink(event.index);
+        continue;
+      }
       of.level = static_cast<int8_t>(std::max(of.level + 1, LevelOf(of)));
       of.fresh = true;
       fresh_.push_back(event.index);
@@ -153,12 +162,15 @@ double Planner::LimitUs() const {
          std::pow(std::max(1.0, demand), policy_.aging_exponent);
 }
 
+void Planner::KnowCapacity() {
+  if (capacity_known_) return;
+  capacity_milli_ = cluster_.CapacityMilli(policy_.cores_per_device);
+  capacity_known_ = true;
+  FitFront();
+}
+
 void Planner::Promise() {
-  if (!capacity_known_) {
-    capacity_milli_ = cluster_.CapacityMilli(policy_.cores_per_device);
-    capacity_known_ = true;
-    FitFront();
-  }
+  KnowCapacity();
   const double limit = LimitUs();
   const double least = limit * std::min(1.0, policy_.gang_aging);
   std::vector<int32_t> due;

@@ -30,7 +30,9 @@ Planner::Key Planner::KeyOf(const Run& of) const {
   } else if (of.claim != nullptr) {
     kind = -1;  // its devices are being vacated
   }
-  return {-of.priority, kind, kind == 2 ? level : 0, OrderOf(of), of.submitted_us, of.uid, 0};
+  const bool fair = policy_.order == OrderBy::kFair && kind == 2 && of.owner >= 0;
+  const int64_t order = fair ? StandingOf(owners_[static_cast<size_t>(of.owner)]) : OrderOf(of);
+  return {-of.priority, kind, kind == 2 ? level : 0, order, of.submitted_us, of.uid, 0};
 }
 
 int32_t Planner::LineOf(const Run& of) {
@@ -124,7 +126,9 @@ void Planner::Rekey(int32_t index) {
   const Key before = line.key;
   const auto& [order, submitted, uid, first] = *line.members.begin();
   const int32_t kind = line.guaranteed ? 0 : line.front ? 1 : 2;
-  line.key = {-line.priority, kind, kind == 2 ? line.level : 0, order, submitted, uid, index};
+  const bool fair = policy_.order == OrderBy::kFair && kind == 2 && line.owner >= 0;
+  const int64_t place = fair ? StandingOf(owners_[static_cast<size_t>(line.owner)]) : order;
+  line.key = {-line.priority, kind, kind == 2 ? line.level : 0, place, submitted, uid, index};
   if (!listed) line.group = GroupOf(line);
   Group& group = groups_[static_cast<size_t>(line.group)];
   if (listed) group.heads.erase(before);

@@ -1,7 +1,9 @@
 // The select stage: the queue in order, who starts, and what is given to whom. See planner.h.
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <map>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "scheduler/placement/planner.h"
@@ -14,7 +16,9 @@ Terms Planner::TermsOf(const Run& of) const {
   terms.limit_us = of.limit_us;
   terms.preemptible = of.preemptible;
   terms.run_uid = of.uid;
-  terms.priority = of.priority;
+  // What a guarantee covers also uses nodes that are kept for others.
+  const bool guaranteed = of.line >= 0 && lines_[static_cast<size_t>(of.line)].guaranteed;
+  terms.priority = guaranteed ? std::numeric_limits<int32_t>::max() : of.priority;
   // Nodes it failed on are avoided while others could hold it.
   terms.keep_avoided = shape(of).avoid.empty() || Possible(of.shape, true);
   return terms;
@@ -33,6 +37,9 @@ uint64_t Planner::RipeVersion(int power) const {
 int Planner::PowerOf(const Line& line) const {
   if (line.guaranteed) return kReclaimPower;
   if (line.front || line.priority > 0) return kFrontPower;
+  if (policy_.order == OrderBy::kFair && line.owner >= 0) {
+    return WithinShare(line.owner, shapes_.at(line.shape).charge_milli) ? 0 : policy_.levels;
+  }
   return line.level;
 }
 
@@ -41,7 +48,7 @@ Plan Planner::Decide(int64_t now_us) {
   Plan plan;
   Advance();
   Close(&plan);
-  if (!claims_.empty()) Grant(&plan);
+  Grant(&plan);
   if (changed_) Pass(&plan);
   changed_ = false;
   for (const int32_t index : fresh_) {
@@ -49,31 +56,56 @@ Plan Planner::Decide(int64_t now_us) {
     if (run(index).held != nullptr) CountRipe(index);
   }
   fresh_.clear();
+  const int64_t wake = WakeUs();
+  plan.wake_us = wake == INT64_MAX ? 0 : wake;
+  return plan;
+}
+
+std::vector<Reservation> Planner::Claims() const {
   std::vector<int32_t> claimed(claims_.begin(), claims_.end());
   for (const int32_t index : elastic_) {
     if (run(index).claim != nullptr) claimed.push_back(index);
   }
+  std::vector<Reservation> reservations;
+  reservations.reserve(claimed.size());
   for (const int32_t index : claimed) {
     const Run& of = run(index);
-    Reservation& reservation = plan.reservations.emplace_back();
+    Reservation& reservation = reservations.emplace_back();
     reservation.kind = ReservationKind::kGang;
     reservation.run_uid = of.uid;
     reservation.made_us = of.held_since_us;
     for (const Slice& slice : *of.claim) {
-      const Node& node = cluster_.node(slice.node);
       Reservation::Hold& hold = reservation.holds.emplace_back();
-      hold.node_id = node.id;
+      hold.node_id = cluster_.IdOf(slice.node);
       hold.cpu_milli = slice.cpu_milli;
       hold.memory_bytes = slice.memory_bytes;
       for (const int16_t position : slice.devices) {
-        hold.device_uuids.push_back(node.devices[static_cast<size_t>(position)].uuid);
+        hold.device_uuids.push_back(cluster_.UuidOf(slice.node, position));
       }
     }
   }
-  EmitKept(&plan);
-  const int64_t wake = WakeUs();
-  plan.wake_us = wake == INT64_MAX ? 0 : wake;
-  return plan;
+  EmitKept(&reservations);
+  return reservations;
+}
+
+// Its nodes tell when something has left there (Grant).
+void Planner::ListClaim(int32_t index) {
+  if (claims_.insert(index).second) Stand(run(index), +1);
+  for (const Slice& slice : *run(index).claim) {
+    claims_of_[slice.node].insert(index);
+    told_.insert(index);
+  }
+}
+
+void Planner::UnlistClaim(int32_t index) {
+  if (claims_.erase(index) > 0) Stand(run(index), -1);
+  told_.erase(index);
+  for (const Slice& slice : *run(index).claim) {
+    const auto found = claims_of_.find(slice.node);
+    if (found == claims_of_.end()) continue;
+    found->second.erase(index);
+    if (found->second.empty()) claims_of_.erase(found);
+  }
 }
 
 // Which lines a guarantee covers now.
@@ -101,6 +133,10 @@ bool Planner::StillFull(const Group& group, int power) const {
 // of its group; a group that finds no room leaves the pass.
 void Planner::Pass(Plan* plan) {
   if (quota_.any_guarantee()) Cover();
+  if (policy_.order == OrderBy::kFair) {
+    KnowCapacity();
+    ++ripe_version_.back();  // who is above its share may have changed
+  }
   if (!kept_.empty()) {  // first among its equals, after those of a higher priority
     int32_t highest = INT32_MIN;
     for (const auto& [id, at] : group_by_id_) {
@@ -115,7 +151,7 @@ void Planner::Pass(Plan* plan) {
     const Key& first = *group.heads.begin();
     const Line& line = lines_[static_cast<size_t>(std::get<6>(first))];
     const bool skip =
-        policy_.select != Select::kStrict && !line.guaranteed && StillFull(group, PowerOf(line));
+        policy_.select == Select::kSkip && !line.guaranteed && StillFull(group, PowerOf(line));
     if (!skip) queue.emplace_back(first, at);
   }
   std::make_heap(queue.begin(), queue.end(), std::greater<>());
@@ -152,7 +188,10 @@ void Planner::Pass(Plan* plan) {
         group.failed_power = full ? std::min(power, group.failed_power) : power;
         group.failed_ripe = RipeVersion(group.failed_power);
       }
-      if (policy_.select == Select::kStrict && Possible(wanted, false)) break;
+      if (policy_.select != Select::kSkip && Possible(wanted, false)) {
+        if (policy_.select == Select::kEasy) Backfill(key, first, plan);
+        break;
+      }
       if (!guaranteed) continue;
     }
     const auto next = group.heads.upper_bound(key);
@@ -162,10 +201,17 @@ void Planner::Pass(Plan* plan) {
   if (waiting_ == claims_.size() && !elastic_.empty()) Grow(plan);
 }
 
+// The nodes that take work as if nothing ran there and none was kept; what is tried is undone.
+Cluster& Planner::Empty() const {
+  if (empty_ != nullptr) return *empty_;
+  empty_ = std::make_unique<Cluster>(cluster_.Emptied(/*all_nodes=*/false));
+  for (int32_t i = 0; i < empty_->size(); ++i) empty_->KeepFor(i, 0, 0, 0);
+  return *empty_;
+}
+
 // Whether the shape could start on the nodes that take work if nothing ran there; `avoiding`:
 // without the nodes it failed on.
 bool Planner::Possible(int32_t shape_id, bool avoiding) const {
-  if (empty_ == nullptr) empty_ = std::make_unique<Cluster>(cluster_.Emptied(false));
   const auto [found, is_new] = possible_.try_emplace({shape_id, avoiding}, false);
   if (is_new) {
     Terms terms;
@@ -173,21 +219,23 @@ bool Planner::Possible(int32_t shape_id, bool avoiding) const {
     terms.preemptible = true;
     terms.keep_avoided = avoiding;
     Slices slices;
-    found->second = empty_->TryTake(shapes_.at(shape_id), terms, &slices);
-    for (const Slice& slice : slices) empty_->Untake(slice);
+    found->second = Empty().TryTake(shapes_.at(shape_id), terms, &slices);
+    for (const Slice& slice : slices) Empty().Untake(slice);
   }
   return found->second;
 }
 
+bool Planner::Allowed(const Run& of) const {
+  if (quota_.empty()) return true;
+  const Shape& wanted = shape(of);
+  const bool devices = wanted.groups.front().needs.wants_device();
+  const Use least = {{devices ? 0 : kCores, devices ? wanted.charge_milli : wanted.cores_milli}};
+  return quota_.Exceeded(of.leaf, least) < 0;
+}
+
 Planner::Try Planner::TryStart(const Line& line, int32_t index, Plan* plan) {
   const Run& of = run(index);
-  const Shape& wanted = shape(of);
-  if (!quota_.empty()) {
-    const Use least = {
-        {wanted.groups.front().needs.wants_device() ? 0 : kCores,
-         wanted.groups.front().needs.wants_device() ? wanted.charge_milli : wanted.cores_milli}};
-    if (quota_.Exceeded(of.leaf, least) >= 0) return Try::kNotAllowed;
-  }
+  if (!Allowed(of)) return Try::kNotAllowed;
   Terms terms = TermsOf(of);
   Slices slices;
   bool found = false;
@@ -223,7 +271,7 @@ void Planner::Claim(int32_t index, int32_t shape_id, Slices slices, Plan* plan) 
     quota_.Add(of.leaf, UseOf(slices), +1);
     of.claim = std::make_unique<Slices>(std::move(slices));
     of.held_since_us = now_us_;
-    claims_.insert(index);
+    ListClaim(index);
     return;
   }
   Start(index, std::move(slices), plan);
@@ -237,16 +285,23 @@ void Planner::Start(int32_t index, Slices slices, Plan* plan) {
   Begin(index, std::move(slices));
 }
 
+// Only claims on nodes where something left since the last time may have come true.
 void Planner::Grant(Plan* plan) {
-  const std::set<int32_t> claims = claims_;
-  for (const int32_t index : claims) {
+  const std::vector<int32_t> vacated = cluster_.TakeVacated();
+  if (claims_.empty()) return;
+  std::set<int32_t> told = std::exchange(told_, {});
+  for (const int32_t node : vacated) {
+    const auto found = claims_of_.find(node);
+    if (found != claims_of_.end()) told.insert(found->second.begin(), found->second.end());
+  }
+  for (const int32_t index : told) {
     Run& of = run(index);
     const bool waits = std::any_of(of.claim->begin(), of.claim->end(),
                                    [&](const Slice& slice) { return cluster_.Waits(slice); });
     if (waits) continue;
+    UnlistClaim(index);
     Slices slices = std::move(*of.claim);
     of.claim.reset();
-    claims_.erase(index);
     quota_.Add(of.leaf, UseOf(slices), -1);
     Start(index, std::move(slices), plan);
   }
@@ -262,12 +317,12 @@ void Planner::EmitPlacement(const Run& of, const Slices& slices, Plan* plan) con
   std::map<int32_t, size_t> member_of;
   for (const Slice* slice : order) {
     const auto [found, is_new] = member_of.try_emplace(slice->node, placement.members.size());
-    if (is_new) placement.members.emplace_back().node_id = cluster_.node(slice->node).id;
+    if (is_new) placement.members.emplace_back().node_id = cluster_.IdOf(slice->node);
     PlannedMember& member = placement.members[found->second];
     member.ranks.push_back(slice->rank);
     std::vector<std::string>& devices = member.rank_devices.emplace_back();
     for (const int16_t position : slice->devices) {
-      devices.push_back(cluster_.node(slice->node).devices[static_cast<size_t>(position)].uuid);
+      devices.push_back(cluster_.UuidOf(slice->node, position));
     }
   }
 }
@@ -303,7 +358,7 @@ void Planner::AddClaim(const Reservation& reservation) {
   }
   Dequeue(index);
   Reshape(index, shape_id);
-  claims_.insert(index);
+  ListClaim(index);
 }
 
 }  // namespace trainyard::placement

@@ -84,6 +84,7 @@ Plan MakePlan(const Snapshot& snapshot, const Policy& policy) {
   Planner planner(policy);
   FillPlanner(snapshot, &planner);
   Plan plan = planner.Decide(snapshot.now_us);
+  plan.reservations = planner.Claims();
   FillGuesses(snapshot, policy, &planner);
   plan.explanations = Explainer(&planner, snapshot).All();
   AddWhatIfs(snapshot, policy, &plan);

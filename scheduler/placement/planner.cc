@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace trainyard::placement {
 
 Planner::Planner(const Policy& policy)
@@ -78,6 +80,7 @@ void Planner::SetQuotas(const std::vector<QuotaNode>& quotas) {
 }
 
 void Planner::SetOwner(const OwnerView& view, int64_t now_us) {
+  if (policy_.order == OrderBy::kFair) return;  // studies are their users'
   RunView as_run;
   as_run.run_uid = 0;
   as_run.owner_uid = view.owner_uid;
@@ -127,8 +130,13 @@ int32_t Planner::Slot(uint64_t uid) {
 }
 
 int32_t Planner::OwnerOf(const RunView& view, int64_t now_us) {
-  if (view.owner_uid == 0 || view.owner_uid == view.run_uid) return kNone;
-  const auto [found, is_new] = owner_by_uid_.try_emplace(view.owner_uid, 0);
+  uint64_t uid = view.owner_uid == view.run_uid ? 0 : view.owner_uid;
+  if (policy_.order == OrderBy::kFair) {  // the user
+    const std::string user = absl::StrCat("user\n", view.project, "\n", view.principal);
+    uid = static_cast<uint64_t>(shapes_.names().Id(user));
+  }
+  if (uid == 0) return kNone;
+  const auto [found, is_new] = owner_by_uid_.try_emplace(uid, 0);
   if (!is_new) return found->second;
   if (free_owners_.empty()) {
     free_owners_.push_back(static_cast<int32_t>(owners_.size()));
@@ -138,8 +146,13 @@ int32_t Planner::OwnerOf(const RunView& view, int64_t now_us) {
   free_owners_.pop_back();
   Owner& owner = owners_[static_cast<size_t>(found->second)];
   owner = Owner{};
-  owner.uid = view.owner_uid;
+  owner.uid = uid;
   owner.at_us = now_us;
+  if (policy_.order == OrderBy::kFair) {
+    owner.shared = true;
+    owner.weight = quota_.WeightOf(quota_.Leaf(view.team, view.project, view.principal));
+  }
+  active_weight_ += owner.weight;
   return found->second;
 }
 
@@ -147,6 +160,7 @@ void Planner::LeaveOwner(Run* of) {
   if (of->owner < 0) return;
   Owner& owner = owners_[static_cast<size_t>(of->owner)];
   if (--owner.runs == 0) {
+    active_weight_ -= owner.weight;
     owner_by_uid_.erase(owner.uid);
     free_owners_.push_back(of->owner);
   }
@@ -213,7 +227,7 @@ void Planner::AddWaiting(const WaitingRun& view, int64_t now_us) {
                       return cluster_.node(slice.node).schedulable;
                     });
   if (kept) {
-    claims_.insert(index);
+    ListClaim(index);
     return;
   }
   if (of.claim != nullptr) DropClaim(&of);
@@ -238,10 +252,10 @@ void Planner::AddRunning(const RunningRun& view, int64_t now_us) {
     slice.cpu_milli = from.cpu_milli;
     slice.memory_bytes = from.memory_bytes;
     slice.gpu_milli = from.gpu_milli;
-    const std::vector<Device>& devices = cluster_.node(node).devices;
+    const std::vector<std::string>& uuids = *cluster_.node(node).uuids;
     for (const std::string& uuid : from.device_uuids) {
-      for (size_t i = 0; i < devices.size(); ++i) {
-        if (devices[i].uuid == uuid) slice.devices.push_back(static_cast<int16_t>(i));
+      for (size_t i = 0; i < uuids.size(); ++i) {
+        if (uuids[i] == uuid) slice.devices.push_back(static_cast<int16_t>(i));
       }
     }
     slices.push_back(std::move(slice));
@@ -278,6 +292,7 @@ void Planner::Begin(int32_t index, Slices slices) {
     owner.held_milli += shape(of).charge_milli;
     owner.running.insert(index);
     CheckOwner(of.owner);
+    Stand(of, +1);
   }
   of.level = static_cast<int8_t>(LevelOf(of));
   Attach(index, +1);
@@ -303,6 +318,7 @@ void Planner::Halt(int32_t index, bool given) {
   Run& of = run(index);
   if (of.state != State::kRunning) return;
   of.state = State::kStopping;
+  Stand(of, -1);
   stubborn_ -= std::exchange(of.held->stubborn, false) ? 1 : 0;
   of.fresh = false;
   CountRipe(index);
@@ -337,6 +353,7 @@ void Planner::Release(int32_t index) {
     owner.held_milli -= shape(of).charge_milli;
     owner.running.erase(index);
     CheckOwner(of.owner);
+    if (!stopping) Stand(of, -1);
   }
   of.held.reset();
   of.wait_from_us = now_us_;
@@ -348,7 +365,7 @@ void Planner::Release(int32_t index) {
 void Planner::DropClaim(Run* of) {
   for (const Slice& slice : *of->claim) cluster_.Give(slice);
   quota_.Add(of->leaf, UseOf(*of->claim), -1);
-  claims_.erase(by_uid_.at(of->uid));
+  UnlistClaim(by_uid_.at(of->uid));
   of->claim.reset();
 }
 

@@ -6,7 +6,8 @@
 // A pass visits waiting runs in order of their keys. Runs of equal shape, quota and time limit form
 // a line: when the first of a line cannot start, neither can those behind it, and the line is not
 // looked at again before room was added. Keys: priority, then covered by a guarantee, then promised
-// (oldest first), then the level of attained service, then the order within a level.
+// (oldest first), then the level of attained service, then the order within a level (of fair: what
+// the user holds of its share).
 //  - A run that is told to stop gives its devices to whoever the plan chose at once, but that run
 //  is
 //    placed when they have left: until then it holds a claim (a gang reservation of the plan).
@@ -65,8 +66,11 @@ class Planner {
   // How long it takes, for estimates; nothing is decided by it.
   void SetGuess(uint64_t run_uid, const RunTimeGuess& guess);
 
-  // What to do now; placed runs run and preempted ones stop from here on. No explanations.
+  // What to do now; placed runs run and preempted ones stop from here on. No explanations, and no
+  // reservations: there may be many, and few change (Claims).
   Plan Decide(int64_t now_us);
+  // Plan.reservations after the last Decide.
+  std::vector<Reservation> Claims() const;
   // When the next plan may differ although nothing happens; INT64_MAX: never.
   int64_t WakeUs() const;
 
@@ -128,6 +132,8 @@ class Planner {
     int64_t attained_us = 0;  // as of at_us
     int64_t at_us = 0;
     int64_t held_milli = 0;
+    int64_t standing_milli = 0;  // kFair: held and claimed, without what stops
+    int64_t weight = 1;
     std::set<int32_t> running;
     std::set<int32_t> lines;
     int64_t check_us = INT64_MAX;  // when a level of it may change
@@ -158,6 +164,7 @@ class Planner {
     uint64_t failed_room = 0;  // what was known when it found no room
     uint64_t failed_ripe = 0;
     int failed_power = 1 << 20;  // of the run that found none
+    int64_t keep_again_us = 0;   // before that no nodes are looked for to be kept (Keep)
   };
   using GroupId = std::tuple<int32_t, int64_t, bool>;  // shape, limit, preemptible
   struct Event {
@@ -198,6 +205,7 @@ class Planner {
   void CountRipe(int32_t index);
   void Advance();  // everything that is due
   void Promise();
+  void KnowCapacity();
   void FrontAdd(int32_t index);
   void FrontRemove(int32_t index);
   void SetFront(int32_t index, bool front);
@@ -215,6 +223,8 @@ class Planner {
   // pass.cc
   void Pass(Plan* plan);
   void Grant(Plan* plan);  // claims whose devices have left
+  void ListClaim(int32_t index);
+  void UnlistClaim(int32_t index);
   enum class Try { kStarted, kNoRoom, kNotAllowed };
   Try TryStart(const Line& line, int32_t index, Plan* plan);
   bool StillFull(const Group& group, int power) const;
@@ -222,14 +232,28 @@ class Planner {
   void Claim(int32_t index, int32_t shape_id, Slices slices, Plan* plan);
   void Start(int32_t index, Slices slices, Plan* plan);
   bool Possible(int32_t shape_id, bool avoiding) const;
+  Cluster& Empty() const;
   void EmitPlacement(const Run& of, const Slices& slices, Plan* plan) const;
   Terms TermsOf(const Run& of) const;
+  bool Allowed(const Run& of) const;  // by its quota's limits
   uint64_t RipeVersion(int power) const;
   int PowerOf(const Line& line) const;
   // windows.cc
   void FindWindows();
   void Close(Plan* plan);
   int64_t NextWindowUs() const;
+  // easy.cc
+  void Backfill(const Key& key, int32_t first, Plan* plan);
+  int64_t EndUs(const Run& of) const;
+  int64_t ShadowUs(int32_t waiting, Cluster* room) const;
+  bool FitsIn(int32_t waiting, Cluster* room) const;
+  std::vector<int32_t> Behind(const Key& key) const;
+  // fair.cc
+  void Stand(const Run& of, int sign);
+  double EntitledMilli(const Owner& owner) const;
+  int64_t StandingOf(const Owner& owner) const;
+  bool WithinShare(int32_t owner, int64_t more_milli) const;
+  bool AboveShare(int32_t owner, int64_t without_milli) const;
   // elastic.cc
   bool TakeAny(int32_t index, const Terms& terms, Slices* slices, int32_t* shape_id);
   void Reshape(int32_t index, int32_t shape_id);
@@ -252,7 +276,7 @@ class Planner {
   void DropKept(int32_t index);
   void StartKept(int32_t least_priority, Plan* plan);
   void TakeKept(int32_t index, Plan* plan);
-  void EmitKept(Plan* plan) const;
+  void EmitKept(std::vector<Reservation>* reservations) const;
   // evict.cc
   struct Offer;
   bool MakeRoom(int32_t index, int power, Plan* plan);
@@ -263,6 +287,8 @@ class Planner {
                 const std::set<int32_t>& chosen, QuotaTree* quota) const;
   template <typename Parts>
   void KeepBorrowers(Parts* parts, QuotaTree* quota) const;
+  template <typename Parts>
+  void KeepAboveShare(Parts* parts, const std::set<int32_t>& chosen) const;
   std::vector<int32_t> Candidates(const Shape& shape, const Needs& needs, int power,
                                   uint64_t seed) const;
   bool Choose(int32_t index, int power, std::vector<int32_t>* victims,
@@ -292,9 +318,12 @@ class Planner {
   int64_t front_milli_ = 0;
   int64_t demand_milli_ = 0;  // of waiting and running runs
   int64_t capacity_milli_ = 0;
+  int64_t active_weight_ = 0;  // of all owners
   bool capacity_known_ = false;
   size_t waiting_ = 0;
-  std::set<int32_t> claims_;      // waiting runs with a claim
+  std::set<int32_t> claims_;                                   // waiting runs with a claim
+  absl::flat_hash_map<int32_t, std::set<int32_t>> claims_of_;  // by node
+  std::set<int32_t> told_;                                     // claims that are looked at anew
   std::map<int32_t, Kept> kept_;  // waiting runs for which nodes are kept
   int64_t kept_milli_ = 0;
   int32_t stubborn_ = 0;       // running runs that may not be preempted

@@ -38,10 +38,35 @@ Policy LasR() {
   return policy;
 }
 
+// Tiresias' two queues (NSDI 2019): no promises, gangs may wait long.
+Policy Las() {
+  Policy policy = Named("las", OrderBy::kAttained, Select::kSkip, /*preempt=*/true);
+  policy.min_run_us = 300 * kSecondUs;
+  return policy;
+}
+
+// Shares of users; what does not fit into its user's share is promised a start as in las-r.
+Policy Fair() {
+  Policy policy = Named("fair", OrderBy::kFair, Select::kSkip, /*preempt=*/true);
+  const Policy promises = LasR();
+  policy.levels = 1;
+  policy.min_run_us = promises.min_run_us;
+  policy.aging_us = promises.aging_us;
+  policy.aging_exponent = promises.aging_exponent;
+  policy.gang_aging = promises.gang_aging;
+  policy.front_share = promises.front_share;
+  policy.keep_share = promises.keep_share;
+  policy.victim_age = promises.victim_age;
+  return policy;
+}
+
 const std::vector<Policy>& Policies() {
   static const auto* const policies = new std::vector<Policy>{
       Named("fifo", OrderBy::kQueued, Select::kStrict, /*preempt=*/false),
       Named("skip", OrderBy::kQueued, Select::kSkip, /*preempt=*/false),
+      Named("easy", OrderBy::kQueued, Select::kEasy, /*preempt=*/false),
+      Las(),
+      Fair(),
       LasR(),
   };
   return *policies;
@@ -57,6 +82,7 @@ int64_t Micros(double seconds) { return static_cast<int64_t>(seconds * kSecondUs
 constexpr Parameter kParameters[] = {
     {"aging", [](double value, Policy* policy) { policy->aging_us = Micros(value); }},
     {"aging_exponent", [](double value, Policy* policy) { policy->aging_exponent = value; }},
+    {"depth", [](double value, Policy* policy) { policy->depth = static_cast<int32_t>(value); }},
     {"first_level",
      [](double value, Policy* policy) { policy->first_level_device_us = Micros(value); }},
     {"front_share", [](double value, Policy* policy) { policy->front_share = value; }},

@@ -111,6 +111,13 @@ int64_t QuotaTree::Over(int32_t leaf) const {
   return over;
 }
 
+int64_t QuotaTree::WeightOf(int32_t leaf) const {
+  if (leaf < 0 || levels_[static_cast<size_t>(leaf)].principal.empty()) return 1;
+  const auto& by_model = levels_[static_cast<size_t>(leaf)].by_model;
+  const auto found = by_model.find(0);
+  return found == by_model.end() ? 1 : std::max<int64_t>(1, found->second.share.weight);
+}
+
 std::pair<int64_t, int64_t> QuotaTree::UsedOf(int32_t level, int32_t model) const {
   const auto& by_model = levels_[static_cast<size_t>(level)].by_model;
   const auto found = by_model.find(model);

@@ -40,6 +40,8 @@ class QuotaTree {
   bool Borrows(int32_t leaf, const Use& use) const;
   // How far its outermost level is over its guarantee.
   int64_t Over(int32_t leaf) const;
+  // Of a user that is listed itself; 1 for all others.
+  int64_t WeightOf(int32_t leaf) const;
   std::string Describe(int32_t level) const;
   // Used, and the limit (-1: none).
   std::pair<int64_t, int64_t> UsedOf(int32_t level, int32_t model) const;

@@ -57,6 +57,12 @@ int32_t Names::Id(absl::string_view name) {
   return found->second;
 }
 
+int32_t Names::Find(absl::string_view name) const {
+  if (name.empty()) return 0;
+  const auto found = ids_.find(name);
+  return found == ids_.end() ? -1 : found->second;
+}
+
 Shape Shapes::Build(const WaitingRun& run) {
   Shape shape;
   for (size_t rank = 0; rank < run.ranks.size(); ++rank) {

@@ -19,6 +19,7 @@ namespace trainyard::placement {
 class Names {
  public:
   int32_t Id(absl::string_view name);
+  int32_t Find(absl::string_view name) const;  // -1: never seen
   const std::string& Name(int32_t id) const { return names_[static_cast<size_t>(id)]; }
 
  private:

@@ -18,6 +18,7 @@ using Change = Counterfactual::Change;
 
 constexpr size_t kChangesMax = 6;
 constexpr int64_t kMinuteUs = 60'000'000;
+constexpr int64_t kLimitMaxMinutes = 7 * 24 * 60;
 // A plan's explanations get what-ifs while (runs + nodes) x runs to explain stay below this.
 constexpr size_t kCheap = 4000;
 constexpr size_t kExplainedMax = 8;
@@ -122,7 +123,28 @@ class Finder {
       }
     }
   }
+  // The longest time limit with which it is let past a run that has to wait for room.
+  void Backfill() {
+    if (policy_.select != Select::kEasy && policy_.keep_share <= 0) return;
+    const auto starts = [this](int64_t minutes) {
+      const Counterfactual change = Make(Change::kTimeLimit, minutes * kMinuteUs, "", "");
+      return StartsNow(Apply(change, run_uid_, snapshot_), policy_, run_uid_);
+    };
+    int64_t good = 1;
+    int64_t bad = run_.time_limit_us > 0 ? run_.time_limit_us / kMinuteUs : kLimitMaxMinutes;
+    if (bad <= good || !starts(good)) return;
+    while (good + 1 < bad) {
+      const int64_t middle = good + (bad - good) / 2;
+      (starts(middle) ? good : bad) = middle;
+    }
+    Try(Make(
+        Change::kTimeLimit, good * kMinuteUs, "",
+        absl::StrCat("with a time limit of ", Duration(good * kMinuteUs), " it would start now")));
+  }
   void Limits() {
+    const size_t before = changes_.size();
+    Backfill();
+    if (changes_.size() > before) return;
     int64_t until = 0;  // the next time a node is wanted
     const auto look = [&](int64_t at) {
       if (at > snapshot_.now_us && (until == 0 || at < until)) until = at;

@@ -119,6 +119,9 @@ class PlannerReplay {
     run.submitted_us = job.submit * kSecondUs;
     run.queued_us = now_ * kSecondUs;
     run.attained_device_us = jobs_[row].attained_us;
+    run.time_limit_us =
+        static_cast<int64_t>(std::ceil(options_.limit_factor * static_cast<double>(job.duration))) *
+        kSecondUs;
     for (int32_t left = job.gpus; left > 0; left -= node_gpus_) {
       run.ranks.emplace_back().gpu_count = std::min(left, node_gpus_);
     }

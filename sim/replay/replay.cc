@@ -35,6 +35,7 @@ const std::vector<std::string>& PolicyNames() {
   static const auto* const names = [] {
     auto* list = new std::vector<std::string>;
     for (const auto& [name, maker] : Makers()) list->push_back(name);
+    list->push_back("fair");
     list->push_back("las-r");
     return list;
   }();
@@ -42,7 +43,7 @@ const std::vector<std::string>& PolicyNames() {
 }
 
 absl::StatusOr<Outcome> Replay(const std::vector<TraceJob>& trace, const Options& options) {
-  const auto maker = Makers().find(options.policy);
+  const auto maker = options.planner ? Makers().end() : Makers().find(options.policy);
   if (maker == Makers().end() && !placement::PolicyNamed(options.policy).has_value()) {
     const std::string nearest = NearestName(options.policy, PolicyNames());
     return MakeError(

@@ -15,8 +15,8 @@
 //   srsf     preemptive, remaining run time x GPUs (oracle)
 //   las      preemptive, two levels of attained GPU-seconds, running jobs first inside a level
 //   (Tiresias, NSDI 2019) lasfifo  the same levels, strict submit order inside a level
-//   las-r    the scheduler's own planner (scheduler/placement): levels of attained service,
-//   promises to those that waited long, victims where least is lost
+//   las-r, fair  the scheduler's own planner (scheduler/placement); it also has fifo, skip and
+//   easy, which do the same as those above, and a las that chooses its victims where least is lost
 #ifndef TRAINYARD_SIM_REPLAY_REPLAY_H_
 #define TRAINYARD_SIM_REPLAY_REPLAY_H_
 
@@ -34,12 +34,16 @@ struct Options {
   std::string policy = "fifo";
   int nodes = 1;
   int gpus_per_node = 8;
-  bool pack = true;                          // false: one pool without fragmentation
-  int64_t restart_cost = 0;                  // seconds
-  double las_threshold = 57600;              // GPU-seconds
-  double las_gpu_exponent = 0;               // the threshold is las_threshold x gpus^exponent
-  bool estimates = false;                    // las-r: say when each job that has to wait will start
-  std::map<std::string, double> parameters;  // of las-r, by name (placement::SetParameter)
+  bool pack = true;              // false: one pool without fragmentation
+  int64_t restart_cost = 0;      // seconds
+  double las_threshold = 57600;  // GPU-seconds
+  double las_gpu_exponent = 0;   // the threshold is las_threshold x gpus^exponent
+  // Of policies of the scheduler's planner: las-r and fair, and with `planner` also fifo, skip,
+  // easy and las.
+  bool planner = false;
+  double limit_factor = 0;  // jobs have time limits of so many times their run time; 0: none
+  bool estimates = false;   // say when each job that has to wait will start
+  std::map<std::string, double> parameters;  // by name (placement::SetParameter)
 };
 
 struct JobResult {

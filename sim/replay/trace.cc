@@ -27,7 +27,7 @@ class Reader {
     for (absl::string_view name : {"job_id", "submit_time", "num_gpus", "duration"}) {
       if (!columns_.contains(std::string(name))) {
         Fault(1, absl::StrCat("no column \"", name, "\""),
-              "begin the file with job_id,submit_time,num_gpus,duration[,vc]");
+              "begin the file with job_id,submit_time,num_gpus,duration[,vc][,study]");
       }
     }
   }
@@ -48,6 +48,8 @@ class Reader {
     if (vc != columns_.end() && static_cast<size_t>(vc->second) < cells.size()) {
       job.tenant = std::string(cells[static_cast<size_t>(vc->second)]);
     }
+    const auto study = columns_.find("study");
+    if (study != columns_.end() && !Number(number, cells, "study", 0, &job.study)) return;
     jobs_.push_back(std::move(job));
   }
 

@@ -18,7 +18,7 @@ struct TraceJob {
   int32_t gpus = 0;      // at least 1
   int64_t duration = 0;  // seconds of work, at least 1
   std::string tenant;    // vc, may be empty
-  int64_t study = 0;     // jobs of one study are charged as one (las-r); 0: none
+  int64_t study = 0;     // jobs of one study are charged as one (las, las-r); 0: none
 };
 
 // Jobs sorted by submit time, stable. Every faulty line is named (INVALID_ARGUMENT, all at once, at

@@ -64,6 +64,7 @@ class KeepTest : public testing::Test {
   std::vector<uint64_t> Decide(int64_t seconds) {
     now_us_ = kSecond * (1 + seconds);
     plan_ = planner_.Decide(now_us_);
+    plan_.reservations = planner_.Claims();
     return Placed(plan_);
   }
   void Add(const WaitingRun& run) { planner_.AddWaiting(run, now_us_); }

@@ -50,8 +50,8 @@ TEST(PlannerTest, NewcomerGetsTheDevicesOfARunThatHadMuchOnceTheyHaveLeft) {
   EXPECT_THAT(Stopped(plan), ElementsAre(1));
   EXPECT_EQ(plan.preemptions[0].for_run_uid, 2u);
   EXPECT_THAT(plan.placements, IsEmpty()) << "the devices have not left yet";
-  ASSERT_THAT(plan.reservations, SizeIs(1));
-  EXPECT_EQ(plan.reservations[0].run_uid, 2u);
+  ASSERT_THAT(planner.Claims(), SizeIs(1));
+  EXPECT_EQ(planner.Claims()[0].run_uid, 2u);
   // A third one comes between: what was freed for the second is not for it.
   planner.AddWaiting(GpuRun(3, 1), 10 * kHour + 1);
   EXPECT_THAT(planner.Decide(10 * kHour + 1).placements, IsEmpty());

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <set>
+#include <utility>
 
 #include "tests/scheduler/placement/builders.h"
 
@@ -96,8 +97,27 @@ TEST(RandomPlanTest, HoldsOnRandomScenes) {
     const Plan plan = MakePlan(scene, {});
     CheckPlan(scene, plan);
     if (::testing::Test::HasFatalFailure()) return;
-    const Plan again = MakePlan(scene, {});
-    ASSERT_EQ(again.placements.size(), plan.placements.size()) << "equal scenes, equal plans";
+    // Equal scenes, equal plans, in whatever order those who wait are told.
+    Snapshot other = scene;
+    for (size_t i = other.waiting.size(); i > 1; --i) {
+      std::swap(other.waiting[i - 1], other.waiting[random.Below(i)]);
+    }
+    const Plan again = MakePlan(other, {});
+    ASSERT_EQ(again.placements.size(), plan.placements.size());
+    for (size_t i = 0; i < plan.placements.size(); ++i) {
+      ASSERT_EQ(again.placements[i].run_uid, plan.placements[i].run_uid);
+      const auto& members = plan.placements[i].members;
+      ASSERT_EQ(again.placements[i].members.size(), members.size());
+      for (size_t m = 0; m < members.size(); ++m) {
+        ASSERT_EQ(again.placements[i].members[m].node_id, members[m].node_id);
+        ASSERT_EQ(again.placements[i].members[m].rank_devices, members[m].rank_devices);
+      }
+    }
+    ASSERT_EQ(again.explanations.size(), plan.explanations.size());
+    for (size_t i = 0; i < plan.explanations.size(); ++i) {
+      ASSERT_EQ(again.explanations[i].run_uid, plan.explanations[i].run_uid);
+      ASSERT_EQ(again.explanations[i].message, plan.explanations[i].message);
+    }
   }
 }
 

@@ -163,16 +163,13 @@ std::string TraceFolder() {
   return given != nullptr ? given : JoinPath(TRAINYARD_SOURCE_DIR, "../shared/traces");
 }
 
-class PublishedRowTest : public testing::TestWithParam<PublishedRow> {};
-
-TEST_P(PublishedRowTest, EqualInEveryColumn) {
-  const PublishedRow& row = GetParam();
+void CheckRow(const PublishedRow& row, const Options& options) {
   const std::string path = JoinPath(TraceFolder(), row.trace);
   if (!Exists(path))
     GTEST_SKIP() << "the trace " << path << " is not at hand; set TRAINYARD_TRACES";
   const auto trace = ReadTrace(path);
   ASSERT_TRUE(trace.ok()) << trace.status();
-  const auto outcome = Replay(*trace, With(row.policy, row.nodes, row.cost));
+  const auto outcome = Replay(*trace, options);
   ASSERT_TRUE(outcome.ok());
   const Summary& s = outcome->summary;
   EXPECT_EQ(std::llround(s.average_jct), row.average);
@@ -193,11 +190,44 @@ TEST_P(PublishedRowTest, EqualInEveryColumn) {
   EXPECT_EQ(s.preemptions, row.preemptions);
 }
 
+class PublishedRowTest : public testing::TestWithParam<PublishedRow> {};
+
+TEST_P(PublishedRowTest, EqualInEveryColumn) {
+  const PublishedRow& row = GetParam();
+  CheckRow(row, With(row.policy, row.nodes, row.cost));
+}
+
+// What the scheduler runs, told time limits that are the run times: the same rows.
+TEST_P(PublishedRowTest, EqualByThePlanner) {
+  const PublishedRow& row = GetParam();
+  const std::string policy = row.policy;
+  if (policy != "fifo" && policy != "skip" && policy != "easy") return;
+  Options options = With(row.policy, row.nodes, row.cost);
+  options.planner = true;
+  options.limit_factor = policy == "easy" ? 1 : 0;
+  CheckRow(row, options);
+}
+
 INSTANTIATE_TEST_SUITE_P(Itp, PublishedRowTest, testing::ValuesIn(kRows),
                          [](const testing::TestParamInfo<PublishedRow>& row) {
                            return absl::StrCat(row.param.policy, "_", row.param.nodes, "_c",
                                                row.param.cost);
                          });
+
+// The planner's las chooses its victims where least is lost; otherwise it is the reference's.
+TEST(ReplayTest, LasByThePlannerIsCloseToTheReference) {
+  const std::string path = JoinPath(TraceFolder(), "itp-cluster04.csv");
+  if (!Exists(path))
+    GTEST_SKIP() << "the trace " << path << " is not at hand; set TRAINYARD_TRACES";
+  const auto trace = ReadTrace(path);
+  ASSERT_TRUE(trace.ok());
+  Options options = With("las", 72, 60);
+  options.planner = true;
+  const auto outcome = Replay(*trace, options);
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_NEAR(outcome->summary.average_jct, 21'489, 0.05 * 21'489);
+  EXPECT_LT(outcome->summary.preemptions, 14'194) << "victims that lose least are fewer";
+}
 
 TEST(ReplayTest, PoolRowsOfThePublishedSimulator) {
   const std::string path = JoinPath(TraceFolder(), "itp-cluster03.csv");

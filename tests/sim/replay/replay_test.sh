@@ -40,6 +40,17 @@ for policy in fifo skip easy sjf srsf las lasfifo; do
   trainyard-sim replay --trace trace.csv --nodes 4 --policy $policy --restart-cost 60 >table.txt
   grep -q "^$policy " table.txt
 done
+for policy in fifo skip easy; do  # the scheduler's own code gives the same schedule
+  trainyard-sim replay --trace trace.csv --nodes 4 --policy $policy --dump reference.csv >/dev/null
+  trainyard-sim replay --trace trace.csv --nodes 4 --policy $policy --planner --limit-factor 1 --dump planner.csv >/dev/null
+  cmp reference.csv planner.csv
+done
+trainyard-sim replay --trace trace.csv --nodes 4 --policy easy --planner --limit-factor 2 >table.txt
+trainyard-sim replay --trace trace.csv --nodes 4 --policy fair --restart-cost 60 >table.txt
+grep -q '^fair ' table.txt
+status=0
+trainyard-sim replay --trace trace.csv --nodes 4 --policy srsf --planner 2>error.txt >/dev/null || status=$?
+[[ $status == 4 ]] && grep -q 'no policy "srsf"' error.txt
 status=0
 trainyard-sim replay --trace trace.csv --nodes 4 --policy las-r --set agein=1 2>error.txt >/dev/null || status=$?
 [[ $status == 4 ]] && grep -q 'no parameter "agein"' error.txt

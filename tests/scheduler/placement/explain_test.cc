@@ -1,0 +1,214 @@
+// The oracle of explanations: what is said to start a run is done to the scene, by hand where that
+// is simple, and the run starts. Random scenes, seeded.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+
+#include "common/random.h"
+#include "scheduler/placement/what_if.h"
+#include "tests/scheduler/placement/builders.h"
+
+namespace trainyard::placement {
+namespace {
+
+using Change = Counterfactual::Change;
+
+constexpr int64_t kHour = int64_t{3600} * 1'000'000;
+
+// A few nodes that are mostly full, two teams with quotas now and then, a node that leaves soon.
+class Scenes {
+ public:
+  explicit Scenes(uint64_t seed) : random_(seed) {}
+
+  Snapshot Make() {
+    Snapshot scene;
+    scene.now_us = 100 * kHour;
+    const int nodes = 1 + static_cast<int>(random_.Below(3));
+    for (int i = 0; i < nodes; ++i) {
+      scene.nodes.push_back(MakeNode(absl::StrCat("n", i), 64, 8, i == 0 ? "A100" : "H100"));
+      if (random_.Below(4) == 0) scene.nodes.back().available_until_us = scene.now_us + 5 * kHour;
+    }
+    uint64_t uid = 1;
+    for (NodeView& node : scene.nodes) {
+      while (random_.Below(5) != 0) {
+        if (!Hold(uid++, &node, &scene)) break;
+      }
+    }
+    if (random_.Below(2) == 0) Quotas(8 * nodes, &scene);
+    const uint64_t waiting = 1 + random_.Below(5);
+    for (uint64_t i = 0; i < waiting; ++i) scene.waiting.push_back(Wait(uid++, nodes));
+    return scene;
+  }
+  uint64_t Below(uint64_t bound) { return random_.Below(bound); }
+
+ private:
+  void Common(RunView* run) {
+    run->team = random_.Below(2) == 0 ? "a" : "b";
+    run->preemptible = random_.Below(2) == 0;
+    run->priority = random_.Below(6) == 0 ? 1 : 0;
+    run->principal = absl::StrCat("user", random_.Below(3));
+  }
+  bool Hold(uint64_t uid, NodeView* node, Snapshot* scene) {
+    const int gpus = 1 + static_cast<int>(random_.Below(4));
+    RunningRun run;
+    run.run_uid = uid;
+    Common(&run);
+    run.started_us = scene->now_us - static_cast<int64_t>(random_.Below(40)) * kHour;
+    run.attained_device_us = (scene->now_us - run.started_us) * gpus;
+    run.ranks = {MakeNeeds(1000, gpus)};
+    RunningRun::Slice& slice = run.slices.emplace_back();
+    slice.node_id = node->node_id;
+    slice.cpu_milli = 1000;
+    for (DeviceView& device : node->devices) {
+      if (std::ssize(slice.device_uuids) == gpus || device.milli_free == 0) continue;
+      slice.device_uuids.push_back(device.uuid);
+    }
+    if (std::ssize(slice.device_uuids) < gpus) return false;
+    for (DeviceView& device : node->devices) {
+      const auto& uuids = slice.device_uuids;
+      if (std::find(uuids.begin(), uuids.end(), device.uuid) != uuids.end()) device.milli_free = 0;
+    }
+    node->cpu_milli_free -= 1000;
+    scene->running.push_back(std::move(run));
+    return true;
+  }
+  void Quotas(int64_t devices, Snapshot* scene) {
+    for (const char* team : {"a", "b"}) {
+      QuotaNode& node = scene->quotas.emplace_back();
+      node.team = team;
+      node.by_model[""].guarantee_milli = static_cast<int64_t>(random_.Below(4)) * 1000;
+      if (random_.Below(2) == 0) {
+        node.by_model[""].limit_milli = static_cast<int64_t>(random_.Below(8)) * devices * 125;
+      }
+    }
+  }
+  WaitingRun Wait(uint64_t uid, int nodes) {
+    const int gpus = 1 + static_cast<int>(random_.Below(8));
+    const uint64_t ranks = random_.Below(4) == 0 ? 1 + random_.Below(nodes) : 1;
+    WaitingRun run = MakeRun(uid, static_cast<int>(ranks), MakeNeeds(1000, gpus));
+    Common(&run);
+    run.hold = random_.Below(8) == 0;
+    if (random_.Below(4) == 0) {
+      for (RankNeeds& needs : run.ranks) needs.gpu_models = {"A100"};
+    }
+    if (random_.Below(3) == 0) run.time_limit_us = 10 * kHour;
+    return run;
+  }
+  Random random_;
+};
+
+WaitingRun& Find(Snapshot* scene, uint64_t uid) {
+  return *std::find_if(scene->waiting.begin(), scene->waiting.end(),
+                       [&](const WaitingRun& run) { return run.run_uid == uid; });
+}
+
+// The change as a reader of its words would make it; false: not one of the simple ones.
+bool ByHand(const Counterfactual& change, uint64_t uid, Snapshot* scene) {
+  WaitingRun& run = Find(scene, uid);
+  switch (change.change) {
+    case Change::kRanks:
+      run.ranks.resize(static_cast<size_t>(change.value));
+      return true;
+    case Change::kGpus:
+      for (RankNeeds& needs : run.ranks) needs.gpu_count = static_cast<int32_t>(change.value);
+      return true;
+    case Change::kTimeLimit:
+      run.time_limit_us = change.value;
+      return true;
+    case Change::kPreemptible:
+      run.preemptible = true;
+      return true;
+    case Change::kPriority:
+      run.priority = static_cast<int32_t>(change.value);
+      return true;
+    case Change::kRelease:
+      run.hold = false;
+      return true;
+    case Change::kModel:
+      for (RankNeeds& needs : run.ranks) needs.gpu_models.push_back(change.subject);
+      return true;
+    case Change::kGuarantee:
+    case Change::kLimit:
+    case Change::kTopology:
+    case Change::kNodes:
+      return false;
+  }
+  return false;
+}
+
+// Whether the whole plan of the scene places the run or makes room for it.
+bool Starts(const Snapshot& scene, const Policy& policy, uint64_t uid) {
+  const Plan plan = MakePlan(scene, policy);
+  return std::any_of(plan.placements.begin(), plan.placements.end(),
+                     [&](const Placement& placement) { return placement.run_uid == uid; }) ||
+         std::any_of(plan.preemptions.begin(), plan.preemptions.end(),
+                     [&](const Preemption& preemption) { return preemption.for_run_uid == uid; });
+}
+
+TEST(ExplainOracleTest, WhatIsSaidToStartARunStartsIt) {
+  std::map<Change, int> seen;
+  for (uint64_t seed = 1; seed <= 400; ++seed) {
+    Scenes scenes(seed);
+    const Snapshot scene = scenes.Make();
+    const std::vector<std::string> names = {"las-r", "fifo", "skip", "easy", "fair"};
+    const Policy policy = *PolicyNamed(names[seed % names.size()]);
+    SCOPED_TRACE(absl::StrCat("seed ", seed, " ", policy.name));
+    const Plan plan = MakePlan(scene, policy);
+    for (const Explanation& explanation : plan.explanations) {
+      if (explanation.reason == "WAITING_FOR_PREEMPTION") continue;  // it starts as it is
+      for (const Counterfactual& change : WhatIf(scene, policy, explanation.run_uid)) {
+        ++seen[change.change];
+        ASSERT_EQ(change.start_us, scene.now_us) << change.text;
+        Snapshot changed = scene;
+        if (!ByHand(change, explanation.run_uid, &changed)) {
+          changed = Apply(change, explanation.run_uid, scene);
+        }
+        ASSERT_TRUE(Starts(changed, policy, explanation.run_uid))
+            << explanation.run_uid << ": " << change.text;
+        if (change.change != Change::kGpus && change.change != Change::kRanks) continue;
+        // It says the most with which it starts.
+        Snapshot more = scene;
+        Counterfactual next = change;
+        ++next.value;
+        ByHand(next, explanation.run_uid, &more);
+        ASSERT_FALSE(Starts(more, policy, explanation.run_uid)) << change.text;
+      }
+    }
+  }
+  for (const Change change :
+       {Change::kRanks, Change::kGpus, Change::kPreemptible, Change::kPriority, Change::kLimit,
+        Change::kGuarantee, Change::kRelease, Change::kModel, Change::kTimeLimit}) {
+    EXPECT_GT(seen[change], 5) << static_cast<int>(change);
+  }
+}
+
+// Nobody who was placed is explained, and nobody is told a start that has passed or lies outside
+// its band.
+TEST(ExplainOracleTest, EverybodyIsToldOneThing) {
+  for (uint64_t seed = 1; seed <= 400; ++seed) {
+    Scenes scenes(seed);
+    const Snapshot scene = scenes.Make();
+    const Plan plan = MakePlan(scene, *PolicyNamed(seed % 2 == 0 ? "las-r" : "fair"));
+    std::set<uint64_t> told;
+    for (const Placement& placement : plan.placements) told.insert(placement.run_uid);
+    for (const Explanation& explanation : plan.explanations) {
+      ASSERT_TRUE(told.insert(explanation.run_uid).second);
+      ASSERT_FALSE(explanation.message.empty());
+      if (explanation.estimated_start_us == 0) {
+        ASSERT_EQ(explanation.estimate_latest_us, 0) << "told nothing, then nothing at all";
+        ASSERT_EQ(explanation.estimate_earliest_us, 0);
+        continue;
+      }
+      ASSERT_GE(explanation.estimated_start_us, scene.now_us);
+      ASSERT_LE(explanation.estimate_earliest_us, explanation.estimated_start_us);
+      ASSERT_GE(explanation.estimate_latest_us, explanation.estimated_start_us);
+    }
+    ASSERT_EQ(told.size(), scene.waiting.size());
+  }
+}
+
+}  // namespace
+}  // namespace trainyard::placement
