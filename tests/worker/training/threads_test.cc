@@ -16,6 +16,14 @@
 #include "worker/training/path_choice.h"
 #include "worker/training/shared_communicator.h"
 
+#if defined(__SANITIZE_THREAD__)
+#define TRAINYARD_TSAN
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TRAINYARD_TSAN
+#endif
+#endif
+
 namespace trainyard::training {
 namespace {
 
@@ -86,6 +94,11 @@ TEST(SharedThreadsTest, EveryCollectiveOnBothPaths) {
 
 // What goes to other nodes is each element once, whoever carries it and wherever it lies.
 TEST(SharedThreadsTest, CarriersTakeEveryElementAcrossOnce) {
+#ifdef TRAINYARD_TSAN
+  // Each rank joins by itself and maps the region elsewhere: the sanitizer takes one word for many
+  // and sees no meeting.
+  GTEST_SKIP() << "ThreadSanitizer follows addresses";
+#endif
   constexpr int kSize = 3;
   struct Case {
     int carriers;
