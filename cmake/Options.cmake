@@ -2,6 +2,7 @@
 option(TRAINYARD_TRAINER "Build trainyard-train (needs libtorch)" ON)
 option(TRAINYARD_TESTS "Build the tests" ON)
 option(TRAINYARD_BENCH "Build the benchmarks" ON)
+option(TRAINYARD_PCH "Compile what most files include once, in advance" OFF)
 set(TRAINYARD_SANITIZE "" CACHE STRING "Sanitizers, for example address,undefined or thread")
 
 set(CMAKE_CXX_STANDARD 20)
@@ -19,6 +20,13 @@ find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
   set(CMAKE_C_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
   set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+  if(TRAINYARD_PCH)
+    # It caches nothing behind a precompiled header unless it is told what not to mind.
+    list(PREPEND CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env CCACHE_SLOPPINESS=pch_defines,time_macros)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+      add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
+    endif()
+  endif()
 endif()
 
 # Warnings hold for our own code alone: generated code and libraries are SYSTEM includes.
@@ -30,5 +38,6 @@ endif()
 target_include_directories(trainyard_options INTERFACE "${CMAKE_SOURCE_DIR}")
 if(TRAINYARD_SANITIZE)
   add_compile_options(-fsanitize=${TRAINYARD_SANITIZE} -fno-omit-frame-pointer)
+  add_compile_definitions(TRAINYARD_SANITIZED)
   add_link_options(-fsanitize=${TRAINYARD_SANITIZE})
 endif()

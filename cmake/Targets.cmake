@@ -8,6 +8,7 @@ function(trainyard_library name)
     add_library(${name} STATIC ${ARG_SOURCES})
     target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE trainyard_options)
     target_include_directories(${name} PUBLIC "${CMAKE_SOURCE_DIR}")
+    trainyard_use_pch(${name} "")
   else()
     add_library(${name} INTERFACE)
     target_link_libraries(${name} INTERFACE ${ARG_DEPS})
@@ -22,6 +23,9 @@ function(trainyard_binary name)
   target_link_libraries(${name} PRIVATE trainyard_options ${ARG_DEPS})
   install(TARGETS ${name} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 endfunction()
+
+# What the tests with the label "pure" need.
+add_custom_target(pure_tests)
 
 # trainyard_test(NAME SOURCES x_test.cc ... [DEPS lib ...] [TIMEOUT s] [LABELS l ...]) : a GoogleTest program.
 # Each program is one ctest entry; tests/main.cc is linked in.
@@ -40,6 +44,10 @@ function(trainyard_test name)
     # GCC 12, optimising, sees overlaps in string concatenation that are not there (its bug 105651).
     target_compile_options(${name} PRIVATE -Wno-restrict)
   endif()
+  if("pure" IN_LIST ARG_LABELS)
+    add_dependencies(pure_tests ${name})
+  endif()
+  trainyard_use_pch(${name} test)
   add_test(NAME ${name} COMMAND ${name})
   # tests/main.cc says which of its tests were skipped and why.
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" SKIP_RETURN_CODE 77)

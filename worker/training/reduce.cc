@@ -43,8 +43,7 @@ T Add(T a, T b) {
 
 // Compiled for several instruction sets, the best one chosen at load time: sums of floats are what
 // gradients are made of. Sanitizers start too late for such functions.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(TRAINYARD_SANITIZED) && !defined(__clang__)
 #define TRAINYARD_WIDE __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #else
 #define TRAINYARD_WIDE

@@ -12,7 +12,7 @@
 namespace trainyard::core {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef TRAINYARD_SANITIZED
 constexpr bool kOwnAllocator = true;
 #else
 constexpr bool kOwnAllocator = false;

@@ -18,7 +18,7 @@ uint64_t EventsToPlay() {
   if (const char* const events = std::getenv("TRAINYARD_SIM_EVENTS")) {
     return std::strtoull(events, nullptr, 10);
   }
-#ifdef __SANITIZE_ADDRESS__
+#ifdef TRAINYARD_SANITIZED
   return 2'000'000;
 #else
   return 20'000'000;
