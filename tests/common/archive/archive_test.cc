@@ -172,7 +172,7 @@ TEST_F(ArchiveTest, WhatIsNoArchiveIsToldSo) {
 
 TEST_F(ArchiveTest, ArchiveCutShortIsRefused) {
   std::string noise;
-  for (int i = 0; i < 20000; ++i) noise += static_cast<char>(i * i * 31 + i / 7);
+  for (uint32_t i = 0; i < 20000; ++i) noise += static_cast<char>(i * i * 31 + i / 7);
   ASSERT_TRUE(Unpack({{"a", noise, kFile, 0644, "", ""}}).ok());
   fs::resize_file(folder_ + "/in", fs::file_size(folder_ + "/in") / 2);
   EXPECT_FALSE(UnpackArchive(folder_ + "/in", folder_ + "/out2").ok());

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/grpc_status.h"
 #include "trainyard/v1/admin.grpc.pb.h"
+#include "trainyard/v1/artifact.grpc.pb.h"
 #include "trainyard/v1/job.grpc.pb.h"
 #include "trainyard/v1/node.grpc.pb.h"
 #include "trainyard/v1/study.grpc.pb.h"
@@ -47,7 +48,8 @@ struct Api::Stubs {
         jobs(v1::JobService::NewStub(channel)),
         studies(v1::StudyService::NewStub(channel)),
         nodes(v1::NodeService::NewStub(channel)),
-        admin(v1::AdminService::NewStub(channel)) {}
+        admin(v1::AdminService::NewStub(channel)),
+        artifacts(v1::ArtifactService::NewStub(channel)) {}
 
   void Prepare(grpc::ClientContext* context) const {
     if (!token.empty()) context->AddMetadata("authorization", absl::StrCat("Bearer ", token));
@@ -72,12 +74,14 @@ struct Api::Stubs {
   const std::unique_ptr<v1::StudyService::StubInterface> studies;
   const std::unique_ptr<v1::NodeService::StubInterface> nodes;
   const std::unique_ptr<v1::AdminService::StubInterface> admin;
+  const std::unique_ptr<v1::ArtifactService::StubInterface> artifacts;
 };
 
 using Jobs = v1::JobService::StubInterface;
 using Studies = v1::StudyService::StubInterface;
 using Nodes = v1::NodeService::StubInterface;
 using Admin = v1::AdminService::StubInterface;
+using Artifacts = v1::ArtifactService::StubInterface;
 
 Api::Api(const std::string& target, std::string token, const std::string& ca_pem)
     : stubs_(std::make_unique<Stubs>(Connect(target, ca_pem), std::move(token))) {}
@@ -117,6 +121,14 @@ absl::StatusOr<std::vector<v1::Job>> Api::List() {
     request.set_page_token(page->next_page_token());
   } while (!request.page_token().empty());
   return all;
+}
+
+absl::StatusOr<std::vector<v1::OutputTree>> Api::Outputs(const std::string& name) {
+  v1::ListOutputsRequest request;
+  request.set_name(name);
+  const auto answer = stubs_->Call(stubs_->artifacts.get(), &Artifacts::ListOutputs, request);
+  if (!answer.ok()) return answer.status();
+  return std::vector<v1::OutputTree>(answer->outputs().begin(), answer->outputs().end());
 }
 
 absl::StatusOr<std::string> Api::Logs(const std::string& name) {

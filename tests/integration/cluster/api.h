@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "trainyard/v1/admin.pb.h"
+#include "trainyard/v1/artifact.pb.h"
 #include "trainyard/v1/job.pb.h"
 #include "trainyard/v1/node.pb.h"
 #include "trainyard/v1/study.pb.h"
@@ -31,6 +32,8 @@ class Api {
   absl::StatusOr<v1::Job> Get(const std::string& name);
   absl::StatusOr<v1::Job> Cancel(const std::string& name, const std::string& request_id = "");
   absl::StatusOr<std::vector<v1::Job>> List();
+  // What the job has published.
+  absl::StatusOr<std::vector<v1::OutputTree>> Outputs(const std::string& name);
   absl::StatusOr<std::string> Logs(const std::string& name);  // of all ranks, both streams
 
   absl::StatusOr<v1::Study> CreateStudy(const std::string& id, const v1::StudySpec& spec);

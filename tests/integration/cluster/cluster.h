@@ -24,6 +24,9 @@ namespace trainyard::testing {
 // TRAINYARD_TEST_LONG=1: ten times the repetitions.
 bool IsLong();
 int Times(int count);
+// The same for counts in the hundreds: a build with sanitizers, which is slow and looks for other
+// things, plays a tenth of them.
+int ManyTimes(int count);
 
 struct DaemonOptions {
   std::vector<std::string> flags;

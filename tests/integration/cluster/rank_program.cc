@@ -4,6 +4,7 @@
 //
 //   trainyard-test-rank beat PREFIX [until=FILE] [exit=N] [save_ms=N] [fail_rank=R] [ms=N]
 //     until=FILE   ends with `exit` once FILE is there          ms=N   ends after N ms
+//     own=FILE     the same for FILE.EPOCH, which is this attempt's alone
 //     save_ms=N    after SIGTERM goes on for N ms, then writes PREFIX.saved.RANK and ends with 0;
 //                  without it SIGTERM ends the program as usual
 //     fail_rank=R  that rank writes to standard error and ends with 3 at once
@@ -87,12 +88,16 @@ int BeatOn(const std::string& prefix, std::map<std::string, std::string> options
   Beat beat(prefix);
   const int64_t end =
       options.count("ms") > 0 ? beat.start + atol(options["ms"].c_str()) : INT64_MAX;
-  while (!IsThere(options["until"]) && Millis() < end) {
+  const std::string own =
+      options.count("own") > 0 ? options["own"] + "." + Variable("TRAINYARD_EPOCH") : "";
+  while (!IsThere(options["until"]) && !IsThere(own) && Millis() < end) {
     beat.Once();
     if (g_terminated != 0) return Save(prefix, atol(options["save_ms"].c_str()), &beat);
   }
   const char* const model = getenv("AIP_MODEL_DIR");
-  if (model != nullptr && Variable("RANK") == "0") Put(std::string(model) + "model.txt", prefix);
+  if (model != nullptr && Variable("RANK") == "0") {
+    Put(std::string(model) + "model.txt", prefix + " " + Variable("TRAINYARD_EPOCH") + "\n");
+  }
   return atoi(options["exit"].c_str());
 }
 
