@@ -156,6 +156,7 @@ absl::StatusOr<EventFile::Content> EventFile::Read(uint64_t after) {
     }
     if (sequence > after) content.events.push_back(*std::move(event));
   }
+  database_->ReleaseMemory();
   if (sequence != head->sequence || chain != head->chain) {
     return absl::DataLossError(absl::StrCat(path_, ": the chain of events is broken: it ends at ",
                                             sequence, ", the head says ", head->sequence));

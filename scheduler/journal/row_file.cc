@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kLive = 0;
 constexpr int kOld = 1;
+constexpr size_t kManyRows = 10'000;  // written at once: the pages they took are not needed again
 
 int PartOf(absl::string_view kind) { return absl::StartsWith(kind, "old_") ? kOld : kLive; }
 
@@ -156,6 +157,7 @@ absl::StatusOr<RowFile::Content> RowFile::Read(bool check_old) {
   content.through = totals->through;
   absl::Status status = CheckKinds(kLive, *totals, &content.rows);
   if (status.ok() && check_old) status = CheckKinds(kOld, *totals, nullptr);
+  database_->ReleaseMemory();
   if (!status.ok()) return status;
   return content;
 }
@@ -206,6 +208,7 @@ absl::Status RowFile::Write(const std::vector<RowUpdate>& rows, uint64_t through
   if (absl::Status status = database_->Execute("BEGIN IMMEDIATE"); !status.ok()) return status;
   absl::Status status = WriteAll(rows, through);
   if (!status.ok()) database_->Execute("ROLLBACK").IgnoreError();
+  if (rows.size() > kManyRows) database_->ReleaseMemory();
   return status;
 }
 

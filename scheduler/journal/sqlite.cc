@@ -145,6 +145,8 @@ absl::StatusOr<int64_t> Database::QueryInt(const char* sql) {
   return *row ? statement->Int(0) : 0;
 }
 
+void Database::ReleaseMemory() { sqlite3_db_release_memory(database_); }
+
 absl::Status Database::Checkpoint() {
   const int code =
       sqlite3_wal_checkpoint_v2(database_, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);

@@ -62,6 +62,8 @@ class Database {
   absl::StatusOr<int64_t> QueryInt(const char* sql);
   // Moves what it can from the log into the file, without waiting for anybody.
   absl::Status Checkpoint();
+  // Gives back the pages that it keeps in memory.
+  void ReleaseMemory();
   // Pages in the write-ahead log at the last commit.
   int log_pages() const { return log_pages_; }
 

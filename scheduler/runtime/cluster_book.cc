@@ -93,29 +93,27 @@ void ClusterBook::UpdateOrder(const core::State& state, const journal::v1::RunRo
   const auto before = orders_.find(run_uid);
   const bool waits = run != nullptr && run->state() == journal::v1::R_WAITING;
   const auto spec = waits ? state.specs.find(run->job_uid()) : state.specs.end();
-  if (spec == state.specs.end()) {
-    if (before == orders_.end()) return;
+  const auto job = waits ? state.jobs.find(run->job_uid()) : state.jobs.end();
+  const bool may_start = spec != state.specs.end() && job != state.jobs.end() &&
+                         MayStart(state, *job->second, *spec->second) &&
+                         !core::MightOverlap(*run, *spec->second, AgentsOf(state));
+  Order place;
+  if (may_start) {
+    const int64_t priority = PriorityWithQueue(state, *job->second, *spec->second);
+    place = {-priority, run->queued_us(), run_uid};
+  }
+  if (before == orders_.end()) {
+    if (!may_start) return;
+  } else {
+    if (may_start && before->second == place) return;
     order_.erase(before->second);
     parked_.erase(run_uid);
     orders_.erase(before);
-    ++version_;
-    return;
-  }
-  const auto job = state.jobs.find(run->job_uid());
-  const bool may_start = job != state.jobs.end() && MayStart(state, *job->second, *spec->second) &&
-                         !core::MightOverlap(*run, *spec->second, AgentsOf(state));
-  const int64_t priority =
-      may_start ? PriorityWithQueue(state, *job->second, *spec->second) : int64_t{0};
-  const Order place{-priority, run->queued_us(), run_uid};
-  const bool in_line = order_.contains(place) || parked_.contains(run_uid);
-  if (before != orders_.end()) {
-    if (before->second == place && in_line == may_start) return;
-    order_.erase(before->second);
-    parked_.erase(run_uid);
   }
   ++version_;
+  if (!may_start) return;
   orders_[run_uid] = place;
-  if (may_start) order_.insert(place);
+  order_.insert(place);
 }
 
 void ClusterBook::UpdateRun(const core::State& state, uint64_t run_uid) {
@@ -165,6 +163,14 @@ void ClusterBook::UpdateAgent(const core::State& state, const std::string& node_
   node.view.schedulable = reason.empty();
 }
 
+void ClusterBook::Fill(const core::State& state) {
+  for (const uint64_t run_uid : state.waiting_runs) UpdateRun(state, run_uid);
+  for (const uint64_t run_uid : state.active_runs) UpdateRun(state, run_uid);
+  core::Touched agents;
+  for (const auto& [node_id, agent] : state.agents) agents.agents.insert(node_id);
+  Update(state, agents);
+}
+
 void ClusterBook::Update(const core::State& state, const core::Touched& touched) {
   for (const uint64_t run_uid : touched.runs) UpdateRun(state, run_uid);
   for (const std::string& node_id : touched.agents) {
@@ -176,9 +182,7 @@ void ClusterBook::Update(const core::State& state, const core::Touched& touched)
   }
   if (touched.setting_keys.empty() && !touched.settings) return;
   // Rare: quotas, queues, reservations or projects changed. Everything is looked at again.
-  std::vector<uint64_t> waiting;
-  for (const auto& [run_uid, order] : orders_) waiting.push_back(run_uid);
-  for (const uint64_t run_uid : waiting) UpdateRun(state, run_uid);
+  for (const uint64_t run_uid : state.waiting_runs) UpdateRun(state, run_uid);
   NodesChanged();
 }
 

@@ -10,6 +10,7 @@
 #include <tuple>
 #include <vector>
 
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "scheduler/core/command.h"
 #include "scheduler/core/state.h"
@@ -19,6 +20,8 @@ namespace trainyard::runtime {
 
 class ClusterBook {
  public:
+  // Fills an empty book from all rows.
+  void Fill(const core::State& state);
   // Brings the book up to date with the rows `touched` names.
   void Update(const core::State& state, const core::Touched& touched);
   // Takes runs that no reachable node could hold out of the queue until a node changes, so that
@@ -67,8 +70,8 @@ class ClusterBook {
 
   std::map<std::string, Node> nodes_;
   absl::flat_hash_map<uint64_t, std::vector<Held>> held_;
-  absl::flat_hash_map<uint64_t, Order> orders_;
-  std::set<Order> order_;
+  absl::flat_hash_map<uint64_t, Order> orders_;  // of order_ and parked_
+  absl::btree_set<Order> order_;
   absl::flat_hash_map<uint64_t, Order> parked_;
   uint64_t version_ = 0;
 };

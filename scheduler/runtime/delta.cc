@@ -1,6 +1,8 @@
 // See delta.h.
 #include "scheduler/runtime/delta.h"
 
+#include <algorithm>
+
 #include "scheduler/core/state_rows.h"
 
 namespace trainyard::runtime {
@@ -62,19 +64,22 @@ Delta DeltaOf(const core::State& state, const core::Touched& touched) {
 }
 
 Delta DeltaOfAll(const core::State& state) {
-  core::Touched all;
-  all.settings = true;
-  all.server = true;
-  for (const auto& [uid, row] : state.jobs) all.jobs.insert(uid);
-  for (const auto& [uid, row] : state.runs) all.runs.insert(uid);
-  for (const auto& [uid, row] : state.studies) all.studies.insert(uid);
-  for (const auto& [key, row] : state.trials) all.trials.insert(key);
-  for (const auto& [id, row] : state.agents) all.agents.insert(id);
-  for (const auto& [id, row] : state.tokens) all.tokens.insert(id);
-  for (const auto& [key, row] : state.requests) all.requests.insert(key);
-  for (const auto& [key, row] : state.settings) all.setting_keys.insert(key);
-  for (const auto& [key, row] : state.ledger) all.ledger_keys.insert(key);
-  return DeltaOf(state, all);
+  core::Touched few;
+  few.settings = true;
+  few.server = true;
+  for (const auto& [id, row] : state.agents) few.agents.insert(id);
+  for (const auto& [id, row] : state.tokens) few.tokens.insert(id);
+  for (const auto& [key, row] : state.settings) few.setting_keys.insert(key);
+  for (const auto& [key, row] : state.ledger) few.ledger_keys.insert(key);
+  Delta delta = DeltaOf(state, few);
+  delta.jobs.assign(state.jobs.begin(), state.jobs.end());
+  delta.specs.assign(state.specs.begin(), state.specs.end());
+  delta.runs.assign(state.runs.begin(), state.runs.end());
+  delta.studies.assign(state.studies.begin(), state.studies.end());
+  delta.trials.assign(state.trials.begin(), state.trials.end());
+  // Rising keys fill ordered tables without gaps.
+  std::sort(delta.jobs.begin(), delta.jobs.end());
+  return delta;
 }
 
 Archive ArchiveOf(const core::State& state, uint64_t job_uid) {

@@ -51,7 +51,7 @@ struct Delta {
 
 // Rows of everything `touched` names, as they are in `state` now.
 Delta DeltaOf(const core::State& state, const core::Touched& touched);
-// Everything in `state`.
+// Everything in `state` that readers see: all but the answers to requests.
 Delta DeltaOfAll(const core::State& state);
 // The job with its spec, runs, study and trials.
 Archive ArchiveOf(const core::State& state, uint64_t job_uid);

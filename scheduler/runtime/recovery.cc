@@ -31,7 +31,7 @@ absl::Status Engine::Load(journal::Journal* journal) {
   absl::StatusOr<journal::Recovered> recovered = journal->Recover();
   if (!recovered.ok()) return recovered.status();
   incarnation_ = recovered->incarnation;
-  if (absl::Status status = LoadRows(*recovered, &state_); !status.ok()) return status;
+  if (absl::Status status = LoadRows(&*recovered, &state_); !status.ok()) return status;
   // Specs that have a row need none again; those of the tail still do.
   for (const auto& [uid, spec] : state_.specs) specs_known_.insert(uid);
   // What the tail changed is newer than its rows: it goes into the first batch of rows.
@@ -62,16 +62,17 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Recover(journal::Journal* journa
   core::State& state = engine->state_;
   Delta all = DeltaOfAll(state);
   engine->view_->Publish(all);
-  core::Touched touched;
-  for (const auto& [uid, run] : all.runs) touched.runs.insert(uid);
   for (const auto& [id, agent] : all.agents) {
-    touched.agents.insert(id);
     if (agent->connected()) {
       engine->leases_.Start(id, options.clock->Monotonic(), options.lease);
     }
   }
-  engine->book_.Update(state, touched);
-  engine->history_.Update(state, touched);
+  engine->book_.Fill(state);
+  core::Touched tried;  // those that still wait for their first start have taught nothing
+  for (const auto& [uid, run] : all.runs) {
+    if (run->state() != journal::v1::R_WAITING) tried.runs.insert(uid);
+  }
+  engine->history_.Update(state, tried);
   engine->desk_.Refill(state);
   for (const auto& [uid, job] : all.jobs) engine->NoteTerminal(uid);
   std::sort(engine->terminal_.begin(), engine->terminal_.end());

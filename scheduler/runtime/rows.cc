@@ -5,8 +5,10 @@
 #include <memory>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "google/protobuf/io/coded_stream.h"
 #include "scheduler/core/state_rows.h"
 
 namespace trainyard::runtime {
@@ -48,7 +50,6 @@ absl::StatusOr<std::shared_ptr<Row>> Shared(const journal::RowUpdate& update) {
 // Rows in the order in which they are put back, so that each index finds what it looks at.
 struct Loaded {
   std::vector<std::shared_ptr<journal::v1::JobRow>> jobs;
-  std::vector<std::shared_ptr<journal::v1::SpecRow>> specs;
   std::vector<std::shared_ptr<journal::v1::RunRow>> runs;
   std::vector<std::shared_ptr<journal::v1::StudyRow>> studies;
   std::vector<std::shared_ptr<journal::v1::TrialRow>> trials;
@@ -72,7 +73,6 @@ absl::Status Add(const journal::RowUpdate& update, std::vector<std::shared_ptr<R
 
 absl::Status Sort(const journal::RowUpdate& update, Loaded* loaded) {
   if (update.kind == "job") return Add(update, &loaded->jobs);
-  if (update.kind == "spec") return Add(update, &loaded->specs);
   if (update.kind == "run") return Add(update, &loaded->runs);
   if (update.kind == "study") return Add(update, &loaded->studies);
   if (update.kind == "trial") return Add(update, &loaded->trials);
@@ -87,6 +87,38 @@ absl::Status Sort(const journal::RowUpdate& update, Loaded* loaded) {
   return absl::OkStatus();  // of a later version, or not a live kind
 }
 
+// What follows the job's uid in a spec's row, "" when it is not made that way.
+absl::string_view AfterUid(const std::string& value) {
+  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(value.data()),
+                                            static_cast<int>(value.size()));
+  uint64_t uid = 0;
+  if (in.ReadTag() != journal::v1::SpecRow::kJobUidFieldNumber << 3 || !in.ReadVarint64(&uid)) {
+    return "";
+  }
+  return absl::string_view(value).substr(static_cast<size_t>(in.CurrentPosition()));
+}
+
+// There is a row for each job, and most are alike: those with equal bytes are read once.
+absl::Status LoadSpecs(const std::vector<journal::RowUpdate>& updates, core::State* state) {
+  absl::flat_hash_map<absl::string_view, core::SpecPtr> known;
+  core::Touched ignored;
+  core::StateRows rows(state, &ignored);
+  for (const journal::RowUpdate& update : updates) {
+    if (update.kind != "spec") continue;
+    const absl::string_view bytes = AfterUid(update.value);
+    core::SpecPtr& spec = known[bytes];
+    if (spec != nullptr && !bytes.empty()) {
+      state->specs[UidOfKey(update.key)] = spec;
+      continue;
+    }
+    journal::v1::SpecRow row;
+    if (const absl::Status status = Parse(update, &row); !status.ok()) return status;
+    rows.PutSpec(row.job_uid(), row.spec());
+    spec = state->specs.at(row.job_uid());
+  }
+  return absl::OkStatus();
+}
+
 void PutAll(Loaded loaded, core::State* state) {
   core::Touched ignored;
   core::StateRows rows(state, &ignored);
@@ -97,14 +129,23 @@ void PutAll(Loaded loaded, core::State* state) {
   for (auto& row : loaded.ledger) rows.PutLedger(std::move(row));
   for (auto& row : loaded.tokens) rows.PutToken(std::move(row));
   for (auto& row : loaded.agents) rows.PutAgent(std::move(row));
-  for (auto& row : loaded.jobs) rows.PutJob(std::move(row));
-  for (const auto& row : loaded.specs) rows.PutSpec(row->job_uid(), row->spec());
+  for (auto& row : loaded.jobs) {
+    rows.PutJob(std::move(row));
+    ignored.jobs.clear();  // nobody asks, and there may be many
+  }
   for (auto& row : loaded.studies) rows.PutStudy(std::move(row));
-  for (auto& row : loaded.runs) rows.PutRun(std::move(row));
+  for (auto& row : loaded.runs) {
+    rows.PutRun(std::move(row));
+    ignored.runs.clear();
+  }
   for (auto& row : loaded.trials) rows.PutTrial(std::move(row));
   std::sort(loaded.requests.begin(), loaded.requests.end(),
             [](const auto& a, const auto& b) { return a->time_us() < b->time_us(); });
-  for (const auto& row : loaded.requests) rows.PutRequest(*row);
+  for (auto& row : loaded.requests) {
+    rows.PutRequest(*row);
+    row.reset();
+    ignored.requests.clear();
+  }
 }
 
 void SettingRows(const Delta& delta, std::vector<journal::RowUpdate>* rows) {
@@ -203,13 +244,16 @@ std::vector<journal::RowUpdate> ArchiveRows(const Archive& archive, uint64_t seq
   return rows;
 }
 
-absl::Status LoadRows(const journal::Recovered& recovered, core::State* state) {
+absl::Status LoadRows(journal::Recovered* recovered, core::State* state) {
+  if (absl::Status status = LoadSpecs(recovered->rows, state); !status.ok()) return status;
   Loaded loaded;
-  for (const journal::RowUpdate& update : recovered.rows) {
+  for (journal::RowUpdate& update : recovered->rows) {
     if (absl::Status status = Sort(update, &loaded); !status.ok()) return status;
+    std::string().swap(update.value);
   }
+  std::vector<journal::RowUpdate>().swap(recovered->rows);
   PutAll(std::move(loaded), state);
-  state->sequence = recovered.rows_sequence;
+  state->sequence = recovered->rows_sequence;
   return absl::OkStatus();
 }
 

@@ -27,9 +27,9 @@ std::vector<journal::RowUpdate> LiveRows(const Delta& delta);
 // old_* rows of an archive and the deletion of its live rows.
 std::vector<journal::RowUpdate> ArchiveRows(const Archive& archive, uint64_t sequence);
 
-// Fills the entities and indexes of an empty state from live rows. DATA_LOSS when a row does not
-// parse.
-absl::Status LoadRows(const journal::Recovered& recovered, core::State* state);
+// Fills the entities and indexes of an empty state from live rows, which are used up. Equal specs
+// share one object. DATA_LOSS when a row does not parse.
+absl::Status LoadRows(journal::Recovered* recovered, core::State* state);
 
 }  // namespace trainyard::runtime
 

@@ -1,6 +1,8 @@
 // The threads around an engine; see runtime.h. The owner thread runs tasks from three queues (facts
 // and planners' answers first, then cancels and other changes, then submits), closes a cycle and
 // hands the batch to the committer. Planner threads think; one thread writes rows when it is quiet.
+#include <malloc.h>
+
 #include <array>
 #include <deque>
 #include <thread>
@@ -22,6 +24,7 @@ constexpr absl::Duration kRowLook = absl::Milliseconds(200);
 constexpr absl::Duration kRowQuiet = absl::Milliseconds(100);
 constexpr int kRowLooksMax = 25;  // without a quiet moment: about five seconds
 constexpr size_t kRowsPendingMax = 50000;
+constexpr size_t kRowsTrim = 10000;  // written at once: worth giving their memory back
 
 using Task = std::function<void(Engine*)>;
 
@@ -262,6 +265,7 @@ class Threaded : public Runtime {
       if (!due) continue;
       looks = 0;
       const absl::Status status = keeper_.Flush();
+      if (pending > kRowsTrim) malloc_trim(0);
       if (absl::IsResourceExhausted(status)) {
         guard_.Full();
       } else if (!status.ok()) {
@@ -297,6 +301,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Start(journal::Journal* journa
                                                         Options options) {
   auto engine = Engine::Recover(journal, options);
   if (!engine.ok()) return engine.status();
+  malloc_trim(0);  // reading takes more memory than what was read
   auto threaded = std::make_unique<Threaded>(journal, link, *std::move(engine));
   threaded->AwaitDurable();
   return std::unique_ptr<Runtime>(std::move(threaded));

@@ -52,15 +52,16 @@ core::JobPtr ViewTable::Job(uint64_t uid) const {
 }
 
 core::JobPtr ViewTable::JobByName(absl::string_view project, absl::string_view job_id) const {
-  const std::string name = absl::StrCat(project, "/", job_id);
+  const NameId id = IdOf(project, job_id);
   {
     MutexLock lock(&mutex_);
-    if (const auto found = job_names_.find(name); found != job_names_.end()) {
+    if (const auto found = job_names_.find(id); found != job_names_.end()) {
       if (auto job = Find(jobs_, found->second); job != nullptr) return job;
     }
   }
   if (journal_ == nullptr) return nullptr;
-  const absl::StatusOr<std::string> key = journal_->ReadRow("old_job_name", name);
+  const absl::StatusOr<std::string> key =
+      journal_->ReadRow("old_job_name", absl::StrCat(project, "/", job_id));
   if (!key.ok() || key->empty()) return nullptr;
   return Old<journal::v1::JobRow>("old_job", FallingUidKey(UidOfKey(*key)));
 }
@@ -94,15 +95,16 @@ core::StudyPtr ViewTable::Study(uint64_t uid) const {
 }
 
 core::StudyPtr ViewTable::StudyByName(absl::string_view project, absl::string_view study_id) const {
-  const std::string name = absl::StrCat(project, "/", study_id);
+  const NameId id = IdOf(project, study_id);
   {
     MutexLock lock(&mutex_);
-    if (const auto found = study_names_.find(name); found != study_names_.end()) {
+    if (const auto found = study_names_.find(id); found != study_names_.end()) {
       if (auto study = Find(studies_, found->second); study != nullptr) return study;
     }
   }
   if (journal_ == nullptr) return nullptr;
-  const absl::StatusOr<std::string> key = journal_->ReadRow("old_study_name", name);
+  const absl::StatusOr<std::string> key =
+      journal_->ReadRow("old_study_name", absl::StrCat(project, "/", study_id));
   if (!key.ok() || key->empty()) return nullptr;
   return Old<journal::v1::StudyRow>("old_study", FallingUidKey(UidOfKey(*key)));
 }

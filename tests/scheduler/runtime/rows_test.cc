@@ -47,6 +47,33 @@ class RowKeeperTest : public ::testing::Test {
   RowKeeper keeper_{&journal_, incarnation_, &view_};
 };
 
+// A hundred thousand jobs with few specs among them cost the memory of the few.
+TEST(LoadRowsTest, EqualSpecsShareOneObject) {
+  constexpr uint64_t kSpecs = 300;
+  journal::Recovered recovered;
+  for (uint64_t uid = 1; uid <= 2 * kSpecs; ++uid) {
+    journal::v1::SpecRow row;
+    row.set_job_uid(uid);
+    row.mutable_spec()->set_display_name(std::to_string(uid % kSpecs));
+    recovered.rows.push_back({"spec", UidKey(uid), row.SerializeAsString(), 1});
+  }
+  core::State state;
+  ASSERT_TRUE(LoadRows(&recovered, &state).ok());
+  EXPECT_TRUE(recovered.rows.empty());
+  ASSERT_EQ(state.specs.size(), 2 * kSpecs);
+  for (uint64_t uid = 1; uid <= kSpecs; ++uid) {
+    EXPECT_EQ(state.specs.at(uid), state.specs.at(uid + kSpecs)) << uid;
+    EXPECT_EQ(state.specs.at(uid)->display_name(), std::to_string(uid % kSpecs));
+  }
+}
+
+TEST(LoadRowsTest, DamagedSpecIsDataLoss) {
+  journal::Recovered recovered;
+  recovered.rows.push_back({"spec", UidKey(7), "\x08\x07\x12\xff", 1});
+  core::State state;
+  EXPECT_TRUE(absl::IsDataLoss(LoadRows(&recovered, &state)));
+}
+
 TEST_F(RowKeeperTest, NewestRowOfEachIsWritten) {
   keeper_.Note(DeltaWith(1, MakeJob(7, v1::QUEUED)));
   keeper_.Note(DeltaWith(2, MakeJob(7, v1::RUNNING)));
