@@ -80,7 +80,7 @@ class Keeper {
     program.path = spec_.argv[0];
     program.argv = spec_.argv;
     program.env = OwnEnvironment();
-    program.folder = "/";
+    program.folder.assign(1, '/');  // GCC 12 warns without reason of = "/"
     program.output_path = program.error_path = "/proc/self/fd/" + std::to_string(write_end_);
     program.user_id = spec_.user_id;
     program.group_id = spec_.group_id;

@@ -53,8 +53,10 @@ class BucketWalkTest : public ::testing::Test {
 
   int Ask(const std::string& token, const std::string& method, const std::string& target,
           const std::string& digest = "") {
-    const auto connection =
-        blob::HttpConnection::Make({.address = http_->address(), .token = token});
+    blob::HttpConnection::Options options;
+    options.address = http_->address();
+    options.token = token;
+    const auto connection = blob::HttpConnection::Make(options);
     const std::string body = digest.empty() ? "" : absl::StrCat("{\"digest\":\"", digest, "\"}");
     blob::HttpRequest request;
     request.method = method;

@@ -106,7 +106,9 @@ TEST(ClusterBookTest, StrictRunsQueueAgainWhenTheLastAttemptIsGone) {
       for (int i = 0; i < seconds; ++i) {
         scene.clock.Pass(absl::Seconds(1));
         EXPECT_TRUE(scene.runtime().AgentHeartbeat("n2"));
-        if (both) EXPECT_TRUE(scene.runtime().AgentHeartbeat("n1"));
+        if (both) {
+          EXPECT_TRUE(scene.runtime().AgentHeartbeat("n1"));
+        }
         scene.Step();
       }
     };
@@ -120,7 +122,9 @@ TEST(ClusterBookTest, StrictRunsQueueAgainWhenTheLastAttemptIsGone) {
       scene.Tell("n1", fact);
     }
     EXPECT_EQ(run()->state(), journal::v1::R_ACTIVE) << "lost " << node_is_lost;
-    if (node_is_lost) EXPECT_EQ(run()->attempt().members(0).node_id(), "n2");
+    if (node_is_lost) {
+      EXPECT_EQ(run()->attempt().members(0).node_id(), "n2");
+    }
   }
 }
 
