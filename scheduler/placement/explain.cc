@@ -4,7 +4,6 @@
 #include "scheduler/placement/explain.h"
 
 #include <algorithm>
-#include <deque>
 #include <set>
 #include <tuple>
 
@@ -276,7 +275,8 @@ void NoEstimate(Explanation* explanation) {
 
 std::vector<Explanation> Explainer::All() {
   std::vector<Explanation> all;
-  std::deque<uint64_t> ahead;
+  std::vector<uint64_t> ahead;
+  ahead.reserve(kBlockersMax);
   std::string first_message;
   StartEstimator estimator(*planner_, snapshot_.history.get());
   const std::vector<int32_t> order = estimator.Order(0);
@@ -288,7 +288,7 @@ std::vector<Explanation> Explainer::All() {
     Explanation& out = all.emplace_back();
     out.run_uid = of.uid;
     out.position = static_cast<int32_t>(all.size());
-    out.blockers.assign(ahead.begin(), ahead.end());
+    out.blockers = ahead;
     const StartGuess& start = starts[all.size() - 1];
     out.estimated_start_us = start.middle_us;
     out.estimate_earliest_us = start.earliest_us;

@@ -21,11 +21,13 @@ constexpr uint64_t kHolder = uint64_t{1} << 63;
 }  // namespace
 
 void FillPlanner(const Snapshot& snapshot, Planner* planner) {
+  planner->Reserve(snapshot.waiting.size() + snapshot.running.size());
   planner->SetQuotas(snapshot.quotas);
   for (const NodeView& node : snapshot.nodes) planner->SetNode(node);
   planner->SetReservations(snapshot.reservations);
   for (const OwnerView& owner : snapshot.owners) planner->SetOwner(owner, snapshot.now_us);
   absl::flat_hash_set<uint64_t> waiting;
+  waiting.reserve(snapshot.waiting.size());
   for (const WaitingRun& run : snapshot.waiting) waiting.insert(run.run_uid);
   for (const RunningRun& run : snapshot.running) {
     if (!waiting.contains(run.run_uid)) {

@@ -57,6 +57,11 @@ class Planner {
   // Runs. A run that is known already changes its state: one that ran and waits again has given its
   // devices back. `now_us` never falls.
   void AddWaiting(const WaitingRun& run, int64_t now_us);
+  // So many are going to be added: makes room for them at once.
+  void Reserve(size_t runs) {
+    runs_.reserve(runs);
+    by_uid_.reserve(runs);
+  }
   void AddRunning(const RunningRun& run, int64_t now_us);
   // What a run that was told to stop is to get is taken out of the room again (MakePlan).
   void AddClaim(const Reservation& reservation);
