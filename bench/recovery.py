@@ -156,7 +156,7 @@ FAULTS = {
     "argument refused": ([PYTHON, "-c", "import argparse\n"
                           "argparse.ArgumentParser().parse_args(['--job-dir=x'])"], "USER_ERROR",
                          "--job-dir", {}),
-    "program missing": (["no-such-program"], "LAUNCH", "no-such-program", {}),
+    "interpreter missing": (["FOLDER/program"], "LAUNCH", "program", {}),
     "time limit": (["sleep", "600"], "TIMED_OUT", "time limit",
                    {"timeout": "1s", "grace": "1s"}),
     "device memory": (["sh", "-c", "echo RuntimeError: CUDA out of memory >&2; exit 1"],
@@ -166,6 +166,7 @@ FAULTS = {
 
 def cause_is_right(cluster, folder, name, fault):
     command, cause, words, settings = FAULTS[fault]
+    command = [word.replace("FOLDER", folder) for word in command]
     submit(cluster, folder, name, command, **settings)
     cluster.run("jobs", "wait", name, "-q", "--timeout", "120s")
     error = describe(cluster, name).get("error", {})
@@ -173,6 +174,9 @@ def cause_is_right(cluster, folder, name, fault):
 
 
 def causes(report, count, folder):
+    program = pathlib.Path(folder) / "program"  # that it is not there would be seen at submit
+    program.write_text("#!/no/such/interpreter\n")
+    program.chmod(0o755)
     with benchlib.Cluster() as cluster, concurrent.futures.ThreadPoolExecutor(8) as pool:
         for number, fault in enumerate(FAULTS):
             runs = [
