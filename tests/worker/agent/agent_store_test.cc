@@ -279,7 +279,7 @@ TEST_F(AgentTest, AStoreThatHangsIsGivenUpInTime) {
     full.set_publish_timeout_ms(500);
     exited = scheduler_.WaitForExit(Run(full));
     EXPECT_EQ(exited.record().cause(), v1::INTERNAL) << where;
-    EXPECT_THAT(exited.record().message(), HasSubstr("given up"));
+    EXPECT_THAT(exited.record().message(), HasSubstr("could not be stored"));
   }
   // The end of a member does not wait for a checkpoint that hangs.
   agent::v1::Assignment part = Assign({"/usr/bin/python3", "-c", kCheckpointing});
