@@ -245,6 +245,7 @@ TEST_F(CommandsTest, CancelUpdateWhyDrain) {
             "reason:      WAITING_FOR_RESOURCES\n"
             "place:       2\n"
             "behind:      first\n"
+            "expected:    unknown, until runs like those ahead have ended\n"
             "would start: 3 more free cores on node local\n");
   v1::Node node;
   node.set_name("nodes/gpu_1");
