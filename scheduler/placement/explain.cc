@@ -218,7 +218,7 @@ std::string Explainer::DescribeKept(int32_t index) const {
   for (const int32_t node : planner_->kept_.at(index).nodes) {
     names.push_back(planner_->cluster_.IdOf(node));
     for (const int32_t holder : planner_->cluster_.node(node).holders) {
-      if (planner_->Stubborn(holder, planner_->run(index).uid)) others.insert(holder);
+      if (planner_->Firm(holder, planner_->run(index).uid)) others.insert(holder);
     }
   }
   std::sort(names.begin(), names.end());

@@ -26,14 +26,14 @@ bool Planner::WantsKeeping(const Run& of) const {
 }
 
 // Whether a holder stands in the way of a run and cannot be told to stop for it.
-bool Planner::Stubborn(int32_t index, uint64_t by_uid) const {
+bool Planner::Firm(int32_t index, uint64_t by_uid) const {
   const Run& of = run(index);
-  return of.uid != by_uid && of.state == State::kRunning && of.held->stubborn;
+  return of.uid != by_uid && of.state == State::kRunning && of.held->firm;
 }
 
 void Planner::Keep(int32_t index) {
   const Run& of = run(index);
-  if (policy_.keep_share <= 0 || stubborn_ == 0 || kept_.contains(index) || !WantsKeeping(of)) {
+  if (policy_.keep_share <= 0 || firm_ == 0 || kept_.contains(index) || !WantsKeeping(of)) {
     return;
   }
   Group& group = groups_[static_cast<size_t>(lines_[static_cast<size_t>(of.line)].group)];
@@ -51,7 +51,7 @@ void Planner::Keep(int32_t index) {
     int64_t unbounded = 0;
     int64_t end_us = 0;
     for (const int32_t holder : cluster_.node(i).holders) {
-      if (!Stubborn(holder, of.uid)) continue;
+      if (!Firm(holder, of.uid)) continue;
       const Run& other = run(holder);
       if (other.limit_us == 0) unbounded += shape(other).charge_milli;
       end_us = std::max(end_us, other.held->started_us + other.limit_us);
@@ -77,7 +77,7 @@ void Planner::Keep(int32_t index) {
     nodes.push_back(slice.node);
     const std::vector<int32_t>& holders = cluster_.node(slice.node).holders;
     in_the_way |= std::any_of(holders.begin(), holders.end(),
-                              [&](int32_t holder) { return Stubborn(holder, of.uid); });
+                              [&](int32_t holder) { return Firm(holder, of.uid); });
   }
   if (!in_the_way) return;
   group.keep_again_us = 0;
@@ -94,7 +94,7 @@ void Planner::SetKept(int32_t index, std::vector<int32_t> nodes, int64_t since_u
     for (const Device& device : cluster_.node(node).devices) devices += device.usable ? 1000 : 0;
     kept.milli += devices > 0 ? devices : cluster_.node(node).cpu_total / policy_.cores_per_device;
     for (const int32_t holder : cluster_.node(node).holders) {
-      if (!Stubborn(holder, of.uid)) continue;
+      if (!Firm(holder, of.uid)) continue;
       const Run& other = run(holder);
       bounded &= other.limit_us > 0;
       kept.until_us = std::max(kept.until_us, other.held->started_us + other.limit_us);
@@ -166,7 +166,7 @@ void Planner::TakeKept(int32_t index, Plan* plan) {
     for (const int32_t holder : cluster_.node(node).holders) {
       const Run& other = run(holder);
       if (other.state != State::kRunning) continue;
-      const bool stays = other.held->stubborn || other.priority > run(index).priority ||
+      const bool stays = other.held->firm || other.priority > run(index).priority ||
                          other.held->started_us + other.held->min_run_us > now_us_ ||
                          other.held->started_us >= now_us_;
       if (stays) return;

@@ -281,8 +281,8 @@ void Planner::Begin(int32_t index, Slices slices) {
   of.held->started_us = now_us_;
   of.held->counted_from_us = now_us_;
   of.held->min_run_us = policy_.min_run_us;
-  of.held->stubborn = !of.preemptible;
-  stubborn_ += of.held->stubborn ? 1 : 0;
+  of.held->firm = !of.preemptible;
+  firm_ += of.held->firm ? 1 : 0;
   DropKept(index);
   quota_.Add(of.leaf, of.held->use, +1);
   if (of.owner >= 0) {
@@ -319,7 +319,7 @@ void Planner::Halt(int32_t index, bool given) {
   if (of.state != State::kRunning) return;
   of.state = State::kStopping;
   Stand(of, -1);
-  stubborn_ -= std::exchange(of.held->stubborn, false) ? 1 : 0;
+  firm_ -= std::exchange(of.held->firm, false) ? 1 : 0;
   of.fresh = false;
   CountRipe(index);
   for (const Slice& slice : of.held->slices) {
@@ -334,7 +334,7 @@ void Planner::Release(int32_t index) {
   const bool stopping = of.state == State::kStopping;
   of.attained_us = AttainedUs(of);
   of.state = State::kGone;
-  stubborn_ -= std::exchange(of.held->stubborn, false) ? 1 : 0;
+  firm_ -= std::exchange(of.held->firm, false) ? 1 : 0;
   CountRipe(index);
   for (const Slice& slice : of.held->slices) {
     if (stopping) {

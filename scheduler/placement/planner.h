@@ -102,7 +102,7 @@ class Planner {
     int32_t counted_level = kNone;  // in ripe_ under this level
     bool rung_ended = false;
     bool ripening = false;  // an event will say when it ran its minimum
-    bool stubborn = false;  // running, and may not be preempted
+    bool firm = false;      // running, and may not be preempted
   };
   struct Run {
     uint64_t uid = 0;
@@ -274,7 +274,7 @@ class Planner {
     int64_t milli = 0;     // devices of the nodes
   };
   bool WantsKeeping(const Run& of) const;
-  bool Stubborn(int32_t index, uint64_t by_uid) const;
+  bool Firm(int32_t index, uint64_t by_uid) const;
   void Keep(int32_t index);
   void AddKept(const Reservation& reservation);
   void SetKept(int32_t index, std::vector<int32_t> nodes, int64_t since_us);
@@ -331,7 +331,7 @@ class Planner {
   std::set<int32_t> told_;                                     // claims that are looked at anew
   std::map<int32_t, Kept> kept_;  // waiting runs for which nodes are kept
   int64_t kept_milli_ = 0;
-  int32_t stubborn_ = 0;       // running runs that may not be preempted
+  int32_t firm_ = 0;           // running runs that may not be preempted
   std::set<int32_t> elastic_;  // running
   std::vector<int32_t> fresh_;
   std::vector<std::vector<uint16_t>> ripe_;  // by level, by node: whole devices of ripe runs

@@ -3,6 +3,7 @@
 #define TRAINYARD_TESTS_SCHEDULER_PLACEMENT_BUILDERS_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "scheduler/placement/placement.h"
@@ -43,6 +44,18 @@ inline WaitingRun MakeRun(uint64_t uid, int ranks, const RankNeeds& needs) {
   run.queued_us = static_cast<int64_t>(uid);
   run.ranks.assign(static_cast<size_t>(ranks), needs);
   return run;
+}
+
+// Uids of the runs that a plan starts, and of those it stops.
+inline std::vector<uint64_t> Placed(const Plan& plan) {
+  std::vector<uint64_t> uids;
+  for (const Placement& placement : plan.placements) uids.push_back(placement.run_uid);
+  return uids;
+}
+inline std::vector<uint64_t> Stopped(const Plan& plan) {
+  std::vector<uint64_t> uids;
+  for (const Preemption& preemption : plan.preemptions) uids.push_back(preemption.run_uid);
+  return uids;
 }
 
 }  // namespace trainyard::placement

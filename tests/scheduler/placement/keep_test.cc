@@ -29,16 +29,6 @@ WaitingRun Soft(uint64_t uid, int gpus) {
   return run;
 }
 
-std::vector<uint64_t> Placed(const Plan& plan) {
-  std::vector<uint64_t> uids;
-  for (const Placement& placement : plan.placements) uids.push_back(placement.run_uid);
-  return uids;
-}
-std::vector<uint64_t> Stopped(const Plan& plan) {
-  std::vector<uint64_t> uids;
-  for (const Preemption& preemption : plan.preemptions) uids.push_back(preemption.run_uid);
-  return uids;
-}
 std::vector<std::string> KeptNodes(const Plan& plan, uint64_t uid) {
   std::vector<std::string> nodes;
   for (const Reservation& reservation : plan.reservations) {

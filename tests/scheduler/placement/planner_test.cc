@@ -29,17 +29,6 @@ WaitingRun GpuRun(uint64_t uid, int gpus, int ranks = 1) {
   return run;
 }
 
-std::vector<uint64_t> Placed(const Plan& plan) {
-  std::vector<uint64_t> uids;
-  for (const Placement& placement : plan.placements) uids.push_back(placement.run_uid);
-  return uids;
-}
-std::vector<uint64_t> Stopped(const Plan& plan) {
-  std::vector<uint64_t> uids;
-  for (const Preemption& preemption : plan.preemptions) uids.push_back(preemption.run_uid);
-  return uids;
-}
-
 TEST(PlannerTest, NewcomerGetsTheDevicesOfARunThatHadMuchOnceTheyHaveLeft) {
   Planner planner(*PolicyNamed("las-r"));
   planner.SetNode(GpuNode("a"));

@@ -52,17 +52,6 @@ class Scene {
   int64_t now_us_ = kSecond;
 };
 
-std::vector<uint64_t> Placed(const Plan& plan) {
-  std::vector<uint64_t> uids;
-  for (const Placement& placement : plan.placements) uids.push_back(placement.run_uid);
-  return uids;
-}
-std::vector<uint64_t> Stopped(const Plan& plan) {
-  std::vector<uint64_t> uids;
-  for (const Preemption& preemption : plan.preemptions) uids.push_back(preemption.run_uid);
-  return uids;
-}
-
 TEST(EasyTest, LetsPastWhoEndsBeforeTheFirstCanStart) {
   Scene scene("easy");
   EXPECT_THAT(Placed(scene.Add(Asks(1, 5, 2 * kHour)).At(kSecond)), ElementsAre(1));

@@ -63,14 +63,13 @@ TEST_F(AgentTest, WhatEndedWhileNoAgentLookedIsTold) {
 
 TEST_F(AgentTest, AKilledSupervisorIsAnInternalFaultAndLeavesNoOrphan) {
   StartAgent();
-  const auto key = Run(Assign(Shell("sleep 1000 & echo $$ > pid; echo ready; wait")));
+  const auto key = Run(Assign(Shell("sleep 1000 & echo ready $$; wait")));
   ASSERT_TRUE(WaitForLog(key, "ready"));
-  const absl::StatusOr<std::string> pid = ReadFile(AttemptPath(key) + "/work/pid");
-  ASSERT_TRUE(pid.ok());
+  const pid_t program = std::stoi(scheduler_.Log(key, 0, false).substr(sizeof "ready"));
   const pid_t supervisor = AttemptFolder(AttemptPath(key)).Supervisor();
   ASSERT_EQ(kill(supervisor, SIGKILL), 0);
   EXPECT_EQ(scheduler_.WaitForExit(key).record().cause(), v1::INTERNAL);
-  EXPECT_TRUE(WaitForFile("/proc/" + std::to_string(std::stoi(*pid)), false));
+  EXPECT_TRUE(WaitForFile("/proc/" + std::to_string(program), false));
 }
 
 TEST_F(AgentTest, ASupervisorThatDiedWithTheAgentAwayIsFound) {
