@@ -3,15 +3,20 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "scheduler/core/attempt_machine.h"
 #include "scheduler/core/capacity.h"
 #include "scheduler/core/ranks.h"
+#include "scheduler/core/run_machine.h"
+#include "scheduler/core/verdict.h"
 
 namespace trainyard::core {
 namespace {
+
+constexpr int64_t kGrowAgainUs = int64_t{600'000'000};
 
 size_t CountRanks(const records::AttemptRow& attempt) {
   size_t ranks = 0;
@@ -50,7 +55,8 @@ bool TakeRank(const records::AgentRow& agent, const RankNeed& need, NodeUse* use
 }
 
 // Whether the replica after those that run would find a place now.
-bool HasRoom(const records::RunRow& run, const v1::JobSpec& spec, const Draft& draft) {
+bool HasRoom(const records::RunRow& run, const records::JobRow& job, const v1::JobSpec& spec,
+             const Draft& draft) {
   const std::vector<RankNeed> needs = core::RanksOf(spec);
   const size_t first = CountRanks(run.attempt());
   const size_t last =
@@ -62,6 +68,7 @@ bool HasRoom(const records::RunRow& run, const v1::JobSpec& spec, const Draft& d
     for (const auto& [node_id, row] : draft.state().agents) {
       const AgentPtr agent = draft.Agent(node_id);
       if (!UnschedulableReason(*agent).empty()) continue;
+      if (!CheckNode(node_id, job, spec, draft).ok()) continue;
       NodeUse& here = use.try_emplace(node_id, draft.UseOf(node_id)).first->second;
       placed = TakeRank(*agent, needs[rank], &here);
       if (placed) break;
@@ -69,6 +76,19 @@ bool HasRoom(const records::RunRow& run, const v1::JobSpec& spec, const Draft& d
     if (!placed) return false;
   }
   return true;
+}
+
+// Whether the run was stopped to grow and got no more nodes by it: something that only a planner
+// weighs was in the way, such as how near to each other its nodes must be. It is left alone then
+// for a while.
+bool GrewInVain(const records::RunRow& run, int64_t now_us) {
+  if (run.past_attempts().empty()) return false;
+  const v1::AttemptSummary& before = *run.past_attempts().rbegin();
+  if (before.exit().message() != kStoppedToGrow) return false;
+  std::set<std::string> nodes;
+  for (const records::MemberRow& member : run.attempt().members()) nodes.insert(member.node_id());
+  return static_cast<int>(nodes.size()) <= before.nodes_size() &&
+         now_us < run.attempt().placed_us() + kGrowAgainUs;
 }
 
 }  // namespace
@@ -85,8 +105,10 @@ void ConsiderGrowth(Draft* draft) {
     const RunPtr run = draft->Run(uid);
     if (run == nullptr || run->state() != records::R_ACTIVE) continue;
     if (run->attempt().state() != records::A_RUNNING || run->attempt().stop_us() > 0) continue;
+    const JobPtr job = draft->Job(run->job_uid());
     const SpecPtr spec = draft->Spec(run->job_uid());
-    if (spec == nullptr || !IsShort(*run, *spec) || !HasRoom(*run, *spec, *draft)) continue;
+    if (job == nullptr || spec == nullptr || !IsShort(*run, *spec)) continue;
+    if (GrewInVain(*run, draft->now_us()) || !HasRoom(*run, *job, *spec, *draft)) continue;
     StopAttempt(uid, wire::STOP_RESIZE, nullptr, draft);
   }
 }

@@ -7,15 +7,15 @@
 
 namespace trainyard::core {
 
-bool MightOverlap(const records::RunRow& run, const v1::JobSpec& spec,
-                  absl::FunctionRef<AgentPtr(const std::string& node_id)> agent_of) {
-  if (!spec.scheduling().strict_lease()) return false;
-  bool might = false;
+bool AwaitsRelease(const records::RunRow& run, const v1::JobSpec& spec,
+                   absl::FunctionRef<AgentPtr(const std::string& node_id)> agent_of) {
+  if (!spec.scheduling().strict_lease() && spec.launch().min_replicas() == 0) return false;
+  bool awaits = false;
   ForEachHold(run, [&](const records::MemberRow& member) {
     const AgentPtr agent = agent_of(member.node_id());
-    might |= agent != nullptr && agent->connected();
+    awaits |= agent != nullptr && agent->connected();
   });
-  return might;
+  return awaits;
 }
 
 }  // namespace trainyard::core

@@ -1,6 +1,8 @@
-// Two attempts of one strict run never compute at the same time (strictLease in specs): the next
-// one is placed when every member of those before is released, or its node was given up, which
-// happens after the lease by which strict ranks have ended themselves. Pure.
+// Runs whose next attempt waits for the members of those before. Two attempts of one strict run
+// (strictLease in specs) never compute at the same time: the next one is placed when every member
+// before it is released, or its node was given up, which happens after the lease by which strict
+// ranks have ended themselves. An elastic run waits for its own devices: it would start with fewer
+// replicas than it can have a moment later, only to be stopped again to grow. Pure.
 #ifndef TRAINYARD_SCHEDULER_CORE_OVERLAP_H_
 #define TRAINYARD_SCHEDULER_CORE_OVERLAP_H_
 
@@ -9,10 +11,10 @@
 
 namespace trainyard::core {
 
-// Whether a new attempt of the run could overlap with one before. Always false for runs that are
-// not strict.
-bool MightOverlap(const records::RunRow& run, const v1::JobSpec& spec,
-                  absl::FunctionRef<AgentPtr(const std::string& node_id)> agent_of);
+// Whether the run is such a one and a member of an attempt before holds something on a node that
+// is connected.
+bool AwaitsRelease(const records::RunRow& run, const v1::JobSpec& spec,
+                   absl::FunctionRef<AgentPtr(const std::string& node_id)> agent_of);
 
 }  // namespace trainyard::core
 

@@ -122,36 +122,33 @@ bool Tolerates(const v1::Scheduling& scheduling, const std::string& taint) {
   return false;
 }
 
-// Labels, taints, and that the run surely ends before the node is kept free or goes away.
-absl::Status CheckNodes(const std::vector<records::MemberRow>& members, const records::JobRow& job,
-                        const v1::JobSpec& spec, const Draft& draft) {
+}  // namespace
+
+absl::Status CheckNode(const std::string& node_id, const records::JobRow& job,
+                       const v1::JobSpec& spec, const Draft& draft) {
+  const AgentPtr agent = draft.Agent(node_id);
+  const v1::NodeInventory& node = agent->inventory();
+  for (const auto& [key, value] : spec.scheduling().node_selector()) {
+    const auto label = node.labels().find(key);
+    if (label == node.labels().end() || label->second != value) {
+      return Refuse(absl::StrCat(node_id, " has no label ", key, "=", value));
+    }
+  }
+  for (const std::string& taint : node.taints()) {
+    if (!Tolerates(spec.scheduling(), taint)) {
+      return Refuse(absl::StrCat(node_id, " has the taint ", taint));
+    }
+  }
   const int64_t ends_us = draft.now_us() + TimeLimitUs(job, spec);
-  for (const records::MemberRow& member : members) {
-    const AgentPtr agent = draft.Agent(member.node_id());
-    const v1::NodeInventory& node = agent->inventory();
-    for (const auto& [key, value] : spec.scheduling().node_selector()) {
-      const auto label = node.labels().find(key);
-      if (label == node.labels().end() || label->second != value) {
-        return Refuse(absl::StrCat(member.node_id(), " has no label ", key, "=", value));
-      }
-    }
-    for (const std::string& taint : node.taints()) {
-      if (!Tolerates(spec.scheduling(), taint)) {
-        return Refuse(absl::StrCat(member.node_id(), " has the taint ", taint));
-      }
-    }
-    const int64_t leaves_us = LeavesAtUs(*agent);
-    if (leaves_us > 0 && ends_us > leaves_us - kLeaveAheadUs) {
-      return Refuse(absl::StrCat(member.node_id(), " goes away before the run surely ends"));
-    }
-    if (ReservationInTheWay(draft.state(), member.node_id(), draft.now_us(), ends_us) != nullptr) {
-      return Refuse(absl::StrCat(member.node_id(), " is reserved before the run surely ends"));
-    }
+  const int64_t leaves_us = LeavesAtUs(*agent);
+  if (leaves_us > 0 && ends_us > leaves_us - kLeaveAheadUs) {
+    return Refuse(absl::StrCat(node_id, " goes away before the run surely ends"));
+  }
+  if (ReservationInTheWay(draft.state(), node_id, draft.now_us(), ends_us) != nullptr) {
+    return Refuse(absl::StrCat(node_id, " is reserved before the run surely ends"));
   }
   return absl::OkStatus();
 }
-
-}  // namespace
 
 absl::Status PlaceRun(const PlacedRun& plan, Draft* draft) {
   const RunPtr run = draft->Run(plan.run_uid);
@@ -162,12 +159,15 @@ absl::Status PlaceRun(const PlacedRun& plan, Draft* draft) {
   const SpecPtr spec = draft->Spec(run->job_uid());
   if (job == nullptr || spec == nullptr) return Refuse("the run's job is gone");
   if (IsBlocked(*job, *spec)) return Refuse("the job is on hold or waits for another");
-  if (MightOverlap(*run, *spec, [&](const std::string& node) { return draft->Agent(node); })) {
-    return Refuse("a strict run's attempt before is not gone yet");
+  if (AwaitsRelease(*run, *spec, [&](const std::string& node) { return draft->Agent(node); })) {
+    return Refuse("the run's attempt before is not gone yet");
   }
   auto members = FillMembers(plan, *spec, *draft);
   if (!members.ok()) return members.status();
-  if (absl::Status status = CheckNodes(*members, *job, *spec, *draft); !status.ok()) return status;
+  for (const records::MemberRow& member : *members) {
+    absl::Status status = CheckNode(member.node_id(), *job, *spec, *draft);
+    if (!status.ok()) return status;
+  }
   if (absl::Status status = CheckRoom(*members, *draft); !status.ok()) return status;
   const records::ServerRow& server = draft->Server();
   records::Event event;

@@ -13,6 +13,11 @@ namespace trainyard::core {
 // what does not; the run goes on waiting.
 absl::Status PlaceRun(const PlacedRun& plan, Draft* draft);
 
+// Whether a run of the job may be on the node, which exists: its labels and taints, and that the
+// run surely ends before the node is kept free or goes away.
+absl::Status CheckNode(const std::string& node_id, const records::JobRow& job,
+                       const v1::JobSpec& spec, const Draft& draft);
+
 // Ends the run for good: an active attempt is asked to stop for `reason`, a run without one is done
 // at once, with `cause` and `message`.
 void StopRun(uint64_t run_uid, wire::StopReason reason, v1::ExitCause cause,

@@ -51,7 +51,7 @@ std::string StopMessage(const records::JobRow* job, wire::StopReason reason,
     case wire::STOP_PAUSE:
       return "paused";
     case wire::STOP_RESIZE:
-      return "stopped to go on with more replicas";
+      return std::string(kStoppedToGrow);
     case wire::STOP_EARLY:
       return "stopped early by the study";
     case wire::STOP_TIMEOUT:

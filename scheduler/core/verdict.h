@@ -4,9 +4,13 @@
 #ifndef TRAINYARD_SCHEDULER_CORE_VERDICT_H_
 #define TRAINYARD_SCHEDULER_CORE_VERDICT_H_
 
+#include "absl/strings/string_view.h"
 #include "scheduler/core/rows.h"
 
 namespace trainyard::core {
+
+// What the exit of an attempt says that was stopped to go on larger.
+inline constexpr absl::string_view kStoppedToGrow = "stopped to go on with more replicas";
 
 // Who pays for a cause.
 enum class Blame { kNobody, kUser, kInfrastructure, kStop };

@@ -96,7 +96,7 @@ void ClusterBook::UpdateOrder(const core::State& state, const journal::v1::RunRo
   const auto job = waits ? state.jobs.find(run->job_uid()) : state.jobs.end();
   const bool may_start = spec != state.specs.end() && job != state.jobs.end() &&
                          MayStart(state, *job->second, *spec->second) &&
-                         !core::MightOverlap(*run, *spec->second, AgentsOf(state));
+                         !core::AwaitsRelease(*run, *spec->second, AgentsOf(state));
   Order place;
   if (may_start) {
     const int64_t priority = PriorityWithQueue(state, *job->second, *spec->second);

@@ -114,6 +114,73 @@ TEST(ElasticTest, GoesOnWithTheNodesLeftFromItsCheckpointAndGrowsBack) {
   EXPECT_EQ(DemandOfRun(scene.state(), run)[2].member.assignment().checkpoint_tree(), "tree-2");
 }
 
+TEST(ElasticTest, WaitsForItsOwnDevicesRatherThanStartSmallerAgain) {
+  Scene scene;
+  scene.Node("n0", 1);
+  scene.Node("n1", 1);
+  scene.Submit("a", Elastic(3, 2));
+  const uint64_t run = scene.Job("a").run_uid();
+  scene.Place(run, {{"n0", {0}}, {"n1", {1}}});
+  for (int i = 0; i < 2; ++i) scene.Prepared(run, i);
+  for (int i = 0; i < 2; ++i) scene.Running(run, i);
+  scene.Node("n2", 1);
+  scene.Reconnect("n2");
+  ASSERT_EQ(scene.Run(run).attempt().stop_reason(), wire::STOP_RESIZE);
+  scene.Stopped(run, 0);
+  scene.Stopped(run, 1);
+  ASSERT_EQ(scene.Run(run).state(), records::R_WAITING);
+  scene.Release(run, 1);
+  scene.Place(run, {{"n1", {0}}, {"n2", {1}}});
+  EXPECT_EQ(scene.Run(run).state(), records::R_WAITING) << "n0 comes free in a moment";
+  scene.Lose("n0");
+  scene.Place(run, {{"n1", {0}}, {"n2", {1}}});
+  EXPECT_EQ(scene.Run(run).state(), records::R_ACTIVE) << "nobody knows when n0 comes free";
+}
+
+TEST(ElasticTest, GrowsOnlyOntoNodesThatItMayUse) {
+  Scene scene;
+  scene.Node("n0", 2, 0, {{"disk", "fast"}});
+  Spec spec = Elastic(3, 2);
+  spec.spec.mutable_scheduling()->mutable_node_selector()->insert({"disk", "fast"});
+  scene.Submit("a", spec);
+  const uint64_t run = scene.Job("a").run_uid();
+  scene.Place(run, {{"n0", {0, 1}}});
+  scene.Running(run);
+  ASSERT_EQ(scene.Run(run).attempt().state(), records::A_RUNNING);
+  scene.Node("n1", 1);
+  scene.Reconnect("n1");
+  EXPECT_EQ(scene.Run(run).attempt().stop_us(), 0) << "n1 has not the label";
+  scene.Node("n2", 1, 0, {{"disk", "fast"}});
+  scene.Reconnect("n2");
+  EXPECT_EQ(scene.Run(run).attempt().stop_reason(), wire::STOP_RESIZE);
+}
+
+TEST(ElasticTest, AGrowthInVainIsNotTriedAgainAtOnce) {
+  Scene scene;
+  scene.Node("n0", 1);
+  scene.Node("n1", 1);
+  scene.Submit("a", Elastic(3, 2));
+  const uint64_t run = scene.Job("a").run_uid();
+  const auto run_on_two = [&] {
+    scene.Place(run, {{"n0", {0}}, {"n1", {1}}});
+    for (int i = 0; i < 2; ++i) scene.Prepared(run, i);
+    for (int i = 0; i < 2; ++i) scene.Running(run, i);
+  };
+  run_on_two();
+  scene.Node("n2", 1);
+  scene.Reconnect("n2");
+  ASSERT_EQ(scene.Run(run).attempt().stop_reason(), wire::STOP_RESIZE);
+  for (int i = 0; i < 2; ++i) scene.Stopped(run, i);
+  for (int i = 0; i < 2; ++i) scene.Release(run, i);
+  run_on_two();  // the planner would not have n2
+  ASSERT_EQ(scene.Run(run).attempt().state(), records::A_RUNNING);
+  scene.Reconnect("n2");
+  EXPECT_EQ(scene.Run(run).attempt().stop_us(), 0);
+  scene.Pass(601);
+  scene.Reconnect("n2");
+  EXPECT_EQ(scene.Run(run).attempt().stop_reason(), wire::STOP_RESIZE);
+}
+
 TEST(ElasticTest, NeverWithFewerThanTheSpecAllows) {
   Scene scene;
   scene.Node("n0", 8);

@@ -181,13 +181,15 @@ void Scene::Pass(double seconds) {
   now_us_ = until;
 }
 
-void Scene::Node(const std::string& id, int cores, int gpus) {
+void Scene::Node(const std::string& id, int cores, int gpus,
+                 const std::map<std::string, std::string>& labels) {
   AgentConnect connect;
   connect.node_id = id;
   connect.inventory.set_node_id(id);
   connect.inventory.set_cores(cores);
   connect.inventory.set_memory_bytes(int64_t{1} << 34);
   connect.inventory.set_address(absl::StrCat(id, ".test"));
+  connect.inventory.mutable_labels()->insert(labels.begin(), labels.end());
   for (int i = 0; i < gpus; ++i) {
     v1::Device* device = connect.inventory.add_devices();
     device->set_uuid(absl::StrCat(id, "-gpu", i));

@@ -61,7 +61,8 @@ class Scene {
   void Away(double seconds) { now_us_ += static_cast<int64_t>(seconds * kSecondUs); }  // no ticks
 
   // Nodes. Devices are named NODE-gpu0 ...
-  void Node(const std::string& id, int cores = 8, int gpus = 0);
+  void Node(const std::string& id, int cores = 8, int gpus = 0,
+            const std::map<std::string, std::string>& labels = {});
   // Connects again with these members on board, in phase RUNNING.
   void Reconnect(const std::string& id, const std::vector<wire::MemberKey>& members = {});
   void Lose(const std::string& id);
