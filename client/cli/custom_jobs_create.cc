@@ -53,9 +53,9 @@ absl::Status ApplyPoolKey(const std::string& key, const std::string& value, v1::
   } else if (key == "machine-type") {
     pool->set_machine_type(value);
   } else if (key == "accelerator-type") {
-    const absl::StatusOr<std::string> model = spec::ModelOfAccelerator(value);
-    if (!model.ok()) return AtField(model.status(), absl::StrCat("--worker-pool-spec ", key));
-    pool->mutable_resources()->add_gpu_models(*model);
+    const absl::StatusOr<spec::Accelerator> named = spec::AcceleratorNamed(value);
+    if (!named.ok()) return AtField(named.status(), absl::StrCat("--worker-pool-spec ", key));
+    spec::AskFor(*named, pool->mutable_resources());
   } else if (key == "python-module") {
     program->set_python_module(value);
   } else if (key == "local-package-path") {

@@ -49,9 +49,9 @@ absl::Status ReadAccelerator(const Arguments& arguments, const std::string& flag
                         "write type=NVIDIA_TESLA_T4,count=1", absl::StrCat("--", flag));
     }
     if (key != "type") continue;
-    const absl::StatusOr<std::string> model = spec::ModelOfAccelerator(value);
-    if (!model.ok()) return AtField(model.status(), absl::StrCat("--", flag));
-    resources->add_gpu_models(*model);
+    const absl::StatusOr<spec::Accelerator> named = spec::AcceleratorNamed(value);
+    if (!named.ok()) return AtField(named.status(), absl::StrCat("--", flag));
+    spec::AskFor(*named, resources);
   }
   resources->set_gpu_count(count);
   return absl::OkStatus();

@@ -14,6 +14,20 @@
 #include "common/errors.h"
 
 namespace trainyard::spec {
+namespace {
+
+constexpr int64_t kLargeA100Bytes = int64_t{70} << 30;  // the others have 40 GiB
+
+// A word of a driver's name that says how a device is built, not what it is.
+bool IsBuild(absl::string_view word) {
+  if (absl::EndsWith(word, "GB") && absl::ascii_isdigit(word.front())) return true;
+  for (const char* start : {"SXM", "PCI", "HBM", "NVL"}) {
+    if (absl::StartsWith(word, start)) return true;
+  }
+  return word == "MIG" || word == "Blackwell" || word == "Server";
+}
+
+}  // namespace
 
 const std::vector<Accelerator>& Accelerators() {
   static const std::vector<Accelerator>* const table = new std::vector<Accelerator>{
@@ -23,7 +37,7 @@ const std::vector<Accelerator>& Accelerators() {
       {"NVIDIA_TESLA_P4", "P4"},
       {"NVIDIA_TESLA_T4", "T4"},
       {"NVIDIA_TESLA_A100", "A100"},
-      {"NVIDIA_A100_80GB", "A100"},
+      {"NVIDIA_A100_80GB", "A100", kLargeA100Bytes},
       {"NVIDIA_L4", "L4"},
       {"NVIDIA_H100_80GB", "H100"},
       {"NVIDIA_H100_MEGA_80GB", "H100"},
@@ -41,12 +55,24 @@ const std::vector<Accelerator>& Accelerators() {
   return *table;
 }
 
-absl::StatusOr<std::string> ModelOfAccelerator(absl::string_view typed) {
+std::string PlainModel(absl::string_view driver_name) {
+  std::vector<absl::string_view> kept;
+  for (absl::string_view word :
+       absl::StrSplit(driver_name, absl::ByAnyChar(" -"), absl::SkipEmpty())) {
+    const bool maker = word == "NVIDIA" || word == "Tesla" || word == "GeForce";
+    if (maker && kept.empty()) continue;
+    if (!kept.empty() && IsBuild(word)) break;
+    kept.push_back(word);
+  }
+  return absl::StrJoin(kept, " ");
+}
+
+absl::StatusOr<Accelerator> AcceleratorNamed(absl::string_view typed) {
   const std::string wanted =
       absl::AsciiStrToUpper(absl::StrReplaceAll(typed, {{"-", "_"}, {" ", "_"}}));
   std::vector<std::string> names;
   for (const Accelerator& accelerator : Accelerators()) {
-    if (accelerator.name == wanted && !accelerator.model.empty()) return accelerator.model;
+    if (accelerator.name == wanted && !accelerator.model.empty()) return accelerator;
     if (accelerator.name == wanted) {
       return MakeError(absl::StatusCode::kInvalidArgument, "NOT_SUPPORTED",
                        absl::StrCat("the accelerator ", wanted, " is not supported"),
@@ -59,6 +85,11 @@ absl::StatusOr<std::string> ModelOfAccelerator(absl::string_view typed) {
                    absl::StrCat("\"", typed, "\" is no accelerator"),
                    nearest.empty() ? absl::StrCat("one of: ", absl::StrJoin(names, ", "))
                                    : absl::StrCat("did you mean ", nearest, "?"));
+}
+
+void AskFor(const Accelerator& accelerator, v1::Resources* resources) {
+  resources->add_gpu_models(accelerator.model);
+  if (accelerator.memory_bytes > 0) resources->set_gpu_memory_bytes(accelerator.memory_bytes);
 }
 
 bool IsMachineType(absl::string_view name) {

@@ -127,6 +127,17 @@ void CheckPool(const v1::WorkerPool& pool, const std::string& path, Checker* che
                  absl::StrCat("gpuMilli is ", resources.gpu_milli()), "1 to 999",
                  "use gpus: 1 for a whole device");
   }
+  if (!resources.gpu_profile().empty() &&
+      (resources.gpu_count() < 1 || resources.gpu_milli() > 0)) {
+    checker->Say(Under(path, "resources"), "CONFLICT",
+                 absl::StrCat("a replica names the slice ", Shorten(resources.gpu_profile()),
+                              " but does not say how many"),
+                 "gpus: the number of slices, without gpuMilli", "write gpus: 1");
+  }
+  if (resources.gpu_memory_bytes() < 0) {
+    checker->Say(Under(path, "resources"), "OUT_OF_RANGE", "gpuMemory is negative",
+                 "the memory that each GPU has at least", "write for example 40GiB");
+  }
   if (resources.gpu_milli() > 0 && resources.gpu_count() > 0) {
     checker->Say(Under(path, "resources"), "CONFLICT",
                  "a replica asks for whole GPUs and for a share of one", "gpus or gpuMilli",
@@ -165,6 +176,7 @@ void CheckScheduling(const v1::JobSpec& spec, Checker* checker) {
                  absl::StrCat(name, value.seconds() > 0 ? " is too long" : " is negative"),
                  "0 to 100 years", "write a duration such as 10m");
   };
+  range("topology.atMost", scheduling.topology().at_most(), 0, kRanksMax);
   span("timeout", scheduling.timeout());
   span("maxWait", scheduling.max_wait());
   span("grace", scheduling.grace());

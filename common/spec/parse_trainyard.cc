@@ -35,26 +35,30 @@ void ReadCores(Fields* fields, v1::Resources* resources) {
   }
 }
 
-void ReadMemory(Fields* fields, v1::Resources* resources) {
+bool ReadMemory(Fields* fields, const std::string& key, int64_t* to) {
   std::string text;
-  if (!fields->Text("memory", &text)) return;
+  if (!fields->Text(key, &text)) return false;
   const std::optional<int64_t> bytes = ParseBytes(text);
   if (!bytes.has_value() || *bytes < 1 || *bytes > kMemoryMax) {
-    fields->Say("memory", "BAD_VALUE",
-                absl::StrCat("\"", Shorten(text), "\" is no amount of memory"),
+    fields->Say(key, "BAD_VALUE", absl::StrCat("\"", Shorten(text), "\" is no amount of memory"),
                 "a number with a unit: 512MiB, 4GiB", "write for example 512MiB");
-    return;
+    return false;
   }
-  resources->set_memory_bytes(*bytes);
+  *to = *bytes;
+  return true;
 }
 
 void ReadResources(Fields* fields, v1::Resources* resources) {
+  fields->Bind("gpuProfile", "workerPools[0].resources");
   ReadCores(fields, resources);
-  ReadMemory(fields, resources);
+  int64_t bytes = 0;
+  if (ReadMemory(fields, "memory", &bytes)) resources->set_memory_bytes(bytes);
+  if (ReadMemory(fields, "gpuMemory", &bytes)) resources->set_gpu_memory_bytes(bytes);
   int32_t count = 0;
   if (fields->Integer("gpus", 0, kGpusMax, &count)) resources->set_gpu_count(count);
   fields->Texts("gpuModels", resources->mutable_gpu_models());
   if (fields->Integer("gpuMilli", 1, 999, &count)) resources->set_gpu_milli(count);
+  fields->Text("gpuProfile", resources->mutable_gpu_profile());
   fields->Finish();
 }
 
@@ -121,6 +125,26 @@ void ReadDependencies(Fields* fields, v1::Scheduling* scheduling) {
   }
 }
 
+// topology: {domain: RACK, atMost: 1, required: true}
+void ReadTopology(Fields* fields, v1::Scheduling* scheduling) {
+  static const Choices* const domains = new Choices{
+      {"NODE", v1::Topology::NODE}, {"ISLAND", v1::Topology::ISLAND}, {"RACK", v1::Topology::RACK}};
+  std::optional<Fields> map = fields->Map("topology");
+  if (!map.has_value()) return;
+  v1::Topology* const topology = scheduling->mutable_topology();
+  int32_t number = 0;
+  if (map->Enum("domain", *domains, &number)) {
+    topology->set_domain(static_cast<v1::Topology::Domain>(number));
+  } else if (!map->Has("domain")) {
+    map->Say("domain", "MISSING_FIELD", "the topology names no domain", "NODE, ISLAND or RACK",
+             "write domain: RACK");
+  }
+  if (map->Integer("atMost", 1, kRanksMax, &number)) topology->set_at_most(number);
+  bool flag = false;
+  if (map->Boolean("required", &flag)) topology->set_required(flag);
+  map->Finish();
+}
+
 void ReadScheduling(Fields* fields, v1::Scheduling* scheduling) {
   ReadTimes(fields, scheduling);
   int32_t count = 0;
@@ -135,6 +159,7 @@ void ReadScheduling(Fields* fields, v1::Scheduling* scheduling) {
   if (fields->Boolean("preemptible", &flag)) scheduling->set_preemptible(flag);
   if (fields->Boolean("hold", &flag)) scheduling->set_hold(flag);
   ReadDependencies(fields, scheduling);
+  ReadTopology(fields, scheduling);
   fields->TextMap("nodeSelector", scheduling->mutable_node_selector());
   fields->Texts("tolerations", scheduling->mutable_tolerations());
   if (fields->Boolean("strictLease", &flag)) scheduling->set_strict_lease(flag);

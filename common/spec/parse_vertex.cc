@@ -189,10 +189,12 @@ void ReadAccelerator(Fields* fields, absl::string_view type, absl::string_view c
                 "an NVIDIA GPU", "name a GPU, or leave the accelerator out");
     return;
   }
-  if (typed) resources->add_gpu_models(Accelerators()[which].model);
+  if (typed) AskFor(Accelerators()[static_cast<size_t>(which)], resources);
   if (typed && !fields->Has(count)) number = 1;
   if (counted || typed) resources->set_gpu_count(number);
-  if (number == 0) resources->clear_gpu_models();
+  if (number > 0) return;
+  resources->clear_gpu_models();
+  resources->clear_gpu_memory_bytes();
 }
 
 void AddPackage(Fields* fields, absl::string_view field, const std::string& uri,

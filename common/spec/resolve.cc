@@ -224,6 +224,8 @@ void Overlay(const v1::Resources& over, v1::Resources* resources) {
     if (over.gpu_count() == 0) resources->clear_gpu_count();
   }
   if (!over.gpu_models().empty()) *resources->mutable_gpu_models() = over.gpu_models();
+  if (!over.gpu_profile().empty()) resources->set_gpu_profile(over.gpu_profile());
+  if (over.gpu_memory_bytes() != 0) resources->set_gpu_memory_bytes(over.gpu_memory_bytes());
 }
 
 void AddNote(absl::string_view note, v1::JobSpec* spec) {

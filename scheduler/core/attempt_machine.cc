@@ -232,14 +232,14 @@ void StopAttempt(uint64_t run_uid, wire::StopReason reason, const v1::ExitRecord
   AdvanceAttempt(run_uid, draft);
 }
 
-void PreemptRun(uint64_t run_uid, absl::string_view why, Draft* draft) {
+void PreemptRun(uint64_t run_uid, wire::StopReason reason, absl::string_view why, Draft* draft) {
   const RunPtr run = draft->Run(run_uid);
   if (run == nullptr || run->state() != records::R_ACTIVE || run->attempt().stop_us() > 0) return;
   records::Event event;
   records::AttemptStopRequested* stop = event.mutable_attempt_stop_requested();
   stop->set_run_uid(run_uid);
   stop->set_epoch(run->attempt().epoch());
-  stop->set_reason(wire::STOP_PREEMPT);
+  stop->set_reason(reason);
   stop->set_why(std::string(why));
   draft->Emit(std::move(event));
   AdvanceAttempt(run_uid, draft);

@@ -25,8 +25,9 @@ void StopAttempt(uint64_t run_uid, wire::StopReason reason, const v1::ExitRecord
                  Draft* draft);
 
 // Takes the run off its nodes with its grace, so that it leaves a checkpoint; it waits again then.
-// Nothing when it stops already. `why`: in words, for people.
-void PreemptRun(uint64_t run_uid, absl::string_view why, Draft* draft);
+// Nothing when it stops already. `reason`: STOP_PREEMPT, or STOP_RESIZE of an elastic run that goes
+// on with fewer replicas, which does not count as a preemption. `why`: in words, for people.
+void PreemptRun(uint64_t run_uid, wire::StopReason reason, absl::string_view why, Draft* draft);
 
 // The verdict, now; members that are not over count as lost.
 void EndAttempt(uint64_t run_uid, Draft* draft);

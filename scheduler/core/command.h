@@ -164,6 +164,7 @@ struct PreemptedRun {
   std::string reason;
   uint64_t epoch = 0;        // of the attempt that the plan saw; 0: any
   uint64_t for_run_uid = 0;  // dropped when that run does not wait any more; 0: for nobody
+  bool shrinks = false;      // an elastic run that goes on with fewer replicas
 };
 struct ApplyPlan {
   std::vector<PlacedRun> placements;

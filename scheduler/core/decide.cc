@@ -84,7 +84,8 @@ struct Decider {
       const RunPtr next = draft->Run(preempted.for_run_uid);
       const bool waits = next != nullptr && next->state() == records::R_WAITING;
       if (preempted.for_run_uid != 0 && !waits) continue;
-      PreemptRun(preempted.run_uid, preempted.reason, draft);
+      const auto stop = preempted.shrinks ? wire::STOP_RESIZE : wire::STOP_PREEMPT;
+      PreemptRun(preempted.run_uid, stop, preempted.reason, draft);
     }
     // What does not fit any more goes on waiting and is planned again.
     for (const PlacedRun& placement : plan.placements) PlaceRun(placement, draft).IgnoreError();

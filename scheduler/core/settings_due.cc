@@ -17,7 +17,7 @@ namespace {
 
 void PreemptAll(const std::string& node_id, absl::string_view why, Draft* draft) {
   for (const uint64_t uid : draft->RunsOn(node_id)) {
-    PreemptRun(uid, absl::StrCat("node ", node_id, " ", why), draft);
+    PreemptRun(uid, wire::STOP_PREEMPT, absl::StrCat("node ", node_id, " ", why), draft);
   }
 }
 

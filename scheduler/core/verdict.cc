@@ -51,7 +51,8 @@ std::string StopMessage(const records::JobRow* job, wire::StopReason reason,
     case wire::STOP_PAUSE:
       return "paused";
     case wire::STOP_RESIZE:
-      return std::string(kStoppedToGrow);
+      return why.empty() ? std::string(kStoppedToGrow)
+                         : absl::StrCat("stopped to go on with fewer replicas: ", why);
     case wire::STOP_EARLY:
       return "stopped early by the study";
     case wire::STOP_TIMEOUT:
@@ -145,7 +146,8 @@ bool JudgeStop(const records::RunRow& run, const records::JobRow* job,
       return true;
     case wire::STOP_RESIZE:
       ended->set_state(records::A_PREEMPTED);
-      *ended->mutable_exit() = Because(v1::PREEMPTED_CAUSE, StopMessage(job, reason));
+      *ended->mutable_exit() =
+          Because(v1::PREEMPTED_CAUSE, StopMessage(job, reason, run.attempt().stop_why()));
       ended->set_next(records::R_WAITING);
       return true;
     case wire::STOP_PAUSE:

@@ -153,6 +153,25 @@ void Cluster::Add(const Slice& slice, int sign) {
   if (indexed_[static_cast<size_t>(slice.node)] >= 0) Index(slice.node, true);
 }
 
+void Cluster::Intersect(const Cluster& other) {
+  for (int32_t index = 0; index < size(); ++index) {
+    Node& mine = node(index);
+    const Node& theirs = other.node(index);
+    mine.cpu_free = std::min(mine.cpu_free, theirs.cpu_free);
+    mine.memory_free = std::min(mine.memory_free, theirs.memory_free);
+    for (size_t i = 0; i < mine.devices.size(); ++i) {
+      Device& device = mine.devices[i];
+      const int32_t lost = device.milli_free - theirs.devices[i].milli_free;
+      if (lost <= 0) continue;
+      const bool counted = device.usable && device.profile == 0;
+      if (counted && device.milli_free == kWhole) --mine.whole_free;
+      device.milli_free -= lost;
+      if (device.usable) mine.milli_free -= lost;
+    }
+    if (indexed_[At(index)] >= 0) Index(index, true);
+  }
+}
+
 void Cluster::Leave(const Slice& slice, bool begins) {
   Node& node = nodes_[static_cast<size_t>(slice.node)];
   const int sign = begins ? 1 : -1;

@@ -114,6 +114,9 @@ class Cluster {
   // Whether a slice uses something that has not left yet.
   bool Waits(const Slice& slice) const;
 
+  // Keeps only the room that `other` has too, which has the same nodes.
+  void Intersect(const Cluster& other);
+
   // A copy in which nothing runs; `all_nodes`: also those that take no work now.
   Cluster Emptied(bool all_nodes) const;
 
@@ -157,7 +160,7 @@ class Cluster {
   bool Allowed(const Node& node, const Shape& shape, const Terms& terms,
                const std::vector<char>* domains) const;
 
-  Names* const names_;
+  Names* names_;
   std::vector<Node> nodes_;
   std::vector<int32_t> by_name_;   // node by its name's number, -1: none
   std::vector<Bits> by_whole_;     // nodes that take work, by whole devices free

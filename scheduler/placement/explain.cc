@@ -185,7 +185,12 @@ Explainer::Finding Explainer::Judge(const Place& place) {
   }
   if (Finding quota = JudgeQuota(place); !quota.reason.empty()) return quota;
   Terms own = planner_->TermsOf(planner_->run(place.index));
-  if (planner_->policy_.select == Select::kEasy && Holds(Scene::kNow, true, shape, own)) {
+  const Select select = planner_->policy_.select;
+  if (select == Select::kConservative && Holds(Scene::kNow, true, shape, own)) {
+    return {"WAITING_FOR_RESERVATION",
+            "the devices that would fit are kept for those before it, which it would delay", true};
+  }
+  if (select == Select::kEasy && Holds(Scene::kNow, true, shape, own)) {
     return {"WAITING_FOR_RESERVATION",
             "the devices that would fit are kept for the first in the queue, which it would delay",
             true};

@@ -129,6 +129,20 @@ bool Planner::StillFull(const Group& group, int power) const {
          (!policy_.preempt || group.failed_ripe == RipeVersion(group.failed_power));
 }
 
+// The first line of every group, but of those that are known to find no room.
+std::vector<std::pair<Planner::Key, int32_t>> Planner::Heads() const {
+  std::vector<std::pair<Key, int32_t>> queue;
+  for (const auto& [id, at] : group_by_id_) {
+    const Group& group = groups_[static_cast<size_t>(at)];
+    const Key& first = *group.heads.begin();
+    const Line& line = lines_[static_cast<size_t>(std::get<6>(first))];
+    const bool skip =
+        policy_.select == Select::kSkip && !line.guaranteed && StillFull(group, PowerOf(line));
+    if (!skip) queue.emplace_back(first, at);
+  }
+  return queue;
+}
+
 // The groups' first lines in the order of their keys. Each run that starts is followed by the next
 // of its group; a group that finds no room leaves the pass.
 void Planner::Pass(Plan* plan) {
@@ -145,20 +159,13 @@ void Planner::Pass(Plan* plan) {
     }
     StartKept(highest, plan);
   }
-  std::vector<std::pair<Key, int32_t>> queue;
-  for (const auto& [id, at] : group_by_id_) {
-    const Group& group = groups_[static_cast<size_t>(at)];
-    const Key& first = *group.heads.begin();
-    const Line& line = lines_[static_cast<size_t>(std::get<6>(first))];
-    const bool skip =
-        policy_.select == Select::kSkip && !line.guaranteed && StillFull(group, PowerOf(line));
-    if (!skip) queue.emplace_back(first, at);
-  }
+  std::vector<std::pair<Key, int32_t>> queue = Heads();
   std::make_heap(queue.begin(), queue.end(), std::greater<>());
   const auto push = [&queue](const Key& key, int32_t at) {
     queue.emplace_back(key, at);
     std::push_heap(queue.begin(), queue.end(), std::greater<>());
   };
+  bool blocked = false;  // the first waits for room: only what a guarantee covers goes past it
   while (!queue.empty()) {
     const auto [key, at] = queue.front();
     std::pop_heap(queue.begin(), queue.end(), std::greater<>());
@@ -178,6 +185,12 @@ void Planner::Pass(Plan* plan) {
     const int32_t wanted = line.shape;
     const bool guaranteed = line.guaranteed;
     const int power = PowerOf(line);
+    if (blocked && !guaranteed) {
+      const auto& heads = groups_[static_cast<size_t>(at)].heads;
+      const auto next = heads.upper_bound(key);
+      if (next != heads.end()) push(*next, at);
+      continue;
+    }
     const bool full = !guaranteed && StillFull(groups_[static_cast<size_t>(at)], power);
     const Try outcome = full ? Try::kNoRoom : TryStart(line, first, plan);
     Group& group = groups_[static_cast<size_t>(at)];
@@ -188,9 +201,11 @@ void Planner::Pass(Plan* plan) {
         group.failed_power = full ? std::min(power, group.failed_power) : power;
         group.failed_ripe = RipeVersion(group.failed_power);
       }
-      if (policy_.select != Select::kSkip && Possible(wanted, false)) {
+      if (policy_.select != Select::kSkip && !blocked && Possible(wanted, false)) {
         if (policy_.select == Select::kEasy) Backfill(key, first, plan);
-        break;
+        if (policy_.select == Select::kConservative) Conserve(key, first, plan);
+        if (!quota_.any_guarantee()) break;
+        blocked = true;
       }
       if (!guaranteed) continue;
     }

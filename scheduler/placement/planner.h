@@ -227,6 +227,7 @@ class Planner {
   Key KeyOf(const Run& of) const;  // where a waiting run stands in the queue
   // pass.cc
   void Pass(Plan* plan);
+  std::vector<std::pair<Key, int32_t>> Heads() const;
   void Grant(Plan* plan);  // claims whose devices have left
   void ListClaim(int32_t index);
   void UnlistClaim(int32_t index);
@@ -253,6 +254,9 @@ class Planner {
   int64_t ShadowUs(int32_t waiting, Cluster* room) const;
   bool FitsIn(int32_t waiting, Cluster* room) const;
   std::vector<int32_t> Behind(const Key& key) const;
+  // conservative.cc
+  class Forecast;
+  void Conserve(const Key& key, int32_t first, Plan* plan);
   // fair.cc
   void Stand(const Run& of, int sign);
   double EntitledMilli(const Owner& owner) const;

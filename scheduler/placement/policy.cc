@@ -38,6 +38,13 @@ Policy LasR() {
   return policy;
 }
 
+// Every reservation costs a look at all that is to come: fewer are made than easy looks at.
+Policy Conservative() {
+  Policy policy = Named("conservative", OrderBy::kQueued, Select::kConservative, /*preempt=*/false);
+  policy.depth = 100;
+  return policy;
+}
+
 // Tiresias' two queues (NSDI 2019): no promises, gangs may wait long.
 Policy Las() {
   Policy policy = Named("las", OrderBy::kAttained, Select::kSkip, /*preempt=*/true);
@@ -65,6 +72,7 @@ const std::vector<Policy>& Policies() {
       Named("fifo", OrderBy::kQueued, Select::kStrict, /*preempt=*/false),
       Named("skip", OrderBy::kQueued, Select::kSkip, /*preempt=*/false),
       Named("easy", OrderBy::kQueued, Select::kEasy, /*preempt=*/false),
+      Conservative(),
       Las(),
       Fair(),
       LasR(),

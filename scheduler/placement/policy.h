@@ -18,16 +18,17 @@ enum class OrderBy {
   kFair,      // whose user holds least of its share, then who queued first
 };
 enum class Select {
-  kStrict,  // a head that waits for room holds back those behind it
-  kSkip,    // whoever fits starts
-  kEasy,    // who cannot delay a head that waits for room starts (easy.cc)
+  kStrict,        // a head that waits for room holds back those behind it
+  kSkip,          // whoever fits starts
+  kEasy,          // who cannot delay a head that waits for room starts (easy.cc)
+  kConservative,  // who cannot delay anybody before it starts (conservative.cc)
 };
 struct Policy {
   std::string name = "fifo";
   OrderBy order = OrderBy::kQueued;
   Select select = Select::kStrict;
   bool preempt = false;  // for order and reservations; guarantees are reclaimed in any case
-  int32_t depth = 500;   // kEasy: runs behind the head that are looked at; 0: all
+  int32_t depth = 500;   // kEasy, kConservative: runs behind the head that are looked at; 0: all
   int64_t min_run_us = 600'000'000;      // a victim ran at least so long
   int64_t restart_cost_us = 60'000'000;  // until a preempted run makes progress again
   int64_t cores_per_device = 8;          // what cores are charged where no device is asked for
@@ -63,7 +64,7 @@ struct Policy {
   double victim_age = 0;
 };
 
-// The policies by name: fifo, skip, easy, las, fair, las-r.
+// The policies by name: fifo, skip, easy, conservative, las, fair, las-r.
 const std::vector<std::string>& PolicyNames();
 // Nothing for an unknown name.
 std::optional<Policy> PolicyNamed(absl::string_view name);

@@ -125,7 +125,9 @@ class Finder {
   }
   // The longest time limit with which it is let past a run that has to wait for room.
   void Backfill() {
-    if (policy_.select != Select::kEasy && policy_.keep_share <= 0) return;
+    const bool backfills =
+        policy_.select == Select::kEasy || policy_.select == Select::kConservative;
+    if (!backfills && policy_.keep_share <= 0) return;
     const auto starts = [this](int64_t minutes) {
       const Counterfactual change = Make(Change::kTimeLimit, minutes * kMinuteUs, "", "");
       return StartsNow(Apply(change, run_uid_, snapshot_), policy_, run_uid_);

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "scheduler/core/capacity.h"
 #include "scheduler/core/overlap.h"
 #include "scheduler/runtime/planner_view.h"
@@ -257,6 +258,17 @@ core::ApplyPlan ClusterBook::PlanCommand(const placement::Plan& plan, const Epoc
     const auto epoch = epochs.find(preemption.run_uid);
     if (epoch != epochs.end()) preempted.epoch = epoch->second;
     command.preemptions.push_back(std::move(preempted));
+  }
+  for (const placement::Resize& resize : plan.resizes) {
+    if (resize.for_run_uid == 0) continue;  // the core sees by itself when one can grow
+    core::PreemptedRun& shrunk = command.preemptions.emplace_back();
+    shrunk.run_uid = resize.run_uid;
+    shrunk.reason = absl::StrCat("a run that goes first needs the devices; ", resize.ranks_to,
+                                 " of its ", resize.ranks_from, " ranks stay");
+    shrunk.for_run_uid = resize.for_run_uid;
+    shrunk.shrinks = true;
+    const auto epoch = epochs.find(resize.run_uid);
+    if (epoch != epochs.end()) shrunk.epoch = epoch->second;
   }
   return command;
 }

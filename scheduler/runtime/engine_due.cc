@@ -61,7 +61,7 @@ PlanJob Engine::Snapshot(size_t most, bool* truncated) {
 void Engine::CarryOut(const placement::Plan& plan, const ClusterBook::Epochs& epochs) {
   held_for_gangs_ = plan.reservations;
   wake_us_ = plan.wake_us;
-  if (plan.placements.empty() && plan.preemptions.empty()) return;
+  if (plan.placements.empty() && plan.preemptions.empty() && plan.resizes.empty()) return;
   Internal(ClusterBook::PlanCommand(plan, epochs));
   CatchUp();
 }

@@ -72,6 +72,9 @@ void Carry(const placement::Plan& plan, const std::vector<placement::WaitingRun>
     static_cast<placement::RunView&>(running) = *run;
     running.started_us = snapshot->now_us;
     running.ranks = run->ranks;
+    size_t ranks = 0;  // an elastic run may have started with the first of them
+    for (const placement::PlannedMember& member : placement.members) ranks += member.ranks.size();
+    running.ranks.resize(std::min(ranks, running.ranks.size()));
     for (const placement::PlannedMember& member : placement.members) {
       placement::RunningRun::Slice slice;
       slice.node_id = member.node_id;
@@ -91,6 +94,11 @@ void Carry(const placement::Plan& plan, const std::vector<placement::WaitingRun>
   for (const placement::Preemption& preemption : plan.preemptions) {
     for (placement::RunningRun& run : snapshot->running) {
       if (run.run_uid == preemption.run_uid) run.stopping = true;
+    }
+  }
+  for (const placement::Resize& resize : plan.resizes) {
+    for (placement::RunningRun& run : snapshot->running) {
+      if (run.run_uid == resize.run_uid && resize.for_run_uid != 0) run.stopping = true;
     }
   }
 }

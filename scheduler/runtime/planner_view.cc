@@ -54,6 +54,23 @@ void FillRun(const core::State& state, const journal::v1::RunRow& run,
   view->name = HistoryName(job, spec);
 }
 
+placement::Topology TopologyOf(const trainyard::v1::Topology& topology) {
+  placement::Topology view;
+  switch (topology.domain()) {
+    case trainyard::v1::Topology::ISLAND:
+      view.domain = placement::Domain::kIsland;
+      break;
+    case trainyard::v1::Topology::RACK:
+      view.domain = placement::Domain::kRack;
+      break;
+    default:
+      view.domain = placement::Domain::kNode;
+  }
+  view.domains_max = topology.at_most();
+  view.required = topology.required();
+  return view;
+}
+
 // The same for waiting and running runs, which have it in their own members.
 template <typename Run>
 void FillWishes(const trainyard::v1::JobSpec& spec, Run* view) {
@@ -62,6 +79,7 @@ void FillWishes(const trainyard::v1::JobSpec& spec, Run* view) {
   for (const auto& [key, value] : spec.scheduling().node_selector()) {
     view->node_labels[key] = value;
   }
+  view->topology = TopologyOf(spec.scheduling().topology());
   for (const std::string& toleration : spec.scheduling().tolerations()) {
     auto [key, value] = Halves(toleration);
     view->tolerations.push_back({key == "*" ? "" : std::move(key), std::move(value)});
@@ -81,6 +99,8 @@ std::vector<placement::RankNeeds> NeedsOf(const trainyard::v1::JobSpec& spec) {
     if (need.resources != nullptr) {
       needs.gpu_models.assign(need.resources->gpu_models().begin(),
                               need.resources->gpu_models().end());
+      needs.gpu_profile = need.resources->gpu_profile();
+      needs.gpu_memory_bytes = need.resources->gpu_memory_bytes();
     }
     ranks.push_back(std::move(needs));
   }
@@ -117,6 +137,7 @@ placement::NodeView EmptyNode(const journal::v1::AgentRow& agent) {
     added.milli_free = kWhole;
     added.healthy = device.healthy();
     added.parent_uuid = device.parent();
+    added.profile = device.profile();
   }
   return view;
 }
@@ -147,7 +168,10 @@ placement::WaitingRun WaitingOf(const core::State& state, const journal::v1::Run
   FillWishes(spec, &waiting);
   waiting.queued_us = run.queued_us();
   waiting.avoid_nodes.assign(run.failed_nodes().begin(), run.failed_nodes().end());
-  if (spec.launch().min_replicas() > 0) waiting.ranks_min = core::FewestRanks(spec);
+  if (spec.launch().min_replicas() > 0) {
+    waiting.ranks_min = core::FewestRanks(spec);
+    waiting.ranks_max = static_cast<int32_t>(waiting.ranks.size());
+  }
   const int64_t max_wait_us = core::MaxWaitUs(job, spec);
   if (max_wait_us > 0 && run.first_start_us() == 0) {
     waiting.start_by_us = run.queued_us() + max_wait_us;
@@ -163,6 +187,15 @@ placement::RunningRun RunningOf(const core::State& state, const journal::v1::Run
   FillRun(state, run, job, spec, &running);
   FillWishes(spec, &running);
   const bool active = run.state() == journal::v1::R_ACTIVE;
+  if (spec.launch().min_replicas() > 0) {
+    running.ranks_min = core::FewestRanks(spec);
+    running.ranks_max = static_cast<int32_t>(running.ranks.size());
+    size_t ranks = 0;
+    for (const journal::v1::MemberRow& member : attempt.members()) {
+      ranks += static_cast<size_t>(member.ranks_size());
+    }
+    running.ranks.resize(std::min(ranks, running.ranks.size()));
+  }
   running.started_us = attempt.placed_us();
   if (active) {
     const core::Holding holding =

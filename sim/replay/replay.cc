@@ -35,6 +35,7 @@ const std::vector<std::string>& PolicyNames() {
   static const auto* const names = [] {
     auto* list = new std::vector<std::string>;
     for (const auto& [name, maker] : Makers()) list->push_back(name);
+    list->push_back("conservative");
     list->push_back("fair");
     list->push_back("las-r");
     return list;

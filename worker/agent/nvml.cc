@@ -6,9 +6,13 @@
 
 #include <cstdio>
 #include <fstream>
+#include <string>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/spec/accelerators.h"
 
 namespace trainyard::worker {
 namespace {
@@ -48,6 +52,8 @@ struct Nvml {
   int (*pci)(Handle, PciInfo*) = nullptr;
   int (*ecc_errors)(Handle, unsigned, unsigned, unsigned long long*) = nullptr;
   int (*link_state)(Handle, unsigned, unsigned*) = nullptr;
+  int (*slices_max)(Handle, unsigned*) = nullptr;
+  int (*slice)(Handle, unsigned, Handle*) = nullptr;
 };
 
 template <typename Function>
@@ -66,6 +72,8 @@ bool Load(void* library, Nvml* nvml) {
   Find(library, "nvmlDeviceGetPciInfo_v3", &nvml->pci);
   Find(library, "nvmlDeviceGetTotalEccErrors", &nvml->ecc_errors);
   Find(library, "nvmlDeviceGetNvLinkState", &nvml->link_state);
+  Find(library, "nvmlDeviceGetMaxMigDeviceCount", &nvml->slices_max);
+  Find(library, "nvmlDeviceGetMigDeviceHandleByIndex", &nvml->slice);
   return nvml->init && nvml->shutdown && nvml->count && nvml->by_index && nvml->uuid;
 }
 
@@ -89,6 +97,23 @@ bool HasLinks(const Nvml& nvml, Handle handle) {
   return false;
 }
 
+// Names, memory. A slice is called as its device, then " MIG " and its profile.
+void Describe(const Nvml& nvml, Handle handle, v1::Device* device) {
+  char text[kTextBytes] = {};
+  if (nvml.uuid(handle, text, kTextBytes) == kOk) device->set_uuid(text);
+  if (nvml.name != nullptr && nvml.name(handle, text, kTextBytes) == kOk) {
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(text, absl::MaxSplits(" MIG ", 1));
+    device->set_full_model(parts.first);
+    device->set_model(spec::PlainModel(parts.first));
+    device->set_profile(parts.second);
+  }
+  MemoryInfo memory{};
+  if (nvml.memory != nullptr && nvml.memory(handle, &memory) == kOk) {
+    device->set_memory_bytes(static_cast<int64_t>(memory.total));
+  }
+}
+
 v1::Device DeviceOf(const Nvml& nvml, unsigned index) {
   v1::Device device;
   device.set_index(static_cast<int32_t>(index));
@@ -100,13 +125,7 @@ v1::Device DeviceOf(const Nvml& nvml, unsigned index) {
     device.set_health_reason("the driver does not answer for this device");
     return device;
   }
-  char text[kTextBytes] = {};
-  if (nvml.uuid(handle, text, kTextBytes) == kOk) device.set_uuid(text);
-  if (nvml.name != nullptr && nvml.name(handle, text, kTextBytes) == kOk) device.set_model(text);
-  MemoryInfo memory{};
-  if (nvml.memory != nullptr && nvml.memory(handle, &memory) == kOk) {
-    device.set_memory_bytes(static_cast<int64_t>(memory.total));
-  }
+  Describe(nvml, handle, &device);
   device.set_numa_node(NumaNode(nvml, handle));
   // Devices with links form one island on the machines NVIDIA builds; others stand alone.
   device.set_link_island(HasLinks(nvml, handle) ? 0 : static_cast<int32_t>(index) + 1);
@@ -119,6 +138,28 @@ v1::Device DeviceOf(const Nvml& nvml, unsigned index) {
   return device;
 }
 
+// The slices that the device is cut into; none where it is whole.
+std::vector<v1::Device> SlicesOf(const Nvml& nvml, const v1::Device& whole) {
+  std::vector<v1::Device> slices;
+  Handle handle = nullptr;
+  unsigned most = 0;
+  if (nvml.slices_max == nullptr || nvml.slice == nullptr ||
+      nvml.by_index(static_cast<unsigned>(whole.index()), &handle) != kOk ||
+      nvml.slices_max(handle, &most) != kOk) {
+    return slices;
+  }
+  for (unsigned at = 0; at < most; ++at) {
+    Handle cut = nullptr;
+    if (nvml.slice(handle, at, &cut) != kOk || cut == nullptr) continue;
+    v1::Device& slice = slices.emplace_back(whole);
+    slice.clear_uuid();
+    Describe(nvml, cut, &slice);
+    slice.set_parent(whole.uuid());
+    if (slice.uuid().empty()) slices.pop_back();
+  }
+  return slices;
+}
+
 }  // namespace
 
 std::vector<v1::Device> ReadDevices(const std::string& library) {
@@ -129,7 +170,12 @@ std::vector<v1::Device> ReadDevices(const std::string& library) {
   if (Load(loaded, &nvml) && nvml.init() == kOk) {
     unsigned count = 0;
     if (nvml.count(&count) == kOk) {
-      for (unsigned index = 0; index < count; ++index) devices.push_back(DeviceOf(nvml, index));
+      for (unsigned index = 0; index < count; ++index) {
+        devices.push_back(DeviceOf(nvml, index));
+        for (v1::Device& slice : SlicesOf(nvml, v1::Device(devices.back()))) {
+          devices.push_back(std::move(slice));
+        }
+      }
     }
     nvml.shutdown();
   }

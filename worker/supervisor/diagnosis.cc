@@ -236,7 +236,8 @@ Diagnosis DiagnoseStop(const LaunchSpec& spec, const std::string& stop) {
   }
   if (stop == "STOP_EARLY") return {"STOPPED_EARLY", "", "Stopped early by the study's rule."};
   if (stop == "STOP_RESIZE") {
-    return {"PREEMPTED_CAUSE", "", "Stopped to go on from its checkpoint with more replicas."};
+    return {"PREEMPTED_CAUSE", "",
+            "Stopped to go on from its checkpoint with another number of replicas."};
   }
   if (stop == "STOP_PREEMPT" || stop == "STOP_PAUSE") {
     return {"PREEMPTED_CAUSE", "", "Stopped to make room; it goes on from its checkpoint."};

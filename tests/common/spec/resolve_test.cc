@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
+#include "common/spec/accelerators.h"
 #include "common/spec/bytes.h"
 #include "common/spec/spec.h"
 
@@ -151,6 +152,33 @@ TEST(ResolveTest, MachineTypesBringTheirGpus) {
   tpu.add_worker_pools()->set_machine_type("cloud_tpu");
   tpu.mutable_worker_pools(0)->set_replica_count(1);
   EXPECT_EQ(ReasonsOf(ResolveJobSpec(DefaultTiers(), &tpu)), "NOT_SUPPORTED@workerPools[0]");
+}
+
+TEST(ResolveTest, DriversNamesBecomeTheModelsThatSpecsName) {
+  for (const auto& [driver, model] : std::vector<std::pair<std::string, std::string>>{
+           {"NVIDIA A100-SXM4-80GB", "A100"},
+           {"NVIDIA A100-PCIE-40GB", "A100"},
+           {"NVIDIA H100 80GB HBM3", "H100"},
+           {"NVIDIA H100 NVL", "H100"},
+           {"NVIDIA H200", "H200"},
+           {"NVIDIA L4", "L4"},
+           {"Tesla T4", "T4"},
+           {"Tesla V100-SXM2-16GB", "V100"},
+           {"NVIDIA GB200", "GB200"},
+           {"NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX PRO 6000"},
+           {"NVIDIA GeForce RTX 4090", "RTX 4090"},
+           {"", ""},
+           {"NVIDIA", ""}}) {
+    EXPECT_EQ(PlainModel(driver), model) << driver;
+  }
+  // Every model that a spec can name is one that a driver's name can become.
+  for (const Accelerator& accelerator : Accelerators()) {
+    EXPECT_EQ(PlainModel("NVIDIA " + accelerator.model), accelerator.model);
+  }
+  v1::Resources resources;
+  AskFor(*AcceleratorNamed("nvidia-a100-80gb"), &resources);
+  EXPECT_EQ(resources.gpu_models(0), "A100");
+  EXPECT_GT(resources.gpu_memory_bytes(), int64_t{40} << 30) << "not the small one";
 }
 
 TEST(ResolveTest, ThePrimaryPoolHasOneReplica) {

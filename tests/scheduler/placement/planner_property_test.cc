@@ -200,14 +200,15 @@ class World {
 
   static bool Waits(const LiveRun& run) { return run.began < 0 && run.stop_by < 0; }
 
-  // No single device is kept from a team within its guarantee by one that is beyond its own.
+  // No single device is kept from a team within its guarantee by runs of one that is beyond its
+  // own. What the other was promised and has not left yet is out of reach until it begins.
   void CheckGuarantees() {
     std::map<std::string, int64_t> used;  // what stops counts until it has stopped
     std::map<std::string, int64_t> keeps;
     for (const auto& [uid, run] : runs_) {
       const auto milli = static_cast<int64_t>(1000 * Gpus(run.view));
       const bool has = run.began >= 0 || (Waits(run) && claims_.contains(uid));
-      if (has) keeps[run.view.team] += milli;
+      if (run.began >= 0) keeps[run.view.team] += milli;
       if (has || run.stop_by >= 0) used[run.view.team] += milli;
     }
     const int64_t guarantee = int64_t{4000} * nodes_;
@@ -379,14 +380,14 @@ void Play(uint64_t seed, const std::string& policy, bool quotas, int64_t events,
 
 TEST(PlannerPropertyTest, AMillionEvents) {
   const std::vector<std::string> policies = {"las-r", "skip", "easy", "las-r",
-                                             "fair",  "las",  "fifo"};
+                                             "fair",  "las",  "fifo", "conservative"};
   std::map<std::string, Figures> by_policy;
   int64_t events = 0;
   for (uint64_t seed = 1; events < 1'000'000; ++seed) {
     const std::string& policy = policies[seed % policies.size()];
     Figures& total = by_policy[policy];
     const int64_t before = total.events;
-    Play(seed, policy, seed % 4 == 0, 5000, seed % 10 == 0, &total);
+    Play(seed, policy, seed / policies.size() % 4 == 0, 5000, seed % 10 == 0, &total);
     if (::testing::Test::HasFatalFailure()) return;
     events += total.events - before;
   }

@@ -1,4 +1,4 @@
-// The policies easy, las and fair: who starts, who is let past, who makes way.
+// The policies easy, conservative, las and fair: who starts, who is let past, who makes way.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -90,6 +90,40 @@ TEST(EasyTest, LooksAtSoManyBehindTheFirst) {
   scene.Add(Asks(1, 4, 2 * kHour)).At(kSecond);
   scene.Add(Asks(2, 8)).Add(Asks(3, 8, kHour)).Add(Asks(4, 1, kHour)).Add(Asks(5, 1, kHour));
   EXPECT_THAT(Placed(scene.At(2 * kSecond)), ElementsAre(4));
+}
+
+// Easy keeps its word to the first alone, conservative to everybody.
+TEST(ConservativeTest, NobodyIsDelayedByOneBehindIt) {
+  for (const char* policy : {"easy", "conservative"}) {
+    Scene scene(policy, 2);
+    scene.Add(Asks(1, 8, kHour)).Add(Asks(2, 4, 2 * kHour));
+    ASSERT_THAT(Placed(scene.At(kSecond)), ElementsAre(1, 2));
+    // 3 gets node a in an hour, 4 node b in two; 5 would keep 4 from it for nine, 6 would not.
+    scene.Add(Asks(3, 8, 9 * kHour)).Add(Asks(4, 8, kHour));
+    scene.Add(Asks(5, 4, 9 * kHour)).Add(Asks(6, 4, kHour));
+    const bool keeps = std::string(policy) == "conservative";
+    EXPECT_THAT(Placed(scene.At(2 * kSecond)), ElementsAre(keeps ? 6 : 5)) << policy;
+  }
+}
+
+TEST(ConservativeTest, StartsWhoEndsBeforeThoseBeforeItNeedTheRoom) {
+  Scene scene("conservative");
+  scene.Add(Asks(1, 5, 2 * kHour)).At(kSecond);
+  scene.Add(Asks(2, 8, kHour)).Add(Asks(3, 8, kHour)).Add(Asks(4, 3, 2 * kHour - 2 * kSecond));
+  scene.Add(Asks(5, 3, 3 * kHour));
+  EXPECT_THAT(Placed(scene.At(2 * kSecond)), ElementsAre(4));
+  EXPECT_THAT(Placed(scene.End(4).At(kHour)), IsEmpty()) << "5 would not end in time";
+  EXPECT_THAT(Placed(scene.End(1).At(kHour + kSecond)), ElementsAre(2));
+  EXPECT_THAT(Placed(scene.End(2).At(2 * kHour)), ElementsAre(3));
+  EXPECT_THAT(Placed(scene.End(3).At(3 * kHour)), ElementsAre(5));
+}
+
+TEST(ConservativeTest, WhatHasNoLimitIsExpectedToStay) {
+  Scene scene("conservative", 2);
+  scene.Add(Asks(1, 8, kHour)).Add(Asks(2, 2, 9 * kHour)).At(kSecond);
+  // 3 has no limit and gets node a for ever; 4 finds room only on b, when 2 has ended.
+  scene.Add(Asks(3, 8)).Add(Asks(4, 8, kHour)).Add(Asks(5, 6, 10 * kHour)).Add(Asks(6, 6, kHour));
+  EXPECT_THAT(Placed(scene.At(2 * kSecond)), ElementsAre(6)) << "5 would keep 4 from b";
 }
 
 TEST(EasyTest, SaysThatTheDevicesAreKept) {

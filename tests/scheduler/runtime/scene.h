@@ -72,6 +72,7 @@ class Scene {
     options.clock = &clock;
     options.seed = 1;
     options.recent_jobs_max = recent_jobs_max;
+    options.policy = policy;
     options.token_secret = std::string(32, 's');
     auto runtime = SteppedRuntime::Start(journal_, &link, options);
     ASSERT_TRUE(runtime.ok()) << runtime.status();
@@ -146,6 +147,7 @@ class Scene {
   SetClock clock;
   RecordingLink link;
   size_t recent_jobs_max = 1000;
+  placement::Policy policy;  // after a Restart
 
  private:
   std::unique_ptr<journal::Journal> own_journal_;

@@ -1,4 +1,5 @@
-// A management library with three devices, two of them linked and the third ill, for the test of
+// A management library with three devices, two of them linked, the second cut into two slices, the
+// third ill, for the test of
 // worker/agent/nvml.cc, which loads it in place of the real one.
 #include <stdint.h>
 #include <stdio.h>
@@ -25,16 +26,27 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, void** handle) {
 static unsigned IndexOf(void* handle) {
   return static_cast<unsigned>(reinterpret_cast<uintptr_t>(handle) - 1);
 }
+static bool IsSlice(void* handle) { return IndexOf(handle) >= 100; }
 int nvmlDeviceGetUUID(void* handle, char* text, unsigned size) {
-  snprintf(text, size, "GPU-fake-%u", IndexOf(handle));
+  snprintf(text, size, IsSlice(handle) ? "MIG-fake-%u" : "GPU-fake-%u", IndexOf(handle));
   return 0;
 }
-int nvmlDeviceGetName(void*, char* text, unsigned size) {
-  snprintf(text, size, "Fake GPU");
+int nvmlDeviceGetName(void* handle, char* text, unsigned size) {
+  const char* profile = IndexOf(handle) == 100 ? " MIG 3g.40gb" : " MIG 1g.10gb";
+  snprintf(text, size, "NVIDIA A100-SXM4-80GB%s", IsSlice(handle) ? profile : "");
   return 0;
 }
-int nvmlDeviceGetMemoryInfo(void*, FakeMemory* memory) {
-  memory->total = 80ULL << 30;
+int nvmlDeviceGetMaxMigDeviceCount(void*, unsigned* count) {
+  *count = 7;
+  return 0;
+}
+int nvmlDeviceGetMigDeviceHandleByIndex(void* handle, unsigned index, void** slice) {
+  if (IndexOf(handle) != 1 || index > 1) return 6;  // not found
+  *slice = reinterpret_cast<void*>(static_cast<uintptr_t>(index) + 101);
+  return 0;
+}
+int nvmlDeviceGetMemoryInfo(void* handle, FakeMemory* memory) {
+  memory->total = IndexOf(handle) == 100 ? 40ULL << 30 : 80ULL << 30;
   memory->free = memory->total;
   memory->used = 0;
   return 0;

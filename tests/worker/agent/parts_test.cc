@@ -318,16 +318,27 @@ TEST(MachineTest, SizesWithUnits) {
 
 TEST(NvmlTest, DevicesAreReadThroughTheLibrary) {
   const std::vector<v1::Device> devices = ReadDevices(TRAINYARD_FAKE_NVML);
-  ASSERT_EQ(devices.size(), 3u);
+  ASSERT_EQ(devices.size(), 5u) << "three, and two slices of the second behind it";
   EXPECT_EQ(devices[0].uuid(), "GPU-fake-0");
-  EXPECT_EQ(devices[0].model(), "Fake GPU");
+  EXPECT_EQ(devices[0].model(), "A100") << "as specs name it";
+  EXPECT_EQ(devices[0].full_model(), "NVIDIA A100-SXM4-80GB");
+  EXPECT_EQ(devices[0].profile(), "");
+  EXPECT_EQ(devices[0].parent(), "");
   EXPECT_EQ(devices[0].memory_bytes(), int64_t{80} << 30);
   EXPECT_EQ(devices[0].index(), 0);
   EXPECT_TRUE(devices[0].healthy());
   EXPECT_EQ(devices[0].link_island(), devices[1].link_island());
-  EXPECT_NE(devices[0].link_island(), devices[2].link_island());
-  EXPECT_FALSE(devices[2].healthy());
-  EXPECT_THAT(devices[2].health_reason(), HasSubstr("4 uncorrectable"));
+  EXPECT_NE(devices[0].link_island(), devices[4].link_island());
+  EXPECT_FALSE(devices[4].healthy());
+  EXPECT_THAT(devices[4].health_reason(), HasSubstr("4 uncorrectable"));
+  const v1::Device& slice = devices[2];
+  EXPECT_EQ(slice.uuid(), "MIG-fake-100");
+  EXPECT_EQ(slice.parent(), "GPU-fake-1");
+  EXPECT_EQ(slice.profile(), "3g.40gb");
+  EXPECT_EQ(slice.model(), "A100");
+  EXPECT_EQ(slice.memory_bytes(), int64_t{40} << 30);
+  EXPECT_EQ(slice.index(), 1);
+  EXPECT_EQ(devices[3].profile(), "1g.10gb");
   EXPECT_THAT(ReadDevices("libno-such-library.so.9"), IsEmpty());
   EXPECT_THAT(ReadDevices("libz.so.1"), IsEmpty()) << "a library without these functions";
 }
