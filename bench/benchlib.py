@@ -114,6 +114,9 @@ class Cluster:
         # removed, which would be charged to the next round.
         atexit.register(shutil.rmtree, self.state, ignore_errors=True)
 
+    def pid(self, daemon):
+        return int((pathlib.Path(self.state) / "run" / f"{daemon}.pid").read_text().split()[0])
+
     def run(self, *arguments, check=False, **more):
         return subprocess.run(
             [str(BIN / "trainyard"), *arguments],
@@ -124,6 +127,35 @@ class Cluster:
             stdin=subprocess.DEVNULL,
             **more,
         )
+
+
+def submit(cluster, folder, name, command, ranks=1, **settings):
+    """A job of `ranks` replicas that runs `command` once; its settings as in a spec's `trainyard`
+    section."""
+    config = pathlib.Path(folder) / f"{name}.json"
+    config.write_text(
+        json.dumps(
+            {
+                "workerPoolSpecs": [{"replicaCount": ranks}],
+                "trainyard": {"command": command, "resources": {"cpu": 0.1}, **settings},
+            }
+        )
+    )
+    cluster.run("custom-jobs", "create", name, "--config", str(config), "-q", check=True)
+    return name
+
+
+def describe(cluster, name):
+    return json.loads(cluster.run("jobs", "describe", name, "-o", "json", check=True).stdout)
+
+
+def await_ready(cluster, nodes=1, seconds=60):
+    """Until so many nodes are ready."""
+    end = time.monotonic() + seconds
+    while cluster.run("nodes", "-o", "json", check=True).stdout.count("READY") < nodes:
+        if time.monotonic() > end:
+            raise TimeoutError("the nodes are not ready")
+        time.sleep(0.05)
 
 
 class Slurm:

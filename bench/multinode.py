@@ -21,6 +21,13 @@ def run(*words, check=True, **more):
     return subprocess.run(words, check=check, capture_output=True, text=True, **more)
 
 
+def why_not():
+    """What keeps namespaces from being made here; None: nothing."""
+    if os.geteuid() == 0 and shutil.which("ip"):
+        return None
+    return "network namespaces need root and the program ip"
+
+
 class Network:
     """Two namespaces on a bridge; names are of this process alone."""
 
@@ -49,15 +56,24 @@ class Network:
             run("ip", "netns", "del", space, check=False)
         run("ip", "link", "del", self.bridge, check=False)
 
+    def link(self, i, state):
+        """Takes the one's link "down" or "up"."""
+        run("ip", "link", "set", self.links[i], state)
+
+    def holds(self, i, pid):
+        """Whether a process lives in that namespace."""
+        here = os.stat(f"/proc/{pid}/ns/net").st_ino
+        return os.stat(f"/run/netns/{self.spaces[i]}").st_ino == here
+
     def address(self, i):
         return f"{self.subnet}.{2 + i}"
 
 
 class Nodes:
-    """A scheduler on the bridge and an agent of one core in each namespace."""
+    """A scheduler on the bridge, with `flags`, and an agent of one core in each namespace."""
 
-    def __init__(self, network):
-        self.network = network
+    def __init__(self, network, *flags):
+        self.network, self.flags = network, flags
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="trainyard-bench-"))
         self.daemons, self.env = [], {}
 
@@ -75,7 +91,7 @@ class Nodes:
             f"subjectAltName=IP:{here}", "-keyout", str(key), "-out", str(cert))
         self.start(benchlib.BIN / "trainyard-scheduler", f"--state_dir={state}",
                    f"--listen={here}:0", f"--http_listen={here}:0", f"--tls_cert={cert}",
-                   f"--tls_key={key}")
+                   f"--tls_key={key}", *self.flags)
         end = time.monotonic() + 60
         while not (state / "endpoint.json").exists() and time.monotonic() < end:
             time.sleep(0.02)
@@ -90,10 +106,7 @@ class Nodes:
                        f"--scheduler={endpoint['grpc_tcp']}", f"--ca_file={cert}",
                        f"--join_token_file={join}", f"--work_dir={self.folder}/n{i}",
                        f"--node_id=n{i}", "--cores=1", "--memory=8GiB", "--nvml_library=")
-        while self.client("nodes", "-o", "json").count("READY") < 2:
-            if time.monotonic() > end:
-                raise TimeoutError("the nodes are not ready")
-            time.sleep(0.05)
+        self.await_ready()
         return self
 
     def __exit__(self, *unused):
@@ -101,6 +114,13 @@ class Nodes:
             daemon.kill()
             daemon.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def await_ready(self):
+        end = time.monotonic() + 60
+        while self.client("nodes", "-o", "json").count("READY") < 2:
+            if time.monotonic() > end:
+                raise TimeoutError("the nodes are not ready")
+            time.sleep(0.05)
 
     def client(self, *words):
         return run(str(benchlib.BIN / "trainyard"), *words, env=self.env,
@@ -141,8 +161,8 @@ def bare(network, folder, number):
 def main():
     args = benchlib.arguments(__doc__, count=(20, "runs of each"))
     report = benchlib.Report("gang over two nodes without ssh", args.json)
-    if os.geteuid() != 0 or not shutil.which("ip"):
-        report.skip("two nodes", "network namespaces need root and the program ip")
+    if why_not():
+        report.skip("two nodes", why_not())
         report.figure("nodes", 0)
         report.close()
     ours, theirs = [], []
