@@ -9,6 +9,7 @@
 #include "client/sdk/endpoint.h"
 #include "client/sdk/settings.h"
 #include "common/errors.h"
+#include "common/names.h"
 
 namespace trainyard::cli {
 namespace {
@@ -69,8 +70,23 @@ absl::Status GetSetting(Context* context, const Arguments& arguments) {
   return absl::OkStatus();
 }
 
+// What every later command would stumble over.
+absl::Status CheckValue(const std::string& key, const std::string& value) {
+  if (value.empty()) {
+    return UsageError(absl::StrCat("the value of ", key, " is empty"),
+                      absl::StrCat("to remove it: trainyard config unset ", key), key);
+  }
+  if (key == "project") return CheckId("project", value);
+  if (key != "endpoint") return absl::OkStatus();
+  return client::CheckAddress(value, "the value");
+}
+
 absl::Status Change(Context* context, const Arguments& arguments, bool set) {
   if (absl::Status status = CheckKey(arguments.Word(0)); !status.ok()) return status;
+  if (set) {
+    absl::Status status = CheckValue(arguments.Word(0), arguments.Word(1));
+    if (!status.ok()) return status;
+  }
   const std::string file = client::ConfigFile(context->environment());
   absl::StatusOr<client::Settings> settings = client::ReadSettings(file);
   if (!settings.ok()) return settings.status();

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <sstream>
 
@@ -107,8 +108,9 @@ absl::Status StopDaemon(const std::string& pid_file, absl::Duration patience) {
   return absl::OkStatus();
 }
 
-std::string LastOfLog(const std::string& path, size_t bytes_max) {
+std::string LastOfLog(const std::string& path, size_t bytes_max, size_t from) {
   std::string text = ReadFile(path).value_or("");
+  text.erase(0, std::min(from, text.size()));
   if (text.size() > bytes_max) text = text.substr(text.size() - bytes_max);
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;

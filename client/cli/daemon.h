@@ -39,8 +39,8 @@ std::string HowItEnded(pid_t pid);
 // SIGTERM, then waits. OK when no such process is left; DEADLINE_EXCEEDED otherwise.
 absl::Status StopDaemon(const std::string& pid_file, absl::Duration patience);
 
-// The last lines of a log file, at most `bytes_max` bytes.
-std::string LastOfLog(const std::string& path, size_t bytes_max);
+// The last lines of a log file, at most `bytes_max` bytes, without its first `from` bytes.
+std::string LastOfLog(const std::string& path, size_t bytes_max, size_t from = 0);
 
 }  // namespace trainyard::cli
 

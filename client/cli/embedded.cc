@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <filesystem>
 #include <functional>
+#include <system_error>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -21,6 +23,7 @@ namespace trainyard::cli {
 namespace {
 
 constexpr absl::Duration kPoll = absl::Milliseconds(15);
+constexpr absl::Duration kStopPatience = absl::Seconds(10);
 constexpr size_t kLogShownBytes = 2000;
 
 absl::Status MakeStateFolders(const EmbeddedFolders& folders) {
@@ -46,15 +49,26 @@ absl::StatusOr<FileDescriptor> LockStarter(const EmbeddedFolders& folders) {
   return lock;
 }
 
-absl::Status DaemonFailed(const char* what, const std::string& how, const std::string& log) {
-  return MakeError(
-      absl::StatusCode::kInternal, "INTERNAL",
-      absl::StrCat(what, " ", how, "; the end of ", log, ":\n", LastOfLog(log, kLogShownBytes)),
-      "mend what the log says, then: trainyard up");
+// A daemon's log, of which what was there before it started is of no interest.
+struct DaemonLog {
+  explicit DaemonLog(std::string file) : path(std::move(file)) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(path, error);
+    if (!error) from = static_cast<size_t>(size);
+  }
+  std::string path;
+  size_t from = 0;
+};
+
+absl::Status DaemonFailed(const char* what, const std::string& how, const DaemonLog& log) {
+  return MakeError(absl::StatusCode::kInternal, "INTERNAL",
+                   absl::StrCat(what, " ", how, "; the end of ", log.path, ":\n",
+                                LastOfLog(log.path, kLogShownBytes, log.from)),
+                   "mend what the log says, then: trainyard up");
 }
 
 // Polls `ready` while the child lives. `pid` 0: a daemon that was there before.
-absl::Status Await(const char* what, pid_t pid, const std::string& log, absl::Time deadline,
+absl::Status Await(const char* what, pid_t pid, const DaemonLog& log, absl::Time deadline,
                    const std::function<bool()>& ready) {
   while (!ready()) {
     if (const std::string how = pid == 0 ? "" : HowItEnded(pid); !how.empty()) {
@@ -80,7 +94,7 @@ absl::StatusOr<bool> StartScheduler(Context* context, const EmbeddedFolders& fol
                                     const StartOptions& options, absl::Time deadline) {
   pid_t pid = LivingPid(folders.scheduler_pid_file);
   const bool was_running = pid != 0;
-  const std::string log = JoinPath(folders.log, "scheduler.log");
+  const DaemonLog log(JoinPath(folders.log, "scheduler.log"));
   if (!was_running) {
     unlink(JoinPath(folders.state, "endpoint.json").c_str());  // of one that was killed
     DaemonSpec spec;
@@ -94,7 +108,7 @@ absl::StatusOr<bool> StartScheduler(Context* context, const EmbeddedFolders& fol
     spec.arguments.insert(spec.arguments.end(), options.scheduler_flags.begin(),
                           options.scheduler_flags.end());
     spec.pid_file = folders.scheduler_pid_file;
-    spec.log_file = log;
+    spec.log_file = log.path;
     const absl::StatusOr<pid_t> started = Start(spec);
     if (!started.ok()) return started.status();
     pid = *started;
@@ -112,7 +126,7 @@ absl::StatusOr<bool> StartAgent(Context* context, const EmbeddedFolders& folders
                                 const StartOptions& options, absl::Time deadline) {
   pid_t pid = LivingPid(folders.agent_pid_file);
   const bool was_running = pid != 0;
-  const std::string log = JoinPath(folders.log, "agent.log");
+  const DaemonLog log(JoinPath(folders.log, "agent.log"));
   const auto endpoint = client::ReadEmbeddedEndpoint(folders.state);
   if (!endpoint.ok()) return endpoint.status();
   if (!was_running) {
@@ -129,15 +143,19 @@ absl::StatusOr<bool> StartAgent(Context* context, const EmbeddedFolders& folders
     spec.arguments.insert(spec.arguments.end(), options.agent_flags.begin(),
                           options.agent_flags.end());
     spec.pid_file = folders.agent_pid_file;
-    spec.log_file = log;
+    spec.log_file = log.path;
     const absl::StatusOr<pid_t> started = Start(spec);
     if (!started.ok()) return started.status();
     pid = *started;
   }
-  const absl::StatusOr<client::Client*> client = context->Connect();
-  if (!client.ok()) return client.status();
+  // The cluster of this state folder, whatever the settings name.
+  client::EndpointFlags flags;
+  flags.endpoint = endpoint->grpc;
+  absl::StatusOr<client::Endpoint> here = client::FindEndpoint(flags, context->environment());
+  if (!here.ok()) return here.status();
+  client::Client client(*std::move(here), client::ClientOptions());
   const absl::Status status = Await("the agent", was_running ? 0 : pid, log, deadline, [&client] {
-    const auto nodes = (*client)->ListNodes({});
+    const auto nodes = client.ListNodes({});
     if (!nodes.ok()) return false;
     for (const v1::Node& node : nodes->nodes()) {
       if (node.state() == v1::READY || node.state() == v1::DRAINING ||
@@ -180,11 +198,14 @@ absl::StatusOr<Started> StartEmbedded(Context* context, const StartOptions& opti
   const absl::StatusOr<FileDescriptor> lock = LockStarter(folders);
   if (!lock.ok()) return lock.status();
   const absl::Time deadline = absl::Now() + options.patience;
+  const bool was_there = LivingPid(folders.scheduler_pid_file) != 0;
   const absl::StatusOr<bool> scheduler = StartScheduler(context, folders, options, deadline);
-  if (!scheduler.ok()) return scheduler.status();
-  const absl::StatusOr<bool> agent = StartAgent(context, folders, options, deadline);
-  if (!agent.ok()) return agent.status();
-  return Started{*scheduler, *agent};
+  absl::StatusOr<bool> agent = scheduler;
+  if (scheduler.ok()) agent = StartAgent(context, folders, options, deadline);
+  if (agent.ok()) return Started{*scheduler, *agent};
+  // Nothing half-done: what this call has started ends with it.
+  if (!was_there) StopEmbedded(folders, kStopPatience).status().IgnoreError();
+  return agent.status();
 }
 
 absl::StatusOr<bool> StopEmbedded(const EmbeddedFolders& folders, absl::Duration patience) {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "common/errors.h"
 
 namespace trainyard::cli {
@@ -59,9 +60,14 @@ std::string TailOf(const v1::ExitRecord& exit) {
   return tail;
 }
 
+// As docs/errors.md names it.
+std::string CauseName(v1::ExitCause cause) {
+  return std::string(absl::StripSuffix(v1::ExitCause_Name(cause), "_CAUSE"));
+}
+
 std::string ExitText(const v1::ExitRecord& exit) {
   std::vector<std::string> parts;
-  if (exit.cause() != v1::EXIT_CAUSE_UNSPECIFIED) parts.push_back(v1::ExitCause_Name(exit.cause()));
+  if (exit.cause() != v1::EXIT_CAUSE_UNSPECIFIED) parts.push_back(CauseName(exit.cause()));
   if (exit.rank() >= 0) parts.push_back(absl::StrCat("rank ", exit.rank()));
   if (!exit.node().empty()) parts.push_back(absl::StrCat("node ", exit.node()));
   if (exit.signal() != 0) parts.push_back(absl::StrCat("signal ", exit.signal()));

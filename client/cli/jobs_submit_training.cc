@@ -1,5 +1,6 @@
 // trainyard jobs submit training: a training job in the words and flags of `gcloud ml-engine`. The
 // command line beats the config file.
+#include <algorithm>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -94,6 +95,35 @@ absl::Status ReadPool(const Arguments& arguments, const std::string& prefix,
   return absl::OkStatus();
 }
 
+// Workers stand beside a master and make the tier CUSTOM, as in a file.
+absl::Status CheckWorkers(const Arguments& arguments, v1::JobSpec* spec) {
+  std::string flag;
+  for (const char* name : {"worker-machine-type", "worker-accelerator", "worker-count"}) {
+    if (arguments.Has(name)) flag = name;
+  }
+  const auto role_is = [](const char* role) {
+    return [role](const v1::WorkerPool& pool) { return pool.role() == role; };
+  };
+  auto* const pools = spec->mutable_worker_pools();
+  if (flag.empty() || std::none_of(pools->begin(), pools->end(), role_is("worker"))) {
+    return absl::OkStatus();
+  }
+  if (spec->scale_tier().empty()) spec->set_scale_tier("CUSTOM");
+  if (spec->scale_tier() != "CUSTOM") {
+    return MakeError(absl::StatusCode::kInvalidArgument, "CONFLICT",
+                     absl::StrCat("--", flag, " counts only with --scale-tier CUSTOM, not with ",
+                                  spec->scale_tier()),
+                     absl::StrCat("write --scale-tier CUSTOM, or leave out --", flag),
+                     absl::StrCat("--", flag));
+  }
+  if (std::any_of(pools->begin(), pools->end(), role_is("master"))) return absl::OkStatus();
+  v1::WorkerPool* const master = spec->add_worker_pools();
+  master->set_role("master");
+  master->set_replica_count(1);
+  std::rotate(pools->pointer_begin(), pools->pointer_end() - 1, pools->pointer_end());
+  return absl::OkStatus();
+}
+
 void ApplyFlags(const Arguments& arguments, Submission* submission, FaultList* faults) {
   v1::JobSpec* const spec = &submission->spec;
   const auto set = [&arguments](const char* flag, std::string* field) {
@@ -132,6 +162,7 @@ void ApplyFlags(const Arguments& arguments, Submission* submission, FaultList* f
   }
   faults->Add(ReadPool(arguments, "master", "master", spec));
   faults->Add(ReadPool(arguments, "worker", "worker", spec));
+  faults->Add(CheckWorkers(arguments, spec));
 }
 
 absl::Status CheckProgram(const v1::Program& program) {

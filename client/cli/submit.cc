@@ -1,6 +1,7 @@
 // See submit.h.
 #include "client/cli/submit.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "client/cli/fault_list.h"
@@ -44,6 +46,17 @@ void PrintNotes(const v1::Faults& faults, Console* console) {
     *one.add_faults() = fault;
     console->ErrLine(FormatFaults(one));
   }
+}
+
+// One note for all of them; the first few by name.
+void SayLeftOut(std::vector<std::string> left_out, Console* console) {
+  constexpr size_t kNamed = 3;
+  if (left_out.empty()) return;
+  std::sort(left_out.begin(), left_out.end());
+  const size_t more = left_out.size() > kNamed ? left_out.size() - kNamed : 0;
+  left_out.resize(left_out.size() - more);
+  console->Note(absl::StrCat("not sent with the program: ", absl::StrJoin(left_out, "; "),
+                             more > 0 ? absl::StrCat("; and ", more, " more") : ""));
 }
 
 std::vector<std::string> BuiltInTiers() {
@@ -242,6 +255,7 @@ absl::StatusOr<v1::Job> Send(Context* context, Submission submission) {
   absl::StatusOr<client::Uploaded> uploaded =
       client::UploadPackages(*client, request->parent(), submission.packages);
   if (!uploaded.ok()) return uploaded.status();
+  SayLeftOut(uploaded->left_out, &context->console());
   for (v1::PackageRef& package : uploaded->packages) {
     *request->mutable_spec()->mutable_program()->add_packages() = std::move(package);
   }

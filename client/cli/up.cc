@@ -2,20 +2,30 @@
 // command returns. Again: finds it running.
 #include <unistd.h>
 
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
 #include "client/cli/daemon.h"
 #include "client/cli/embedded.h"
+#include "client/cli/fault_list.h"
 #include "client/sdk/client.h"
 #include "common/errors.h"
 #include "common/names.h"
+#include "common/spec/bytes.h"
 
 namespace trainyard::cli {
 namespace {
 
 constexpr int kCoresMax = 4096;
+constexpr int64_t kMemoryMin = int64_t{64} << 20;
 
 absl::StatusOr<StartOptions> OptionsOf(const Arguments& arguments) {
   StartOptions options;
@@ -36,6 +46,73 @@ absl::StatusOr<StartOptions> OptionsOf(const Arguments& arguments) {
         "--", flag == std::string("tls-cert") ? "tls_cert" : "tls_key", "=", arguments.Get(flag)));
   }
   return options;
+}
+
+// HOST:PORT, and TLS for anything but the loopback.
+absl::Status CheckListen(const Arguments& arguments, const std::string& flag) {
+  const std::string address = arguments.Get(flag);
+  const size_t colon = address.rfind(':');
+  int port = 0;
+  if (address.empty() && !arguments.Has(flag)) return absl::OkStatus();
+  if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port) ||
+      port < 0 || port > 65535) {
+    return UsageError(absl::StrCat("\"", address, "\" is no address to listen on"),
+                      "write HOST:PORT, for example 127.0.0.1:7450; port 0 takes a free one",
+                      absl::StrCat("--", flag));
+  }
+  if (client::IsLoopback(address) || (arguments.Has("tls-cert") && arguments.Has("tls-key"))) {
+    return absl::OkStatus();
+  }
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, "INSECURE_ADDRESS",
+      absl::StrCat(address,
+                   " can be reached from other machines, and there is no TLS: tokens and programs "
+                   "would travel in the clear"),
+      absl::StrCat("make a certificate: openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj "
+                   "/CN=$(hostname -f) -addext subjectAltName=DNS:$(hostname -f) -keyout key.pem "
+                   "-out cert.pem, and give it: trainyard up --",
+                   flag, " ", address, " --tls-cert cert.pem --tls-key key.pem"),
+      absl::StrCat("--", flag));
+}
+
+absl::Status CheckFlags(const Arguments& arguments) {
+  FaultList faults;
+  for (const char* flag : {"listen", "http-listen"}) faults.Add(CheckListen(arguments, flag));
+  for (const char* flag : {"tls-cert", "tls-key"}) {
+    const std::string file = arguments.Get(flag);
+    if (!arguments.Has(flag) || access(file.c_str(), R_OK) == 0) continue;
+    faults.Add(MakeError(absl::StatusCode::kInvalidArgument, "OUTPUT_NOT_WRITABLE",
+                         absl::StrCat("\"", file, "\" cannot be read"), "name a PEM file",
+                         absl::StrCat("--", flag)));
+  }
+  if (arguments.Has("tls-cert") != arguments.Has("tls-key")) {
+    faults.Add(UsageError("a certificate and its key are given together",
+                          "give --tls-cert FILE --tls-key FILE",
+                          arguments.Has("tls-cert") ? "--tls-key" : "--tls-cert"));
+  }
+  const std::optional<int64_t> memory = spec::ParseBytes(arguments.Get("memory", "1GiB"));
+  if (!memory.has_value() || *memory < kMemoryMin) {
+    faults.Add(UsageError(absl::StrCat("\"", arguments.Get("memory"), "\" is no amount to offer"),
+                          "write 64MiB or more, for example 16GiB", "--memory"));
+  }
+  return faults.Take();
+}
+
+// What was asked for and cannot be had while the cluster runs.
+void SayWithoutEffect(const Arguments& arguments, const Started& started, Console* console) {
+  std::vector<std::string> idle;
+  for (const auto& [flag, running] : {std::pair("listen", started.scheduler_was_running),
+                                      std::pair("http-listen", started.scheduler_was_running),
+                                      std::pair("tls-cert", started.scheduler_was_running),
+                                      std::pair("tls-key", started.scheduler_was_running),
+                                      std::pair("node-id", started.agent_was_running),
+                                      std::pair("cores", started.agent_was_running),
+                                      std::pair("memory", started.agent_was_running)}) {
+    if (running && arguments.Has(flag)) idle.push_back(absl::StrCat("--", flag));
+  }
+  if (idle.empty()) return;
+  console->Note(absl::StrCat(absl::StrJoin(idle, ", "), idle.size() > 1 ? " have" : " has",
+                             " no effect on what runs already; trainyard down first"));
 }
 
 absl::Status RefuseForeignEndpoint(Context* context) {
@@ -66,12 +143,14 @@ absl::Status Up(Context* context, const Arguments& arguments) {
   if (absl::Status status = RefuseForeignEndpoint(context); !status.ok()) return status;
   const absl::StatusOr<StartOptions> options = OptionsOf(arguments);
   if (!options.ok()) return options.status();
+  if (absl::Status status = CheckFlags(arguments); !status.ok()) return status;
   const absl::StatusOr<Started> started = StartEmbedded(context, *options);
   if (!started.ok()) return started.status();
   const std::string state = client::StateFolder(context->environment());
   const auto endpoint = client::ReadEmbeddedEndpoint(state);
   if (!endpoint.ok()) return endpoint.status();
   Console& console = context->console();
+  SayWithoutEffect(arguments, *started, &console);
   if (context->quiet) {
     console.OutLine(endpoint->grpc);
     return absl::OkStatus();

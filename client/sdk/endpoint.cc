@@ -32,14 +32,6 @@ std::string FirstWord(const std::string& text) {
   return std::string(absl::StripAsciiWhitespace(text));
 }
 
-// Numbers alone: a name such as 127.example.org is anybody's.
-bool IsLoopback(absl::string_view address) {
-  in_addr parsed;
-  const std::string host(address.substr(0, address.rfind(':')));
-  return host == "localhost" || host == "[::1]" ||
-         (absl::StartsWith(host, "127.") && inet_pton(AF_INET, host.c_str(), &parsed) == 1);
-}
-
 // Splits an optional scheme off and decides about TLS.
 absl::Status SetAddress(absl::string_view text, Endpoint* endpoint) {
   if (absl::StartsWith(text, "unix:")) {
@@ -112,6 +104,20 @@ absl::Status FindToken(const Settings& settings, const std::string& config,
 }
 
 }  // namespace
+
+// Numbers alone: a name such as 127.example.org is anybody's.
+bool IsLoopback(absl::string_view address) {
+  in_addr parsed;
+  const std::string host(address.substr(0, address.rfind(':')));
+  return host == "localhost" || host == "[::1]" ||
+         (absl::StartsWith(host, "127.") && inet_pton(AF_INET, host.c_str(), &parsed) == 1);
+}
+
+absl::Status CheckAddress(absl::string_view text, absl::string_view source) {
+  Endpoint endpoint;
+  endpoint.address_source = std::string(source);
+  return SetAddress(text, &endpoint);
+}
 
 Environment ProcessEnvironment() {
   return [](const char* name) -> std::string {

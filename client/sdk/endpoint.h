@@ -42,6 +42,12 @@ struct Endpoint {
 // file or address. Non-loopback addresses are always spoken to in TLS.
 absl::StatusOr<Endpoint> FindEndpoint(const EndpointFlags& flags, const Environment& environment);
 
+// Whether HOST:PORT, as Endpoint.address, is this machine alone.
+bool IsLoopback(absl::string_view address);
+// INVALID_ARGUMENT unless `text` is the address of a scheduler that a token may be sent to.
+// `source` says who named it.
+absl::Status CheckAddress(absl::string_view text, absl::string_view source);
+
 // What the embedded cluster of a state folder wrote when it began to serve.
 struct EmbeddedEndpoint {
   std::string grpc;

@@ -74,8 +74,10 @@ absl::Status FollowLogs(Client* client, v1::TailLogsRequest request,
           ended = ended || response.end();
           return !ended;
         });
-    if (ended || stopped || status.ok()) return absl::OkStatus();
-    if (!reconnect.Again(status, absl::InfiniteFuture())) return status;
+    if (ended || stopped || (status.ok() && !request.follow())) return absl::OkStatus();
+    // A server that stops may end the stream of a follower in good order.
+    const absl::Status why = status.ok() ? absl::UnavailableError("stream ended") : status;
+    if (!reconnect.Again(why, absl::InfiniteFuture())) return status;
   }
 }
 

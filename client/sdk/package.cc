@@ -185,8 +185,9 @@ absl::StatusOr<v1::PackageRef> UploadOne(blob::Client* store, const PackagePlan&
     package.set_file_name(fs::path(plan.file).filename().string());
     return package;
   }
-  const absl::StatusOr<blob::Client::UploadStats> sent =
-      store->UploadFolder(plan.folder, OptionsOf(plan));
+  blob::TreeOptions options = OptionsOf(plan);
+  options.left_out = &stats->left_out;
+  const absl::StatusOr<blob::Client::UploadStats> sent = store->UploadFolder(plan.folder, options);
   if (!sent.ok()) return Unreadable(sent.status());
   package.set_digest(sent->digest);
   package.set_file_name(plan.build_file);

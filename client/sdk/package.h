@@ -45,6 +45,7 @@ struct Uploaded {
   std::vector<v1::PackageRef> packages;  // as the plans
   int64_t bytes_sent = 0;
   int64_t bytes_total = 0;
+  std::vector<std::string> left_out;  // of folders, with the reason
 };
 // Asks for a grant and sends what the store lacks. `parent`: projects/{p}.
 absl::StatusOr<Uploaded> UploadPackages(Client* client, const std::string& parent,

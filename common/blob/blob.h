@@ -39,6 +39,9 @@ struct TreeOptions {
   std::vector<std::string> only;  // not empty: the names of the top folder that are taken
   int64_t entries_max = 100000;
   int64_t bytes_max = int64_t{64} << 30;
+  // Not null: what cannot be part of a tree (sockets, pipes, links that lead out, names that are
+  // not UTF-8) and virtual environments of Python are left out, and named here with the reason.
+  std::vector<std::string>* left_out = nullptr;
 };
 // The tree of a folder: regular files and symbolic links that stay inside it; others are refused by
 // name.

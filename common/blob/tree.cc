@@ -87,18 +87,32 @@ class Scanner {
     if (fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
       return ErrnoError(errno, "cannot look at", path);
     }
-    if (!IsUtf8(name)) return Refuse(path, "has a name that is not UTF-8", "rename it");
+    if (!IsUtf8(name)) return Unfit(path, "has a name that is not UTF-8", "rename it");
     if (S_ISLNK(info.st_mode)) return VisitLink(folder, name, path);
     if (!S_ISDIR(info.st_mode) && !S_ISREG(info.st_mode)) {
-      return Refuse(path, "is no regular file, folder or symbolic link",
-                    "remove it, or leave it out");
+      return Unfit(path, "is no regular file, folder or symbolic link",
+                   "remove it, or leave it out");
     }
     const int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     FileDescriptor fd(
         openat(folder, name.c_str(), S_ISDIR(info.st_mode) ? flags | O_DIRECTORY : flags));
     if (!fd.valid()) return ErrnoError(errno, "cannot open", path);
-    if (S_ISDIR(info.st_mode)) return Walk(std::move(fd), path, depth + 1);
+    if (S_ISDIR(info.st_mode)) {
+      struct stat mark {};
+      const bool is_environment = fstatat(fd.get(), "pyvenv.cfg", &mark, 0) == 0;
+      if (is_environment && options_.left_out != nullptr) {
+        return Unfit(path, "is a virtual environment", "");
+      }
+      return Walk(std::move(fd), path, depth + 1);
+    }
     return VisitFile(fd.get(), path);
+  }
+
+  // Left out where that is asked for, refused otherwise.
+  absl::Status Unfit(const std::string& path, absl::string_view why, absl::string_view fix) {
+    if (options_.left_out == nullptr) return Refuse(path, why, fix);
+    options_.left_out->push_back(absl::StrCat("\"", PrintableText(path), "\" ", why));
+    return absl::OkStatus();
   }
 
   absl::Status VisitFile(int fd, const std::string& path) {
@@ -131,8 +145,8 @@ class Scanner {
     entry.set_link_target(std::string(target, static_cast<size_t>(n)));
     const std::string fault = LinkFault(path, entry.link_target());
     if (!fault.empty()) {
-      return Refuse(path, absl::StrCat(fault, ": ", PrintableText(entry.link_target())),
-                    "make it a relative link inside the folder, or copy the file");
+      return Unfit(path, absl::StrCat(fault, ": ", PrintableText(entry.link_target())),
+                   "make it a relative link inside the folder, or copy the file");
     }
     return Keep(std::move(entry), {});
   }

@@ -216,7 +216,7 @@ void AdvanceAttempt(uint64_t run_uid, Draft* draft) {
 }
 
 void StopAttempt(uint64_t run_uid, wire::StopReason reason, const v1::ExitRecord* exit,
-                 Draft* draft) {
+                 Draft* draft, absl::string_view why) {
   const RunPtr run = draft->Run(run_uid);
   if (run == nullptr || run->state() != records::R_ACTIVE) return;
   // A stop for good is also said to an attempt that stops for another reason: it must not return.
@@ -228,6 +228,7 @@ void StopAttempt(uint64_t run_uid, wire::StopReason reason, const v1::ExitRecord
   stop->set_epoch(run->attempt().epoch());
   stop->set_reason(reason);
   if (exit != nullptr) *stop->mutable_exit() = *exit;
+  stop->set_why(std::string(why));
   draft->Emit(std::move(event));
   AdvanceAttempt(run_uid, draft);
 }

@@ -21,8 +21,9 @@ absl::StatusOr<bool> TakeFact(const AgentFact& command, Draft* draft);
 void AdvanceAttempt(uint64_t run_uid, Draft* draft);
 
 // Asks every member that is not over to stop, once. `exit`: the failure behind it, where there is.
+// `why`: in words, for people, of a stop that nobody asked for by name.
 void StopAttempt(uint64_t run_uid, wire::StopReason reason, const v1::ExitRecord* exit,
-                 Draft* draft);
+                 Draft* draft, absl::string_view why = "");
 
 // Takes the run off its nodes with its grace, so that it leaves a checkpoint; it waits again then.
 // Nothing when it stops already. `reason`: STOP_PREEMPT, or STOP_RESIZE of an elastic run that goes

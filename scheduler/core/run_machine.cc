@@ -96,7 +96,7 @@ void StopRun(uint64_t run_uid, wire::StopReason reason, v1::ExitCause cause,
   const RunPtr run = draft->Run(run_uid);
   if (run == nullptr || run->state() == records::R_DONE) return;
   if (run->state() == records::R_ACTIVE) {
-    StopAttempt(run_uid, reason, nullptr, draft);
+    StopAttempt(run_uid, reason, nullptr, draft, message);
     return;
   }
   const v1::ExitRecord exit = RecordOf(cause, message);

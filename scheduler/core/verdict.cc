@@ -42,7 +42,9 @@ std::string StopMessage(const records::JobRow* job, wire::StopReason reason,
                         absl::string_view why = "") {
   switch (reason) {
     case wire::STOP_CANCEL: {
-      if (job == nullptr || !job->cancel_requested()) return "stopped by the scheduler";
+      if (job == nullptr || !job->cancel_requested()) {
+        return why.empty() ? "stopped by the scheduler" : std::string(why);
+      }
       return job->cancel_reason().empty() ? "cancelled"
                                           : absl::StrCat("cancelled: ", job->cancel_reason());
     }
@@ -129,7 +131,8 @@ bool JudgeStop(const records::RunRow& run, const records::JobRow* job,
   switch (reason) {
     case wire::STOP_CANCEL:
       ended->set_state(records::A_CANCELLED);
-      *ended->mutable_exit() = Because(v1::CANCELLED_CAUSE, StopMessage(job, reason));
+      *ended->mutable_exit() =
+          Because(v1::CANCELLED_CAUSE, StopMessage(job, reason, run.attempt().stop_why()));
       ended->set_next(records::R_DONE);
       return true;
     case wire::STOP_EARLY:

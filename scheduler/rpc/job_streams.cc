@@ -92,7 +92,9 @@ class TailStream : public PullStream<v1::TailLogsResponse> {
     for (v1::LogLine& line : page->lines) *response->add_lines() = std::move(line);
     ended_ = over && page->at_end;
     response->set_end(ended_);
-    if (response->lines_size() > 0 || ended_) return Pulled::kMessage;
+    // A follower of a job that is silent learns that it is heard: it comes back after a break.
+    const bool greets = request_.follow() && !std::exchange(greeted_, true);
+    if (response->lines_size() > 0 || ended_ || greets) return Pulled::kMessage;
     return Pulled::kNothing;
   }
 
@@ -123,6 +125,7 @@ class TailStream : public PullStream<v1::TailLogsResponse> {
   std::string cursor_;
   uint64_t watch_ = 0;
   uint64_t subscription_ = 0;
+  bool greeted_ = false;
   bool ended_ = false;
 };
 

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -71,24 +70,26 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const SchedulerAddres
 }
 
 class Channels : public GrpcChannels {
+  using ControlStream = StreamClient<AgentMessage, SchedulerMessage>;
+  using TelemetryStream = StreamClient<TelemetryBatch, TelemetryAck>;
+
  public:
   Channels(EventLoop* loop, const std::shared_ptr<grpc::Channel>& channel,
            const SchedulerAddress& address)
       : loop_(loop),
         stub_(AgentService::NewStub(channel)),
         token_(address.token),
-        reconnect_max_(address.reconnect_max) {}
+        control_(loop, token_, address.reconnect_max, ControlHandlers(), MixSeed(1, Seed())),
+        telemetry_(loop, token_, address.reconnect_max, TelemetryHandlers(), MixSeed(2, Seed())) {}
 
   void Start(Events events) override {
     events_ = std::move(events);
-    MakeControl();
-    MakeTelemetry();
-    control_->Start();
-    telemetry_->Start();
+    control_.Start();
+    telemetry_.Start();
   }
-  void SendControl(const AgentMessage& message) override { control_->Send(message); }
-  void SendTelemetry(const TelemetryBatch& batch) override { telemetry_->Send(batch); }
-  void Reconnect() override { control_->Restart(); }
+  void SendControl(const AgentMessage& message) override { control_.Send(message); }
+  void SendTelemetry(const TelemetryBatch& batch) override { telemetry_.Send(batch); }
+  void Reconnect() override { control_.Restart(); }
 
   void SpawnDaemon(const agent::v1::SpawnDaemonRequest& request,
                    std::function<void(absl::Status)> done) override {
@@ -110,10 +111,9 @@ class Channels : public GrpcChannels {
   }
 
  private:
-  void MakeControl() {
-    using Stream = StreamClient<AgentMessage, SchedulerMessage>;
-    Stream::Handlers handlers;
-    handlers.open = [this](grpc::ClientContext* context, Stream::Reactor* reactor) {
+  ControlStream::Handlers ControlHandlers() {
+    ControlStream::Handlers handlers;
+    handlers.open = [this](grpc::ClientContext* context, ControlStream::Reactor* reactor) {
       stub_->async()->Control(context, reactor);
     };
     handlers.connecting = [this] { events_.control_connected(); };
@@ -131,19 +131,18 @@ class Channels : public GrpcChannels {
       }
       events_.control_disconnected();
     };
-    control_.emplace(loop_, token_, reconnect_max_, std::move(handlers), MixSeed(1, Seed()));
+    return handlers;
   }
 
-  void MakeTelemetry() {
-    using Stream = StreamClient<TelemetryBatch, TelemetryAck>;
-    Stream::Handlers handlers;
-    handlers.open = [this](grpc::ClientContext* context, Stream::Reactor* reactor) {
+  TelemetryStream::Handlers TelemetryHandlers() {
+    TelemetryStream::Handlers handlers;
+    handlers.open = [this](grpc::ClientContext* context, TelemetryStream::Reactor* reactor) {
       stub_->async()->Telemetry(context, reactor);
     };
     handlers.connecting = [this] { events_.telemetry_connected(); };
     handlers.message = [this](const TelemetryAck& ack) { events_.telemetry_ack(ack.sequence()); };
     handlers.ended = [this](const grpc::Status&) { events_.telemetry_disconnected(); };
-    telemetry_.emplace(loop_, token_, reconnect_max_, std::move(handlers), MixSeed(2, Seed()));
+    return handlers;
   }
 
   static uint64_t Seed() {
@@ -154,11 +153,10 @@ class Channels : public GrpcChannels {
   EventLoop* const loop_;
   const std::unique_ptr<AgentService::Stub> stub_;
   const std::string token_;
-  const absl::Duration reconnect_max_;
   Events events_;
   bool lost_ = false;
-  std::optional<StreamClient<AgentMessage, SchedulerMessage>> control_;
-  std::optional<StreamClient<TelemetryBatch, TelemetryAck>> telemetry_;
+  ControlStream control_;
+  TelemetryStream telemetry_;
 };
 
 }  // namespace

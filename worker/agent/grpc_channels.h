@@ -36,7 +36,8 @@ class GrpcChannels {
   static absl::StatusOr<std::unique_ptr<GrpcChannels>> Make(EventLoop* loop,
                                                             const SchedulerAddress& address);
   virtual ~GrpcChannels() = default;
-  // Opens both streams and keeps them open; set before: every handler of `events`.
+  // Opens both streams and keeps them open; every handler of `events` is set. What is sent before
+  // is dropped, as whatever is sent while there is no stream.
   virtual void Start(Events events) = 0;
   virtual void SendControl(const agent::v1::AgentMessage& message) = 0;
   virtual void SendTelemetry(const agent::v1::TelemetryBatch& batch) = 0;

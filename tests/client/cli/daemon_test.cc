@@ -58,6 +58,8 @@ TEST_F(DaemonTest, OutputGoesToTheLogAndTheEndIsTold) {
   EXPECT_EQ(WaitForEnd(pid), "exit code 7");
   EXPECT_EQ(LastOfLog(spec_.log_file, 1000), "one\ntwo");
   EXPECT_EQ(LastOfLog(spec_.log_file, 4), "two");
+  EXPECT_EQ(LastOfLog(spec_.log_file, 1000, 4), "two") << "not what an earlier run wrote";
+  EXPECT_EQ(LastOfLog(spec_.log_file, 1000, 400), "");
 }
 
 TEST_F(DaemonTest, NumberUsedAgainIsNotTakenForOurs) {

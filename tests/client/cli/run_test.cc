@@ -140,6 +140,30 @@ TEST_F(RunTest, ModuleThatIsNotThereIsToldBeforeAnythingIsSent) {
               HasSubstr("1a"));
 }
 
+TEST_F(RunTest, WorkersStandBesideAMaster) {
+  ASSERT_TRUE(WriteFileAtomically("job.yaml", "trainyard: {command: [/bin/true]}\n").ok());
+  const std::vector<std::string> words = {"jobs",     "submit",   "training",       "a",
+                                          "--config", "job.yaml", "--worker-count", "3"};
+  for (const char* tier : {"", "custom"}) {
+    std::vector<std::string> all = words;
+    all[3] = *tier == 0 ? "plain" : "custom";
+    if (*tier != 0) all.insert(all.end(), {"--scale-tier", tier});
+    const Result result = Run(all);
+    ASSERT_EQ(result.code, 0) << result.err;
+    const v1::JobSpec spec = server_.submits().back().spec();
+    ASSERT_EQ(spec.worker_pools_size(), 2);
+    EXPECT_EQ(spec.worker_pools(0).role(), "master");
+    EXPECT_EQ(spec.worker_pools(0).replica_count(), 1);
+    EXPECT_EQ(spec.worker_pools(1).role(), "worker");
+    EXPECT_EQ(spec.worker_pools(1).replica_count(), 3);
+  }
+  std::vector<std::string> basic = words;
+  basic.insert(basic.end(), {"--scale-tier", "basic"});
+  const Result refused = Run(basic);
+  EXPECT_EQ(refused.code, 4);
+  EXPECT_THAT(refused.err, HasSubstr("--worker-count counts only with --scale-tier CUSTOM"));
+}
+
 TEST_F(RunTest, ImagesAndBadTiersAreRefusedByName) {
   EXPECT_THAT(Run({"jobs", "submit", "training", "a", "--module-name", "trainer.task",
                    "--package-path", "trainer", "--master-image-uri", "gcr.io/x"})

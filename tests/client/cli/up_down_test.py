@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,41 @@ class Cluster:
 
     def pid(self, name):
         return int((self.state / "run" / f"{name}.pid").read_text().split()[0])
+
+
+def check_refusals(cluster):
+    """What cannot be is said before anything starts; a start that fails leaves nothing behind."""
+    for words, code, parts in (
+            (["--listen", "nonsense"], 2, ["--listen", "HOST:PORT"]),
+            (["--listen", "0.0.0.0:7450"], 4, ["TLS", "trainyard up --listen"]),
+            (["--tls-cert", "nosuch.pem"], 4, ["nosuch.pem", "--tls-key"]),
+            (["--memory", "1"], 2, ["--memory", "64MiB"]),
+            (["--memory", "banana", "--http-listen", "x"], 2, ["banana", "--http-listen"])):
+        answer = cluster("up", *words)
+        check(answer.returncode == code, f"up {words}: {answer.returncode} {answer.stderr}")
+        for part in parts:
+            check(part in answer.stderr, f"up {words} lacks {part}: {answer.stderr}")
+    check(not cluster.state.exists(), "a refused up made a state folder")
+    busy = cluster("up", "--listen", "127.0.0.1:1x")
+    check(busy.returncode == 2, f"up at a port that is none: {busy}")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = cluster("up", "--listen", f"127.0.0.1:{other.getsockname()[1]}")
+    check(taken.returncode == 1, f"up at a port that is taken: {taken}")
+    check(cluster("up", "--status").returncode == 6, "half a cluster was left")
+
+
+def check_settings(cluster):
+    for words in (["endpoint", "foo"], ["project", "a b"], ["endpoint", ""]):
+        answer = cluster("config", "set", *words)
+        check(answer.returncode in (2, 4), f"config set {words}: {answer}")
+    elsewhere = cluster("config", "set", "endpoint", "127.0.0.1:1")
+    check(elsewhere.returncode == 0, f"config set endpoint: {elsewhere}")
+    idle = cluster("up", "--cores", "1", "--listen", "127.0.0.1:0")
+    check(idle.returncode == 0 and "--listen, --cores have no effect" in idle.stderr,
+          f"up with other flags while it runs: {idle}")
+    check(cluster("config", "unset", "endpoint").returncode == 0, "config unset")
 
 
 def check_start(cluster):
@@ -111,7 +147,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         cluster = Cluster(build, folder)
         try:
+            check_refusals(cluster)
             check_start(cluster)
+            check_settings(cluster)
             check_jobs(cluster)
             check_down(cluster)
             check_crash(cluster)

@@ -139,6 +139,7 @@ grpc::Status FakeJobs::TailLogs(grpc::ServerContext* context, const v1::TailLogs
                                 grpc::ServerWriter<v1::TailLogsResponse>* writer) {
   std::vector<v1::LogLine> lines;
   int break_after = 0;
+  int silent = 0;
   {
     const std::lock_guard lock(state_->mutex);
     if (grpc::Status status = state_->Enter(context, "TailLogs"); !status.ok()) return status;
@@ -147,7 +148,11 @@ grpc::Status FakeJobs::TailLogs(grpc::ServerContext* context, const v1::TailLogs
     }
     lines = state_->logs[request->name()];
     break_after = state_->break_after;
+    if (state_->silent_ends > 0) silent = state_->silent_ends--;
   }
+  if (request->follow()) writer->Write(v1::TailLogsResponse());
+  if (silent % 2 == 1) return {grpc::StatusCode::UNAVAILABLE, "the stream broke"};
+  if (silent > 0) return grpc::Status::OK;
   size_t at = 0;
   while (!request->cursor().empty() && at < lines.size() &&
          lines[at++].cursor() != request->cursor()) {

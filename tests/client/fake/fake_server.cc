@@ -111,6 +111,11 @@ void FakeServer::PutLog(const std::string& job, std::vector<v1::LogLine> lines) 
   state_->logs[job] = std::move(lines);
 }
 
+void FakeServer::EndLogsSilently(int calls) {
+  const std::lock_guard lock(state_->mutex);
+  state_->silent_ends = calls;
+}
+
 void FakeServer::BreakLogsAfter(int lines) {
   const std::lock_guard lock(state_->mutex);
   state_->break_after = lines;

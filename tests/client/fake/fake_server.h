@@ -49,6 +49,8 @@ class FakeServer {
   void PutLog(const std::string& job, std::vector<v1::LogLine> lines);
   // The stream of logs breaks off (UNAVAILABLE) after every so many lines.
   void BreakLogsAfter(int lines);
+  // So many followers see an empty reply and then the end of the stream, by turns well and broken.
+  void EndLogsSilently(int calls);
   void PutStudy(v1::Study study, std::vector<v1::Trial> trials);
   void PutNode(v1::Node node);
   void PutMetrics(std::vector<v1::MetricPoint> points);

@@ -31,6 +31,7 @@ struct FakeServer::State {
   std::map<std::string, int> calls;
   int lose = 0;
   int break_after = 0;
+  int silent_ends = 0;
 
   // Token, and the count of calls.
   grpc::Status Enter(grpc::ServerContext* context, const char* method) {

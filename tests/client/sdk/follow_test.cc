@@ -54,6 +54,24 @@ TEST(FollowTest, BrokenStreamsLoseNothingAndRepeatNothing) {
   EXPECT_EQ(server.calls("TailLogs"), 4);
 }
 
+TEST(FollowTest, ASilentJobIsFollowedThroughRestartsToo) {
+  FakeServer server;
+  server.PutJob(Job(v1::RUNNING));
+  server.PutLog(kJob, Lines(2));
+  server.EndLogsSilently(3);
+  Client client(server.endpoint(), {});
+  v1::TailLogsRequest request;
+  request.set_name(kJob);
+  request.set_follow(true);
+  request.set_all_ranks(true);
+  int seen = 0;
+  const absl::Status status =
+      FollowLogs(&client, request, [&seen](const v1::LogLine&) { return ++seen > 0; });
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(seen, 2);
+  EXPECT_EQ(server.calls("TailLogs"), 4);
+}
+
 TEST(FollowTest, SinkEndsTheStream) {
   FakeServer server;
   server.PutJob(Job(v1::RUNNING));

@@ -102,6 +102,28 @@ TEST_F(TreeTest, NamesThatAreNoTextAreNamed) {
   EXPECT_THAT(Refusal(), HasSubstr("\"bad\\xff\" has a name that is not UTF-8"));
 }
 
+TEST_F(TreeTest, WhatCannotTravelIsLeftOutWhereThatIsAskedFor) {
+  Write("train.py", "x");
+  Write("bad\xff", "x");
+  ASSERT_EQ(mkfifo((folder_ + "/pipe").c_str(), 0600), 0);
+  fs::create_symlink("/data", folder_ + "/data");
+  fs::create_directories(folder_ + "/env/bin");
+  Write("env/pyvenv.cfg", "home = /usr/bin");
+  fs::create_symlink("/usr/bin/python3", folder_ + "/env/bin/python");
+  std::vector<std::string> left_out;
+  TreeOptions options;
+  options.left_out = &left_out;
+  const auto tree = TreeOfFolder(folder_, options);
+  ASSERT_TRUE(tree.ok()) << tree.status();
+  ASSERT_EQ(tree->entries_size(), 1);
+  EXPECT_EQ(tree->entries(0).path(), "train.py");
+  EXPECT_THAT(left_out,
+              testing::UnorderedElementsAre("\"bad\\xff\" has a name that is not UTF-8",
+                                            "\"pipe\" is no regular file, folder or symbolic link",
+                                            "\"data\" is a link to an absolute path: /data",
+                                            "\"env\" is a virtual environment"));
+}
+
 TEST(Utf8Test, ByTheLetterOfTheLaw) {
   for (const char* good : {"", "a", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x9a\x82", "\xed\x9f\xbf",
                            "\xf4\x8f\xbf\xbf"}) {
