@@ -16,6 +16,7 @@
 #include "client/cli/job_parts.h"
 #include "client/cli/job_view.h"
 #include "client/cli/output.h"
+#include "client/cli/submit.h"
 #include "client/cli/trial_view.h"
 #include "client/cli/waiting.h"
 #include "client/sdk/client.h"
@@ -209,7 +210,7 @@ absl::Status FollowLog(Context* context, const v1::TailLogsRequest& request,
 
 absl::Status FollowToEnd(Context* context, const v1::Job& job, bool split, bool patient) {
   LineWriter writer(&context->console(), split);
-  const LineLabels labels = LabelsFor(job);
+  const LineLabels labels = LabelsFor(WholeJob(context, job));
   v1::TailLogsRequest request;
   request.set_name(job.name());
   request.set_follow(true);

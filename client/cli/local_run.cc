@@ -191,6 +191,10 @@ absl::Status VerdictOf(const std::string& folder) {
   }
   if (report.cause.empty()) return absl::OkStatus();
   std::string message = report.message.empty() ? "the program failed" : report.message;
+  // As the cluster's agents say it.
+  const bool says_more =
+      !report.reason.empty() && report.reason != "PROGRAM_FAILED" && report.reason != report.cause;
+  if (says_more) message = absl::StrCat(report.reason, ": ", message);
   absl::StrAppend(&message, "\n  where: ", report.cause);
   if (report.rank >= 0) absl::StrAppend(&message, ", rank ", report.rank);
   if (report.signal != 0) absl::StrAppend(&message, ", signal ", report.signal);

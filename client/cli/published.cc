@@ -58,6 +58,13 @@ absl::StatusOr<Published> FindPublished(Context* context, const Arguments& argum
   if (!name.ok()) return name.status();
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
+  if (*trial > 0) {
+    v1::GetJobRequest get;
+    get.set_name(*name);
+    const absl::StatusOr<v1::Job> job = (*client)->GetJob(get);
+    if (!job.ok()) return job.status();
+    if (absl::Status status = CheckTrial(*client, *job, *trial); !status.ok()) return status;
+  }
   v1::ListOutputsRequest request;
   request.set_name(*name);
   request.set_trial(static_cast<int32_t>(*trial));

@@ -105,6 +105,13 @@ absl::Status Upload(Context* context, const std::string& file, const Place& to) 
                      absl::StrCat("there is no file \"", file, "\""),
                      "check the path; it is relative to the folder you are in");
   }
+  std::error_code error;
+  if (std::filesystem::is_directory(file, error)) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
+                     absl::StrCat("\"", file, "\" is a folder; single files are copied"),
+                     absl::StrCat("for f in ", file, "/*; do trainyard store cp \"$f\" gs://",
+                                  to.bucket, "/", to.name, "; done"));
+  }
   Place place = to;
   if (place.name.empty() || absl::EndsWith(place.name, "/")) {
     absl::StrAppend(&place.name, file.substr(file.rfind('/') + 1));
@@ -123,7 +130,7 @@ absl::Status Upload(Context* context, const std::string& file, const Place& to) 
   return absl::OkStatus();
 }
 
-absl::Status Download(Context* context, const Place& from, std::string file) {
+absl::Status Download(Context* context, const Place& from, std::string file, bool replace) {
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
   const absl::StatusOr<std::vector<v1::ObjectInfo>> objects = Fetch(*client, from);
@@ -140,6 +147,11 @@ absl::Status Download(Context* context, const Place& from, std::string file) {
   std::error_code error;
   if (std::filesystem::is_directory(file, error))
     file = JoinPath(file, from.name.substr(from.name.rfind('/') + 1));
+  if (Exists(file) && !replace) {
+    return MakeError(absl::StatusCode::kAlreadyExists, "ALREADY_EXISTS",
+                     absl::StrCat(file, " is there already"),
+                     "name another file, or replace it with --force");
+  }
   const absl::StatusOr<std::unique_ptr<blob::Client>> store = Store(context, /*upload=*/false);
   if (!store.ok()) return store.status();
   return (*store)->DownloadFile(objects->front().digest(), file);
@@ -152,7 +164,8 @@ absl::Status Copy(Context* context, const Arguments& arguments) {
     return UsageError("one of the two is a gs:// or s3:// name, the other a file",
                       "trainyard store cp FILE gs://BUCKET/NAME, or the other way round");
   }
-  return IsUri(to) ? Upload(context, from, PlaceOf(to)) : Download(context, PlaceOf(from), to);
+  return IsUri(to) ? Upload(context, from, PlaceOf(to))
+                   : Download(context, PlaceOf(from), to, arguments.Has("force"));
 }
 
 }  // namespace
@@ -179,6 +192,7 @@ Command StoreCpCommand() {
                       "trainyard store cp gs://team/data/data.csv ."};
   command.positionals = {{.name = "FROM", .complete = Complete::kFile},
                          {.name = "TO", .complete = Complete::kFile}};
+  command.flags = {{.name = "force", .help = "replace a file that is there already"}};
   command.run = Copy;
   return command;
 }

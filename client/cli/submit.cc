@@ -247,6 +247,15 @@ absl::Status PlanPackages(const std::string& package_path,
   return faults.Take();
 }
 
+v1::Job WholeJob(Context* context, const v1::Job& job) {
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  v1::GetJobRequest request;
+  request.set_name(job.name());
+  if (!client.ok()) return job;
+  absl::StatusOr<v1::Job> whole = (*client)->GetJob(request);
+  return whole.ok() ? *std::move(whole) : job;
+}
+
 absl::StatusOr<v1::Job> Send(Context* context, Submission submission) {
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
@@ -291,7 +300,8 @@ absl::Status ValidateOnly(Context* context, Submission submission) {
 void Announce(Context* context, const v1::Job& job, bool follows) {
   const std::string id = ShortName(job.name());
   Console& console = context->console();
-  PrintOne(&console, context->format, job, job.name(),
+  PrintOne(&console, context->format, context->format_given ? WholeJob(context, job) : job,
+           job.name(),
            context->quiet
                ? absl::StrCat(id, "\n")
                : absl::StrCat("jobId: ", id, "\nstate: ", v1::JobState_Name(job.state()), "\n"),

@@ -56,6 +56,10 @@ absl::Status CheckJobId(const std::string& id);
 absl::Status PlanPackages(const std::string& package_path,
                           const std::vector<std::string>& package_files, Submission* submission);
 
+// The job with its spec, which the answer to a submit does not repeat; `job` itself where it cannot
+// be had.
+v1::Job WholeJob(Context* context, const v1::Job& job);
+
 // Uploads and submits. The job as the scheduler answered.
 absl::StatusOr<v1::Job> Send(Context* context, Submission submission);
 

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/errors.h"
 #include "common/names.h"
 #include "common/sha256.h"
@@ -66,13 +68,26 @@ absl::StatusOr<std::string> ProjectOf(absl::string_view parent) {
   return ParseProject(parent);
 }
 
+namespace {
+
+// The command that lists things of the kind.
+std::string WhereListed(absl::string_view what, absl::string_view name) {
+  if (what == "node") return "nodes";
+  if (what == "study") return "study list";
+  if (what == "queue" || absl::StartsWith(name, "queues/")) return "queues list";
+  if (what == "quota" || absl::StartsWith(name, "quotas/")) return "quota list";
+  if (absl::StartsWith(name, "reservations/")) return "reservations list";
+  if (what != "trial") return "jobs list";
+  const std::vector<std::string> parts = absl::StrSplit(name, '/');
+  return parts.size() > 3 ? absl::StrCat("study trials ", parts[3]) : "study trials STUDY";
+}
+
+}  // namespace
+
 absl::Status NotFound(absl::string_view what, absl::string_view name) {
   return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND",
                    absl::StrCat("there is no ", what, " \"", name, "\""),
-                   absl::StrCat("list what there is: trainyard ",
-                                what == "node"                       ? "nodes"
-                                : what == "study" || what == "trial" ? "study list"
-                                                                     : "jobs list"));
+                   absl::StrCat("list what there is: trainyard ", WhereListed(what, name)));
 }
 
 absl::Status CheckProject(const runtime::View& view, const std::string& project) {

@@ -1,7 +1,10 @@
 // See policy.h.
 #include "scheduler/rpc/policy.h"
 
+#include <utility>
+
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
@@ -122,6 +125,25 @@ std::string Names(unsigned who) {
   return "an agent's token";
 }
 
+// What the caller did, in words: "submit a job" of /trainyard.v1.JobService/SubmitJob.
+std::string InWords(absl::string_view path) {
+  const std::string method(path.substr(path.rfind('/') + 1));
+  if (method == "GetUploadGrant") return "send a program or a file";
+  if (method == "GetDownloadGrant") return "fetch what was published";
+  if (method == "SetJobQueueing") return "change a job's place in the queue";
+  std::string words;
+  bool noun = false;
+  for (const char letter : method) {
+    const bool begins = absl::ascii_isupper(static_cast<unsigned char>(letter));
+    if (begins && !words.empty()) {
+      const bool one = !std::exchange(noun, true) && method.back() != 's';
+      absl::StrAppend(&words, one ? (absl::StrContains("AEIOU", letter) ? " an " : " a ") : " ");
+    }
+    words.push_back(absl::ascii_tolower(static_cast<unsigned char>(letter)));
+  }
+  return words;
+}
+
 // "ann, VIEWER"
 std::string WhoIs(const api::Identity& identity) {
   if (identity.is_join) return "a machine that joins";
@@ -143,8 +165,8 @@ absl::Status CheckPolicy(absl::string_view path, const api::Identity& identity) 
   }
   if ((line->second & RoleOf(identity)) != 0) return absl::OkStatus();
   return MakeError(absl::StatusCode::kPermissionDenied, "PERMISSION_DENIED",
-                   absl::StrCat(path.substr(path.rfind('/') + 1), " needs ", Names(line->second),
-                                "; this token is of ", WhoIs(identity)),
+                   absl::StrCat("this token may not ", InWords(path), ": it is of ",
+                                WhoIs(identity), "; that needs ", Names(line->second)),
                    "ask an administrator for a token of that role: trainyard token create USER "
                    "--role ROLE");
 }

@@ -19,7 +19,7 @@ trap cleanup EXIT
 fail() { echo "FAILED: $*"; exit 1; }
 
 # bash deploy/quickstart.sh
-python3 tests/integration/on_terminal.py "$screen" bash deploy/quickstart.sh --keep || { cat "$screen"; fail "exit status"; }
+python3 tests/integration/on_terminal.py "$screen" bash deploy/quickstart.sh || { cat "$screen"; fail "exit status"; }
 tr -d '\r' <"$screen" | sed 's/\x1b\[[0-9;]*[A-Za-z]//g' >"$out"
 cat "$out"
 
@@ -31,7 +31,12 @@ grep -q $'\x1b\[[0-9]*A' "$screen" || fail "the progress is not drawn in place"
 grep -qE '^test accuracy (0\.9[6-9]|1)' "$out" || fail "no test accuracy of at least 0.96"
 grep -q 'trainyard up' "$out" || fail "no next commands"
 
-# What the cluster holds.
+# It stopped what it had started, and only its state folder is left.
+trainyard up --status >/dev/null 2>&1 && fail "the cluster still runs"
+pgrep -f "trainyard-(scheduler|agent|supervisor).*$state" && fail "the quickstart left processes behind"
+
+# What the cluster holds when it is up again.
+trainyard up
 job=$(trainyard jobs list -o name | head -n 1)
 trainyard trials "$job" -o json >"$state/trials.json"
 trainyard best "$job" -o json >"$state/best.json"

@@ -163,6 +163,14 @@ def check_training(user):
     check(argv[:2] == ["--train_steps", "10"] and argv[2].startswith("--job-dir="),
           f"submit training with setup.py: {built.stdout}{built.stderr}")
     (user.work / "setup.py").unlink()
+    two = user("jobs", "submit", "training", "two_ranks", "--worker-count", "1", *words)
+    lines = [line for line in two.stdout.splitlines() if "argv" in line]
+    check(sorted(line[:9] for line in lines) == ["[rank 0] ", "[rank 1] "],
+          f"whose lines are these: {two.stdout}")
+    whole = json.loads(user("jobs", "submit", "training", "whole", "-o", "json", *words[:4],
+                            *words[5:]).stdout)
+    check(whole["spec"].get("program", {}).get("pythonModule") == "trainer.task",
+          f"submit -o json has no spec: {whole}")
 
 
 def check_custom(user):
@@ -227,6 +235,8 @@ def check_outputs(user):
     check((user.work / "out" / "model" / "model.txt").read_text() == "m", "pull")
     user("pull", "script", "out", code=4)
     user("pull", "script", "out", "--force")
+    for words in (("pull", "script", "elsewhere"), ("outputs", "script")):
+        user(*words, "--trial", "3", code=3)  # a plain job that has published something
 
 
 def check_store(user):
@@ -236,6 +246,12 @@ def check_store(user):
     check([item["name"] for item in listed] == ["in/data.csv"], f"store ls: {listed}")
     user("store", "cp", "gs://team-data/in/data.csv", "copy.csv")
     check((user.work / "copy.csv").read_text() == "1,2\n", "store cp")
+    (user.work / "copy.csv").write_text("mine")
+    user("store", "cp", "gs://team-data/in/data.csv", "copy.csv", code=4)
+    check((user.work / "copy.csv").read_text() == "mine", "store cp replaced a file unasked")
+    user("store", "cp", "gs://team-data/in/data.csv", "copy.csv", "--force")
+    check((user.work / "copy.csv").read_text() == "1,2\n", "store cp --force")
+    user("store", "cp", "trainer", "gs://team-data/", code=4)
     user("store", "cp", "a", "b", code=2)
     user("store", "cp", "gs://team-data/in/dat.csv", "copy.csv", code=3)
 
