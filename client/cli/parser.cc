@@ -49,6 +49,12 @@ absl::Status UnknownCommand(const std::string& group, const std::string& word) {
         absl::StrCat("there is no \"", path, " ", word, "\": jobs that ended are kept"),
         "one that has not is ended by: trainyard jobs cancel JOB");
   }
+  const std::vector<std::string> of_job = group.empty() ? WordsBelow("jobs") : names;
+  if (group.empty() && std::find(of_job.begin(), of_job.end(), word) != of_job.end()) {
+    return UsageError(
+        absl::StrCat("unknown command \"", path, " ", word, "\""),
+        absl::StrCat("did you mean \"trainyard jobs ", word, "\"? All: trainyard --help"));
+  }
   return UsageError(absl::StrCat("unknown command \"", path, " ", word, "\""),
                     nearest.empty() ? absl::StrCat("one of: ", absl::StrJoin(names, ", "))
                                     : absl::StrCat("did you mean \"", path, " ", nearest,

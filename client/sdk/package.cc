@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <system_error>
 
@@ -196,6 +197,14 @@ absl::StatusOr<v1::PackageRef> UploadOne(blob::Client* store, const PackagePlan&
   return package;
 }
 
+// Both kinds of archive tell themselves by two bytes.
+std::string FirstBytes(const std::string& file) {
+  char bytes[2] = {};
+  std::ifstream in(file, std::ios::binary);
+  in.read(bytes, sizeof bytes);
+  return std::string(bytes, static_cast<size_t>(in.gcount()));
+}
+
 }  // namespace
 
 absl::StatusOr<PackagePlan> PlanPackagePath(const std::string& path) {
@@ -230,6 +239,14 @@ absl::StatusOr<PackagePlan> PlanPackageFile(const std::string& path) {
     return PackageError("PACKAGE_INVALID",
                         absl::StrCat("\"", path, "\" is no source archive or wheel"),
                         "give *.tar.gz, *.zip or *.whl; a folder goes to --package-path");
+  }
+  const bool gzip = absl::EndsWith(plan.file, ".gz");
+  if (FirstBytes(plan.file) != (gzip ? "\x1f\x8b" : "PK")) {
+    return PackageError(
+        "PACKAGE_INVALID",
+        absl::StrCat("\"", path, "\" is not what its name says: it does not begin as ",
+                     gzip ? "a compressed archive" : "a zip archive"),
+        "build it again: python3 -m build, or: pip wheel --no-deps .");
   }
   plan.kind = sdist ? v1::PackageRef::SDIST : v1::PackageRef::WHEEL;
   return plan;

@@ -110,8 +110,8 @@ TEST_F(TransferTest, ConfigGivesWhatFlagsDoNotAndTheSameContentHasTheSameDigest)
 }
 
 TEST_F(TransferTest, PackageFilesGoAsArchives) {
-  Write("dist/trainer-0.1.tar.gz", "not really one");
-  Write("dist/helper-1.0-py3-none-any.whl", "nor this");
+  Write("dist/trainer-0.1.tar.gz", "\x1f\x8b not really one");
+  Write("dist/helper-1.0-py3-none-any.whl", "PK nor this");
   const Result result =
       Run({"jobs", "submit", "training", "a", "--module-name", "trainer.task", "--packages",
            "dist/trainer-0.1.tar.gz,dist/helper-1.0-py3-none-any.whl"});

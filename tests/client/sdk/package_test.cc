@@ -27,10 +27,10 @@ class PackageTest : public testing::Test {
     Write("proj/notes.py");
   }
   ~PackageTest() override { (void)RemoveTree(root_); }
-  void Write(const std::string& name) {
+  void Write(const std::string& name, const std::string& text = "x = 1\n") {
     const std::string path = root_ + "/" + name;
     ASSERT_TRUE(MakeFolders(path.substr(0, path.rfind('/'))).ok());
-    ASSERT_TRUE(WriteFileAtomically(path, "x = 1\n").ok());
+    ASSERT_TRUE(WriteFileAtomically(path, text).ok());
   }
   std::string root_;
 };
@@ -69,11 +69,13 @@ TEST_F(PackageTest, AbsentAndWrongPathsAreNamed) {
   EXPECT_EQ(ReasonOf(PlanPackagePath(root_ + "/proj/notes.py").status()), "PACKAGE_INVALID");
   EXPECT_EQ(ReasonOf(PlanPackageFile(root_ + "/proj/notes.py").status()), "PACKAGE_INVALID");
   EXPECT_EQ(ReasonOf(PlanPackageFile(root_ + "/a.whl").status()), "PACKAGE_NOT_FOUND");
+  Write("c-1.0.tar.gz", "no archive");
+  EXPECT_EQ(ReasonOf(PlanPackageFile(root_ + "/c-1.0.tar.gz").status()), "PACKAGE_INVALID");
 }
 
 TEST_F(PackageTest, ArchivesAreKnownByTheirNames) {
-  Write("a-1.0.tar.gz");
-  Write("b-1.0-py3-none-any.whl");
+  Write("a-1.0.tar.gz", "\x1f\x8b");
+  Write("b-1.0-py3-none-any.whl", "PK");
   EXPECT_EQ(PlanPackageFile(root_ + "/a-1.0.tar.gz")->kind, v1::PackageRef::SDIST);
   EXPECT_EQ(PlanPackageFile(root_ + "/b-1.0-py3-none-any.whl")->kind, v1::PackageRef::WHEEL);
 }
@@ -96,7 +98,7 @@ TEST_F(PackageTest, ModuleOutsideThePackageIsNotFound) {
 }
 
 TEST_F(PackageTest, ArchivesMayHoldTheModule) {
-  Write("a-1.0.tar.gz");
+  Write("a-1.0.tar.gz", "\x1f\x8b");
   EXPECT_TRUE(CheckModule("anything", {*PlanPackageFile(root_ + "/a-1.0.tar.gz")}).ok());
 }
 
