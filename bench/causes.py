@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How often the cause of an end is told right: faults of every kind, injected into the real
-programs under real daemons. A cause is right when the job's error, or that of its attempt, names it and says
-in words what happened."""
+programs under real daemons. A cause is right when the job's error, or that of its attempt, names it
+and says in words what happened."""
 import concurrent.futures
 import functools
 import os
