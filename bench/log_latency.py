@@ -21,6 +21,25 @@ def pipe():
     return out
 
 
+def command(cluster, count):
+    """Milliseconds of each line, as `trainyard jobs logs -f` in another process hands it on."""
+    program = PRINTER.replace("100", str(count))
+    cluster.run("run", "-d", "--name", "printer", "--", "/usr/bin/python3", "-c", program, check=True)
+    seen = []
+    with subprocess.Popen(
+        [str(benchlib.BIN / "trainyard"), "jobs", "logs", "-f", "printer"],
+        env=cluster.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as follower:
+        for line in follower.stdout:
+            seen.append((time.time() - float(line)) * 1e3)
+    if len(seen) != count:
+        raise SystemExit(f"{count} lines were printed, {len(seen)} seen")
+    return seen
+
+
 def main():
     args = benchlib.arguments(__doc__, count=(200, "lines"))
     report = benchlib.Report("log line printed to seen", args.json)
@@ -36,8 +55,9 @@ def main():
             text=True,
             check=True,
         ).stdout
-    seen = [float(line) for line in out.split()]
-    report.row("logs -f of a job", seen)
+        report.row("a stream of the job's log", [float(line) for line in out.split()])
+        seen = command(cluster, args.count)
+    report.row("trainyard jobs logs -f", seen)
     report.bar("median, ms", benchlib.percentile(seen, 0.5), at_most=30)
     report.close()
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """1,000 jobs that run /bin/true, each a process with a durable exit status; peer: Slurm's best
-path, an array, tuned."""
+path, an array, as installed and tuned; the better of the two counts."""
 import subprocess
 import time
 
@@ -25,9 +25,9 @@ def ours(count, repeats):
     return rates
 
 
-def slurm(count, repeats):
+def slurm(kind, count, repeats):
     rates = []
-    with benchlib.Slurm("tuned") as peer:
+    with benchlib.Slurm(kind) as peer:
         for _ in range(repeats):
             begin = time.monotonic()
             peer.run(
@@ -57,17 +57,20 @@ def spawn_floor(count=500):
 
 def main():
     args = benchlib.arguments(
-        __doc__, count=(1000, "jobs"), repeats=(3, "repeats"), peer_count=(1000, "Slurm's jobs")
+        __doc__, count=(1000, "jobs"), repeats=(5, "repeats"), peer_count=(1000, "Slurm's jobs")
     )
     report = benchlib.Report("jobs that run /bin/true", args.json)
     mine = ours(args.count, args.repeats)
     report.row("trainyard, exit status durable", mine, "jobs/s")
     reason = benchlib.Slurm.why_not()
     if reason:
-        report.skip("Slurm array, tuned", reason)
+        report.skip("Slurm array", reason)
     else:
-        theirs = slurm(args.peer_count, max(1, args.repeats - 1))
-        report.row("Slurm array, tuned", theirs, "jobs/s")
+        default = slurm("default", args.peer_count, max(1, args.repeats // 2))
+        report.row("Slurm array, default", default, "jobs/s")
+        tuned = slurm("tuned", args.peer_count, args.repeats)
+        report.row("Slurm array, tuned", tuned, "jobs/s")
+        theirs = max(default, tuned, key=lambda rates: benchlib.percentile(rates, 0.5))
         report.bar(
             "times faster than the Slurm array",
             benchlib.percentile(mine, 0.5) / benchlib.percentile(theirs, 0.5),

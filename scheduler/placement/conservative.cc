@@ -17,7 +17,7 @@
 namespace trainyard::placement {
 namespace {
 
-constexpr size_t kMomentsMax = 256;
+constexpr size_t kMomentsMax = 64;
 
 // The room of the cluster from a time until that of the next moment.
 struct Moment {
