@@ -24,7 +24,8 @@ def pipe():
 def command(cluster, count):
     """Milliseconds of each line, as `trainyard jobs logs -f` in another process hands it on."""
     program = PRINTER.replace("100", str(count))
-    cluster.run("run", "-d", "--name", "printer", "--", "/usr/bin/python3", "-c", program, check=True)
+    words = ("/usr/bin/python3", "-c", program)
+    cluster.run("run", "-d", "--name", "printer", "--", *words, check=True)
     seen = []
     with subprocess.Popen(
         [str(benchlib.BIN / "trainyard"), "jobs", "logs", "-f", "printer"],

@@ -85,9 +85,12 @@ void FillGuesses(const Snapshot& snapshot, const Policy& policy, Planner* planne
 Plan MakePlan(const Snapshot& snapshot, const Policy& policy) {
   Planner planner(policy);
   FillPlanner(snapshot, &planner);
+  // Backfill asks when runs without a limit will end; the other policies do not look at it.
+  const bool backfills = policy.select == Select::kEasy || policy.select == Select::kConservative;
+  if (backfills) FillGuesses(snapshot, policy, &planner);
   Plan plan = planner.Decide(snapshot.now_us);
   plan.reservations = planner.Claims();
-  FillGuesses(snapshot, policy, &planner);
+  if (!backfills) FillGuesses(snapshot, policy, &planner);
   plan.explanations = Explainer(&planner, snapshot).All();
   AddWhatIfs(snapshot, policy, &plan);
   return plan;

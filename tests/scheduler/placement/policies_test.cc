@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
 
+#include "scheduler/placement/history.h"
 #include "scheduler/placement/planner.h"
 #include "tests/scheduler/placement/builders.h"
 
@@ -124,6 +126,37 @@ TEST(ConservativeTest, WhatHasNoLimitIsExpectedToStay) {
   // 3 has no limit and gets node a for ever; 4 finds room only on b, when 2 has ended.
   scene.Add(Asks(3, 8)).Add(Asks(4, 8, kHour)).Add(Asks(5, 6, 10 * kHour)).Add(Asks(6, 6, kHour));
   EXPECT_THAT(Placed(scene.At(2 * kSecond)), ElementsAre(6)) << "5 would keep 4 from b";
+}
+
+// A run without a limit that has run for ten minutes: as long again, or as runs like it took.
+TEST(EasyTest, HistoryTellsWhenRunsWithoutALimitEnd) {
+  for (const bool known : {false, true}) {
+    Snapshot snapshot;
+    snapshot.now_us = kHour;
+    snapshot.nodes = {MakeNode("a", 64, 8)};
+    RunningRun holder;
+    holder.run_uid = 1;
+    holder.principal = "ann";
+    holder.name = "resnet";
+    holder.started_us = kHour - 600 * kSecond;
+    holder.ranks = {MakeNeeds(1000, 6)};
+    RunningRun::Slice& slice = holder.slices.emplace_back();
+    slice.node_id = "a";
+    slice.cpu_milli = 1000;
+    for (size_t i = 0; i < 6; ++i) {
+      slice.device_uuids.push_back(snapshot.nodes[0].devices[i].uuid);
+      snapshot.nodes[0].devices[i].milli_free = 0;
+    }
+    snapshot.running = {holder};
+    snapshot.waiting = {Asks(2, 8), Asks(3, 2, 3 * kHour)};
+    auto history = std::make_shared<RunTimeHistory>();
+    for (int i = 0; known && i < 20; ++i) history->ObserveRun("ann", "resnet", 6, 8 * kHour);
+    snapshot.history = history;
+    for (const char* policy : {"easy", "conservative"}) {
+      const Plan plan = MakePlan(snapshot, *PolicyNamed(policy));
+      EXPECT_EQ(plan.placements.size(), known ? 1u : 0u) << policy;
+    }
+  }
 }
 
 TEST(EasyTest, SaysThatTheDevicesAreKept) {
