@@ -28,8 +28,14 @@ std::string MustRead(const std::string& path) {
 Cluster::Cluster(const std::string& state) {
   const auto endpoint = nlohmann::json::parse(MustRead(JoinPath(state, "endpoint.json")));
   token_ = std::string(absl::StripSuffix(MustRead(JoinPath(state, "token")), "\n"));
-  jobs_ = v1::JobService::NewStub(grpc::CreateChannel(endpoint.at("grpc").get<std::string>(),
-                                                      grpc::InsecureChannelCredentials()));
+  address_ = endpoint.at("grpc").get<std::string>();
+  jobs_ = v1::JobService::NewStub(NewChannel());
+}
+
+std::shared_ptr<grpc::Channel> Cluster::NewChannel() const {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
 }
 
 std::unique_ptr<grpc::ClientContext> Cluster::Context() const {

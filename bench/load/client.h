@@ -19,6 +19,8 @@ class Cluster {
   // cluster.
   explicit Cluster(const std::string& state);
   v1::JobService::Stub& jobs() { return *jobs_; }
+  // A connection of its own.
+  std::shared_ptr<grpc::Channel> NewChannel() const;
   // A context with the token.
   std::unique_ptr<grpc::ClientContext> Context() const;
   // Waits for the end of a job; its last state.
@@ -26,6 +28,7 @@ class Cluster {
 
  private:
   std::string token_;
+  std::string address_;
   std::unique_ptr<v1::JobService::Stub> jobs_;
 };
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -62,6 +63,12 @@ absl::Status UnknownCommand(const std::string& group, const std::string& word) {
 }
 
 absl::Status UnknownFlag(const Command& command, const std::string& word) {
+  for (const Positional& positional : command.positionals) {
+    const std::string plain = absl::AsciiStrToLower(positional.name);
+    if (word.substr(0, word.find('=')) != absl::StrCat("--", plain)) continue;
+    return UsageError(absl::StrCat("the ", plain, " is a plain word, not a flag"),
+                      absl::StrCat("usage: ", UsageOf(command)));
+  }
   std::vector<std::string> names;
   for (const Flag& flag : AllFlagsOf(command)) names.push_back(absl::StrCat("--", flag.name));
   const std::string typed = word.substr(0, word.find('='));

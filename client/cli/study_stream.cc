@@ -1,7 +1,9 @@
 // See study_stream.h; also the command trainyard study stream.
 #include "client/cli/study_stream.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -20,6 +22,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kAskMax = 1000;
+constexpr double kSecondsMax = 1e12;
+constexpr const char* kVerbs[] = {"ask", "tell", "complete", "should_stop", "best"};
 
 absl::Status Wrong(absl::string_view message) {
   return MakeError(absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT", message, "");
@@ -63,6 +67,7 @@ Json ParametersJson(const v1::Trial& trial) {
 
 Json TrialJson(const v1::Trial& trial, bool with_metrics) {
   Json out = {{"id", trial.id()}, {"parameters", ParametersJson(trial)}};
+  if (trial.origin() > 0) out["origin"] = trial.origin();
   if (!with_metrics) return out;
   out["metrics"] = Json::object();
   for (const v1::MetricValue& metric : trial.final_measurement().metrics()) {
@@ -82,8 +87,21 @@ absl::StatusOr<int32_t> NumberOf(const Json& request, const char* key, int32_t m
 absl::StatusOr<v1::Measurement> MeasurementIn(const Json& request) {
   v1::Measurement measurement;
   if (request.contains("step")) {
-    if (!request["step"].is_number_integer()) return Wrong("\"step\" must be a whole number");
-    measurement.set_step(request["step"].get<int64_t>());
+    const Json& step = request["step"];
+    if (!step.is_number_integer() || step.get<int64_t>() < 0) {
+      return Wrong("\"step\" must be a whole number from 0");
+    }
+    measurement.set_step(step.get<int64_t>());
+  }
+  if (request.contains("elapsed")) {
+    const Json& elapsed = request["elapsed"];
+    const double seconds = elapsed.is_number() ? elapsed.get<double>() : -1;
+    if (!(seconds >= 0 && seconds < kSecondsMax)) {
+      return Wrong("\"elapsed\" must be a number of seconds");
+    }
+    measurement.mutable_elapsed()->set_seconds(static_cast<int64_t>(seconds));
+    measurement.mutable_elapsed()->set_nanos(
+        static_cast<int32_t>((seconds - std::floor(seconds)) * 1e9));
   }
   const Json metrics = request.value("metrics", Json::object());
   if (!metrics.is_object()) return Wrong("\"metrics\" must be an object of numbers");
@@ -116,6 +134,10 @@ struct Desk {
     suggest.set_count(*count);
     suggest.set_client_id(client_id);
     const auto response = client->SuggestTrials(suggest);
+    if (!response.ok() && ReasonOf(response.status()) == "STUDY_COMPLETE") {
+      // That a study is over is no mistake.
+      return Json{{"trials", Json::array()}, {"study_complete", response.status().message()}};
+    }
     if (!response.ok()) return response.status();
     Json trials = Json::array();
     for (const v1::Trial& trial : response->trials()) trials.push_back(TrialJson(trial, false));
@@ -146,6 +168,9 @@ struct Desk {
     if (!measurement->metrics().empty()) *complete.mutable_final_measurement() = *measurement;
     if (request.contains("infeasible")) {
       if (!request["infeasible"].is_string()) return Wrong("\"infeasible\" must say why");
+      if (request.contains("metrics")) {
+        return Wrong("a trial either measured or failed: \"metrics\" or \"infeasible\"");
+      }
       complete.set_infeasible(true);
       complete.set_infeasible_reason(request["infeasible"].get<std::string>());
     }
@@ -179,6 +204,10 @@ struct Desk {
 
   absl::StatusOr<Json> Answer(const Json& request) const {
     if (!request.is_object()) return Wrong("a line must be a JSON object");
+    const auto asks = [&request](const char* verb) { return request.contains(verb); };
+    if (std::count_if(std::begin(kVerbs), std::end(kVerbs), asks) > 1) {
+      return Wrong("a line asks for one thing; send two lines");
+    }
     if (request.contains("ask")) return Ask(request);
     if (request.contains("tell")) return Tell(request);
     if (request.contains("complete")) return Complete(request);

@@ -363,6 +363,10 @@ void ReadStudyAdditions(Fields* fields, const std::string& path, Study* study) {
   }
   ReadInitialTrials(fields, path, study);
   fields->Texts("transferFrom", study->mutable_transfer_from());
+  double regret = 0;
+  if (fields->Number("stopBelowRegret", &regret)) {
+    study->mutable_study_stopping()->set_regret_below(regret);
+  }
   ReadOrdinal(fields, study);
 }
 

@@ -123,6 +123,10 @@ absl::StatusOr<core::Command> SubmitCommand(const Context& context,
   if (absl::Status status = ResolveSpec(context, principal, *project, field, &body.spec);
       !status.ok())
     return status;
+  absl::StatusOr<core::EarlierStudies> earlier =
+      FindEarlier(context, principal, *project, body.spec.study_spec());
+  if (!earlier.ok()) return earlier.status();
+  body.earlier = *std::move(earlier);
   return MakeCommand(principal, request.request_id(), request, std::move(body));
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
@@ -17,8 +18,8 @@
 namespace trainyard::api {
 namespace {
 
-constexpr int kSuggestionsMax = 256;
-constexpr int kAskRoundsMax = 4;
+constexpr int kSuggestionsMax = 1000;
+constexpr int kAskRoundsMax = 8;
 constexpr int kTrialsMax = 1'000'000;
 
 v1::Study StudyByUid(const Context& context, uint64_t uid) {
@@ -71,6 +72,22 @@ struct Asking : std::enable_shared_from_this<Asking> {
 
 }  // namespace
 
+absl::StatusOr<core::EarlierStudies> FindEarlier(const Context& context,
+                                                 const core::Principal& principal,
+                                                 absl::string_view project,
+                                                 const v1::StudySpec& spec) {
+  core::EarlierStudies earlier;
+  earlier.revision = context.runtime->view().revision();
+  for (const std::string& given : spec.transfer_from()) {
+    const bool is_whole = absl::StartsWith(given, "projects/");
+    const absl::StatusOr<core::StudyPtr> study = FindStudy(
+        context, principal, core::Action::kRead, is_whole ? given : FormatStudy(project, given));
+    if (!study.ok()) return study.status();
+    earlier.uids.push_back((*study)->uid());
+  }
+  return earlier;
+}
+
 void CreateStudy(const Context& context, const core::Principal& principal,
                  const v1::CreateStudyRequest& request, Done<v1::Study> done) {
   absl::StatusOr<std::string> project = ProjectOf(request.parent());
@@ -82,13 +99,16 @@ void CreateStudy(const Context& context, const core::Principal& principal,
   }
   if (status.ok()) status = tuning::CheckStudySpec(request.spec());
   if (!status.ok()) return done(status);
-  context.runtime->Post(
-      MakeCommand(principal, request.request_id(), request,
-                  core::CreateStudy{*project, request.study_id(), request.spec()}),
-      [context, done](const absl::StatusOr<core::Reply>& reply) {
-        if (!reply.ok()) return done(reply.status());
-        done(StudyByUid(context, reply->uid));
-      });
+  absl::StatusOr<core::EarlierStudies> earlier =
+      FindEarlier(context, principal, *project, request.spec());
+  if (!earlier.ok()) return done(earlier.status());
+  context.runtime->Post(MakeCommand(principal, request.request_id(), request,
+                                    core::CreateStudy{*project, request.study_id(), request.spec(),
+                                                      *std::move(earlier)}),
+                        [context, done](const absl::StatusOr<core::Reply>& reply) {
+                          if (!reply.ok()) return done(reply.status());
+                          done(StudyByUid(context, reply->uid));
+                        });
 }
 
 void DeleteStudy(const Context& context, const core::Principal& principal,

@@ -22,6 +22,13 @@ void AddMeasurement(const Context& context, const core::Principal& principal,
 void CompleteTrial(const Context& context, const core::Principal& principal,
                    const v1::CompleteTrialRequest& request, Done<v1::Trial> done);
 
+// The studies that the spec's transfer_from names, by id in `project` or by whole name; the
+// principal must be allowed to read them. NOT_FOUND says which one is missing.
+absl::StatusOr<core::EarlierStudies> FindEarlier(const Context& context,
+                                                 const core::Principal& principal,
+                                                 absl::string_view project,
+                                                 const v1::StudySpec& spec);
+
 absl::StatusOr<v1::Study> GetStudy(const Context& context, const core::Principal& principal,
                                    const v1::GetStudyRequest& request);
 absl::StatusOr<v1::ListStudiesResponse> ListStudies(const Context& context,

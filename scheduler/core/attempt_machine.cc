@@ -12,6 +12,7 @@
 #include "scheduler/core/fold.h"
 #include "scheduler/core/run_machine.h"
 #include "scheduler/core/state_rows.h"
+#include "scheduler/core/study_machine.h"
 #include "scheduler/core/verdict.h"
 
 namespace trainyard::core {
@@ -93,7 +94,11 @@ void CommitSnapshot(uint64_t run_uid, const wire::Exited& exited, Draft* draft) 
   for (const v1::OutputTree& output : exited.outputs()) {
     if (output.kind() != "checkpoint" || output.digest().empty()) continue;
     const int64_t step = output.step() > 0 ? output.step() : exited.last_step();
-    if (run->has_checkpoint() && step <= run->checkpoint().step()) continue;
+    if (run->has_checkpoint() && step <= run->checkpoint().step()) {
+      // Programs that tell no steps have the one they began with.
+      const bool is_own = run->checkpoint().epoch() == run->attempt().epoch();
+      if (is_own || step < run->checkpoint().step()) continue;
+    }
     google::protobuf::RepeatedPtrField<std::string> trees;
     *trees.Add() = output.digest();
     CommitCheckpoint(*run, step, trees, draft);
@@ -255,7 +260,12 @@ void EndAttempt(uint64_t run_uid, Draft* draft) {
   const std::string blamed = event.attempt_ended().failed_node();
   draft->Emit(std::move(event));
   if (!blamed.empty()) ConsiderQuarantine(blamed, draft);
-  if (draft->Run(run_uid)->state() == records::R_DONE) RunIsDone(run_uid, draft);
+  const RunPtr now = draft->Run(run_uid);
+  if (now->state() == records::R_DONE) RunIsDone(run_uid, draft);
+  if (now->state() != records::R_PAUSED || now->trial() == 0) return;
+  // A held trial leaves its place to another.
+  const JobPtr job = draft->Job(now->job_uid());
+  if (job != nullptr) AdvanceStudy(job->study_uid(), draft);
 }
 
 }  // namespace trainyard::core

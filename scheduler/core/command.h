@@ -47,6 +47,11 @@ struct RevokeToken {
 struct RevokeNode {
   std::string node_id;
 };
+// Studies to learn from, by uid, as they were at a revision of the view.
+struct EarlierStudies {
+  std::vector<uint64_t> uids;
+  uint64_t revision = 0;
+};
 struct SubmitJob {
   std::string project;
   std::string job_id;
@@ -54,6 +59,7 @@ struct SubmitJob {
   bool validate_only = false;
   // How jobs that the spec waits for ended, by id, where they have left memory.
   std::map<std::string, trainyard::v1::JobState> ended = {};
+  EarlierStudies earlier = {};  // that the study spec names
 };
 struct CancelJob {
   std::string project;
@@ -75,6 +81,7 @@ struct CreateStudy {
   std::string project;
   std::string study_id;
   trainyard::v1::StudySpec spec;
+  EarlierStudies earlier = {};  // that the spec names
 };
 struct DeleteStudy {
   std::string project;
@@ -179,6 +186,11 @@ struct ApplySuggestions {
 struct ApplyStops {
   uint64_t study_uid = 0;
   std::vector<std::pair<int32_t, std::string>> stops;
+  // May go on later: held with the checkpoint they have, stopped when they have none.
+  std::vector<std::pair<int32_t, std::string>> holds = {};
+  std::vector<int32_t> resumes = {};
+  bool stop_held = false;  // nothing runs or will begin: those still held do not go on
+  bool empty() const { return stops.empty() && holds.empty() && resumes.empty() && !stop_held; }
 };
 struct ApplyStudyStop {
   uint64_t study_uid = 0;

@@ -48,6 +48,7 @@ void Fold(const records::Event& event, Rows* rows) {
     case records::Event::kTrialActivated:
     case records::Event::kTrialMeasured:
     case records::Event::kTrialStopRequested:
+    case records::Event::kTrialHeld:
     case records::Event::kTrialEnded:
     case records::Event::kStudyEnded:
       FoldStudy(event, rows);

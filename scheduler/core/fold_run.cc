@@ -22,6 +22,7 @@ void FoldCreate(const records::Event& event, Rows* rows) {
   run->set_state(records::R_WAITING);
   run->set_queued_us(event.time_us());
   *run->mutable_parameters() = created.parameters();
+  if (created.has_checkpoint()) *run->mutable_checkpoint() = created.checkpoint();
   run->set_revision(event.sequence());
   rows->PutRun(std::move(run));
   FoldIntoJob(event, created.run_uid(), "queued", "", rows);

@@ -32,6 +32,10 @@ void Count(v1::TrialState state, int by, v1::TrialCounts* counts) {
   }
 }
 
+bool IsHeld(const records::TrialRow& trial) {
+  return trial.held() && trial.state() == v1::REQUESTED;
+}
+
 bool Busy(const records::StudyRow& study) {
   return study.counts().active() + study.counts().stopping() > 0;
 }
@@ -44,11 +48,13 @@ void MoveTrial(const records::Event& event, TrialKey key, Rows* rows, Change&& c
   if (old == nullptr) return;
   EditTrial(rows, key, event.sequence(), change);
   const TrialPtr now = rows->Trial(key);
-  if (now->state() == old->state()) return;
+  if (now->state() == old->state() && IsHeld(*now) == IsHeld(*old)) return;
   EditStudy(rows, key.first, event.sequence(), [&](records::StudyRow* study) {
     Count(old->state(), -1, study->mutable_counts());
     Count(now->state(), +1, study->mutable_counts());
-    if (IsTerminal(now->state()) && now->stopped_early()) {
+    const int held = (IsHeld(*now) ? 1 : 0) - (IsHeld(*old) ? 1 : 0);
+    study->mutable_counts()->set_held(study->counts().held() + held);
+    if (IsTerminal(now->state()) && !IsTerminal(old->state()) && now->stopped_early()) {
       study->mutable_counts()->set_stopped_early(study->counts().stopped_early() + 1);
     }
     if (study->state() == v1::Study::INACTIVE_STUDY && !Busy(*study)) {
@@ -78,6 +84,7 @@ void FoldSuggested(const records::Event& event, Rows* rows) {
     trial->set_request_us(event.time_us());
     trial->set_client_id(suggestion.client_id());
     trial->set_seed(suggestion.seed());
+    trial->set_origin(suggestion.origin());
     trial->set_revision(event.sequence());
     rows->PutTrial(std::move(trial));
   }
@@ -100,6 +107,16 @@ void FoldMeasured(const records::Event& event, Rows* rows) {
                 AddMeasurementTo(study->spec(), point, trial);
               }
             });
+}
+
+void FoldTrialHeld(const records::Event& event, Rows* rows) {
+  const records::TrialHeld& held = event.trial_held();
+  MoveTrial(event, {held.study_uid(), held.trial()}, rows, [&](records::TrialRow* trial) {
+    trial->set_held(!held.undo());
+    trial->set_stop_reason(held.reason());
+    if (!held.undo() || trial->measurements().empty()) return;
+    trial->set_resumed_step(trial->measurements().rbegin()->step());
+  });
 }
 
 void FoldTrialEnded(const records::Event& event, Rows* rows) {
@@ -171,6 +188,8 @@ void FoldStudy(const records::Event& event, Rows* rows) {
       trial->set_state(v1::STOPPING);
       trial->set_stop_reason(stop.reason());
     });
+  } else if (event.has_trial_held()) {
+    FoldTrialHeld(event, rows);
   } else if (event.has_trial_ended()) {
     FoldTrialEnded(event, rows);
   } else if (event.has_study_ended()) {

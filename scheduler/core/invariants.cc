@@ -147,6 +147,7 @@ class Checker {
   static void Count(const records::TrialRow& trial, v1::TrialCounts* counts) {
     switch (trial.state()) {
       case v1::REQUESTED:
+        if (trial.held()) counts->set_held(counts->held() + 1);
         return counts->set_requested(counts->requested() + 1);
       case v1::ACTIVE:
         return counts->set_active(counts->active() + 1);

@@ -94,7 +94,8 @@ absl::StatusOr<std::string> NameFor(const SubmitJob& command, uint64_t uid, cons
 records::StudyRow StudyOf(const SubmitJob& command, uint64_t uid, uint64_t job_uid,
                           absl::string_view name, const Draft& draft) {
   const v1::JobSpec& spec = command.spec;
-  records::StudyRow study = NewStudy(uid, command.project, name, spec.study_spec(), draft);
+  records::StudyRow study =
+      NewStudy(uid, command.project, name, spec.study_spec(), command.earlier, draft);
   study.set_job_uid(job_uid);
   study.set_max_trials(std::max<int64_t>(spec.max_trial_count(), 1));
   study.set_parallel_trials(
@@ -225,8 +226,16 @@ absl::StatusOr<Reply> Pause(const PauseJob& command, Draft* draft) {
   if (job.study_uid() == 0) {
     change(job.run_uid());
   } else {
+    const StudyPtr study = draft->Study(job.study_uid());
+    int64_t room = std::max<int64_t>(study->parallel_trials(), 1) - study->counts().active() -
+                   study->counts().stopping();
     for (const int32_t id : draft->OpenTrials(job.study_uid())) {
-      change(draft->Trial({job.study_uid(), id})->run_uid());
+      const TrialPtr trial = draft->Trial({job.study_uid(), id});
+      if (trial->run_uid() == 0) continue;
+      if (command.resume && (trial->held() || (trial->state() == v1::REQUESTED && room-- <= 0))) {
+        continue;  // its turn comes later
+      }
+      change(trial->run_uid());
     }
     AdvanceStudy(job.study_uid(), draft);
   }

@@ -202,19 +202,37 @@ void StateRows::PruneRequests(int64_t now_us) {
   }
 }
 
+namespace {
+
+// Trials requested beyond those that run. Samplers that learn nothing from results work ahead. The
+// others have one ready, so that a free place does not wait for them, where many trials run: there
+// each is suggested without the results of most others anyway. Members of a population go on from
+// the trial that ended last.
+int64_t AheadOf(const v1::StudySpec& spec, int64_t parallel) {
+  constexpr int64_t kMany = 4;
+  switch (spec.algorithm()) {
+    case v1::StudySpec::RANDOM:
+    case v1::StudySpec::SOBOL:
+    case v1::StudySpec::GRID:
+      return parallel;
+    case v1::StudySpec::PBT:
+      return 0;
+    default:
+      return parallel >= kMany ? 1 : 0;
+  }
+}
+
+}  // namespace
+
 int SuggestionsWanted(const records::StudyRow& study) {
   if (study.state() != v1::Study::ACTIVE_STUDY || study.exhausted() || study.job_uid() == 0) {
     return 0;  // ask/tell studies get suggestions when somebody asks
   }
   const int64_t parallel = std::max<int64_t>(study.parallel_trials(), 1);
   const int64_t running = study.counts().active() + study.counts().stopping();
-  // Samplers that learn nothing from results work ahead; the others wait for the newest result.
-  const v1::StudySpec::Algorithm algorithm = study.spec().algorithm();
-  const bool learns = algorithm == v1::StudySpec::TPE || algorithm == v1::StudySpec::GP ||
-                      algorithm == v1::StudySpec::CMA_ES || algorithm == v1::StudySpec::PBT ||
-                      algorithm == v1::StudySpec::BOHB;
-  const int64_t target = learns ? parallel - running : parallel;
-  int64_t wanted = target - study.counts().requested();
+  const int64_t target = std::max(parallel - running, AheadOf(study.spec(), parallel));
+  // Held trials begin nothing.
+  int64_t wanted = target - (study.counts().requested() - study.counts().held());
   if (study.max_trials() > 0) {
     wanted = std::min(wanted, study.max_trials() - (std::max(study.next_trial(), 1) - 1));
   }

@@ -18,6 +18,17 @@ namespace {
 
 constexpr size_t kSuggestionsMax = 1000;  // in one command
 
+// Trials that were held and are not worth going on with, once nothing else is left to do.
+void StopHeld(uint64_t study_uid, Draft* draft) {
+  const StudyPtr study = draft->Study(study_uid);
+  if (study == nullptr || study->state() != v1::Study::ACTIVE_STUDY) return;
+  const v1::TrialCounts& counts = study->counts();
+  if (counts.active() + counts.stopping() > 0 || counts.requested() > counts.held()) return;
+  for (const int32_t id : draft->OpenTrials(study_uid)) {
+    StopTrial({study_uid, id}, "it was held, and others did better", draft);
+  }
+}
+
 absl::Status CheckSystem(const Draft& draft) {
   if (draft.principal().is_system) return absl::OkStatus();
   return CheckAccess(draft.principal(), Action::kAdminister, "", "");
@@ -26,7 +37,8 @@ absl::Status CheckSystem(const Draft& draft) {
 }  // namespace
 
 records::StudyRow NewStudy(uint64_t uid, absl::string_view project, absl::string_view study_id,
-                           const v1::StudySpec& spec, const Draft& draft) {
+                           const v1::StudySpec& spec, const EarlierStudies& earlier,
+                           const Draft& draft) {
   records::StudyRow study;
   study.set_uid(uid);
   study.set_project(std::string(project));
@@ -38,6 +50,8 @@ records::StudyRow NewStudy(uint64_t uid, absl::string_view project, absl::string
   study.set_seed(spec.seed() != 0 ? spec.seed() : MixSeed(draft.command().random, uid));
   study.set_max_trials(spec.study_stopping().max_trials());
   study.set_parallel_trials(1);
+  study.mutable_earlier()->Add(earlier.uids.begin(), earlier.uids.end());
+  if (!earlier.uids.empty()) study.set_earlier_revision(earlier.revision);
   return study;
 }
 
@@ -68,7 +82,7 @@ absl::StatusOr<Reply> MakeStudy(const CreateStudy& command, Draft* draft) {
   const uint64_t uid = draft->NextUid();
   records::Event event;
   *event.mutable_study_created()->mutable_study() =
-      NewStudy(uid, command.project, command.study_id, command.spec, *draft);
+      NewStudy(uid, command.project, command.study_id, command.spec, command.earlier, *draft);
   draft->EmitUnread(std::move(event));
   Reply reply;
   reply.uid = uid;
@@ -131,6 +145,12 @@ absl::StatusOr<Reply> TakeStops(const ApplyStops& command, Draft* draft) {
   for (const auto& [trial, reason] : command.stops) {
     StopTrial({command.study_uid, trial}, reason, draft);
   }
+  for (const auto& [trial, reason] : command.holds) {
+    HoldTrial({command.study_uid, trial}, reason, draft);
+  }
+  for (const int32_t trial : command.resumes) ReleaseTrial({command.study_uid, trial}, draft);
+  if (command.stop_held) StopHeld(command.study_uid, draft);
+  if (!command.resumes.empty()) AdvanceStudy(command.study_uid, draft);
   Reply reply;
   reply.uid = command.study_uid;
   return reply;

@@ -50,10 +50,18 @@ void ActivateTrial(const records::StudyRow& study, const records::TrialRow& tria
   run->set_job_uid(study.job_uid());
   run->set_trial(trial.id());
   *run->mutable_parameters() = trial.parameters();
+  if (trial.origin() > 0) {
+    const TrialPtr origin = draft->Trial({study.uid(), trial.origin()});
+    const RunPtr from = origin == nullptr ? nullptr : draft->Run(origin->run_uid());
+    if (from != nullptr && from->has_checkpoint()) {
+      *run->mutable_checkpoint() = from->checkpoint();
+      run->mutable_checkpoint()->clear_epoch();  // no attempt of the new run wrote it
+    }
+  }
   draft->Emit(std::move(created));
 }
 
-// Starts requested trials while there is room.
+// Starts requested trials while there is room; those that ran before go on.
 void FillUp(const records::StudyRow& study, const records::JobRow& job, Draft* draft) {
   if (job.paused() || job.cancel_requested() || study.counts().requested() == 0) return;
   if (IsBlocked(job, *draft->Spec(job.uid()))) return;
@@ -62,8 +70,12 @@ void FillUp(const records::StudyRow& study, const records::JobRow& job, Draft* d
   for (const int32_t id : draft->OpenTrials(study.uid())) {
     if (room <= 0) return;
     const TrialPtr trial = draft->Trial({study.uid(), id});
-    if (trial->state() != v1::REQUESTED || trial->run_uid() != 0) continue;  // or is paused
-    ActivateTrial(study, *trial, draft);
+    if (trial->state() != v1::REQUESTED || trial->held()) continue;
+    if (trial->run_uid() == 0) {
+      ActivateTrial(study, *trial, draft);
+    } else {
+      ResumeRun(trial->run_uid(), draft);
+    }
     --room;
   }
 }
@@ -157,8 +169,8 @@ void EndStudy(uint64_t study_uid, const std::string& reason, Rest rest, Draft* d
     } else if (rest == Rest::kIsCancelled) {
       StopRun(trial->run_uid(), wire::STOP_CANCEL, v1::CANCELLED_CAUSE,
               absl::StrCat("cancelled: ", reason), draft);
-    } else if (rest == Rest::kStopsEarly || requested) {
-      // One that was paused is judged by what it measured so far, too.
+    } else if (rest == Rest::kStopsEarly || requested || trial->held()) {
+      // One that was paused or is held is judged by what it measured so far, too.
       StopTrial({study_uid, id}, reason, draft);
     }
   }

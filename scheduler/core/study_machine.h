@@ -1,6 +1,8 @@
 // Life of a study: which trials run, when it is over, and what that means for its job.
 //  - While a tuning job's study is active, at most parallel_trials of its trials are active, and at
 //  most max_trials are ever suggested.
+//  - A trial may be held: it leaves its nodes with its checkpoint, is REQUESTED again and takes no
+//  place. One that may go on is resumed before a new one begins.
 //  - It ends when all trials have ended, when the optimiser has nothing more, when somebody stops
 //  it, or when too many trials failed (max_failed, by default half of max_trials but at least 3).
 //  - A study that is over waits for its running trials, then its job ends.
@@ -36,7 +38,8 @@ absl::StatusOr<StudyPtr> FindStudy(absl::string_view project, absl::string_view 
 
 // The row of a new study.
 records::StudyRow NewStudy(uint64_t uid, absl::string_view project, absl::string_view study_id,
-                           const v1::StudySpec& spec, const Draft& draft);
+                           const v1::StudySpec& spec, const EarlierStudies& earlier,
+                           const Draft& draft);
 
 }  // namespace trainyard::core
 

@@ -190,4 +190,29 @@ void StopTrial(TrialKey key, const std::string& reason, Draft* draft) {
   }
 }
 
+void HoldTrial(TrialKey key, const std::string& reason, Draft* draft) {
+  const TrialPtr trial = draft->Trial(key);
+  if (trial == nullptr || trial->state() != v1::ACTIVE || trial->held()) return;
+  const RunPtr run = draft->Run(trial->run_uid());
+  if (run == nullptr || !run->has_checkpoint()) return StopTrial(key, reason, draft);
+  if (run->state() == records::R_DONE) return;  // settles soon anyway
+  records::Event event;
+  event.mutable_trial_held()->set_study_uid(key.first);
+  event.mutable_trial_held()->set_trial(key.second);
+  event.mutable_trial_held()->set_reason(reason);
+  draft->Emit(std::move(event));
+  PauseRun(run->uid(), draft);
+  AdvanceStudy(key.first, draft);
+}
+
+void ReleaseTrial(TrialKey key, Draft* draft) {
+  const TrialPtr trial = draft->Trial(key);
+  if (trial == nullptr || !trial->held() || IsTerminal(trial->state())) return;
+  records::Event event;
+  event.mutable_trial_held()->set_study_uid(key.first);
+  event.mutable_trial_held()->set_trial(key.second);
+  event.mutable_trial_held()->set_undo(true);
+  draft->Emit(std::move(event));
+}
+
 }  // namespace trainyard::core

@@ -30,6 +30,12 @@ absl::StatusOr<bool> TakeMeasurements(const ReportMeasurements& command, Draft* 
 // Asks an open trial to stop: its run, or its client when it next reports. Nothing when it ended.
 void StopTrial(TrialKey key, const std::string& reason, Draft* draft);
 
+// Takes an active trial off its nodes; it keeps its checkpoint and may go on later. One that has no
+// checkpoint to go on from is stopped instead.
+void HoldTrial(TrialKey key, const std::string& reason, Draft* draft);
+// A held trial may go on as soon as there is room.
+void ReleaseTrial(TrialKey key, Draft* draft);
+
 absl::StatusOr<Reply> AskForTrials(const AskTrials& command, Draft* draft);
 absl::StatusOr<Reply> TellMeasurement(const AddMeasurement& command, Draft* draft);
 absl::StatusOr<Reply> TellCompletion(const CompleteTrial& command, Draft* draft);

@@ -194,6 +194,11 @@ void JudgeFailure(const Rows& rows, const records::RunRow& run, const v1::Schedu
   Charge(run, scheduling, refused, now_us, ended);
 }
 
+bool IsHeld(const Rows& rows, const records::JobRow& job, const records::RunRow& run) {
+  const TrialPtr trial = run.trial() == 0 ? nullptr : rows.Trial({job.study_uid(), run.trial()});
+  return trial != nullptr && trial->held();
+}
+
 }  // namespace
 
 Blame BlameOf(v1::ExitCause cause) {
@@ -274,7 +279,7 @@ records::AttemptEnded Judge(const Rows& rows, const records::RunRow& run, int64_
                 StopMessage(job.get(), early ? wire::STOP_EARLY : wire::STOP_CANCEL));
     ended.set_next(records::R_DONE);
     ended.set_not_before_us(0);
-  } else if (job != nullptr && job->paused()) {
+  } else if (job != nullptr && (job->paused() || IsHeld(rows, *job, run))) {
     ended.set_next(records::R_PAUSED);
     ended.set_not_before_us(0);
   } else if (ended.next() == records::R_PAUSED) {

@@ -39,9 +39,10 @@ uint32_t LevelOf(const v1::Event& event) {
   const bool known = (kind >= v1::Event::kServerStarted && kind <= v1::Event::kJobEnded) ||
                      (kind >= v1::Event::kRunCreated && kind <= v1::Event::kRunPaused) ||
                      (kind >= v1::Event::kStudyCreated && kind <= v1::Event::kStudyEnded);
-  const bool says_more = event.job_created().waits_for_size() > 0 ||
-                         event.node_drain_set().deadline_us() > 0 ||
-                         !event.project_created().project().team().empty();
+  const bool says_more =
+      event.job_created().waits_for_size() > 0 || event.node_drain_set().deadline_us() > 0 ||
+      event.run_created().has_checkpoint() || event.study_created().study().earlier_size() > 0 ||
+      !event.project_created().project().team().empty();
   return known && !says_more ? 1 : 2;
 }
 

@@ -37,7 +37,7 @@ absl::Status SteppedRuntime::Cycle(bool* worked) {
   keeper_.Note(batch.delta);
   for (const StudyJob& job : engine_->TakeStudyJobs()) {
     *worked = true;
-    engine_->Answer(Think(job));
+    engine_->Answer(Think(job, view()));
   }
   PlanJob job;
   if (engine_->TakePlanJob(&job)) {

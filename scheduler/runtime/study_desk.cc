@@ -11,7 +11,12 @@ namespace trainyard::runtime {
 namespace {
 
 constexpr int kSuggestionsMax = 256;    // in one job
+constexpr int kPage = 1000;             // trials of an earlier study at a time
 constexpr int64_t kLookUs = 5'000'000;  // between looks at studies that may end by time
+
+bool HasEnded(const journal::v1::TrialRow& row) {
+  return row.state() == v1::TRIAL_SUCCEEDED || row.state() == v1::INFEASIBLE;
+}
 
 tuning::TrialRecord RecordOf(const journal::v1::TrialRow& row) {
   tuning::TrialRecord record;
@@ -21,7 +26,33 @@ tuning::TrialRecord RecordOf(const journal::v1::TrialRow& row) {
   record.measurements.assign(row.measurements().begin(), row.measurements().end());
   if (row.has_final_measurement()) record.final_measurement = row.final_measurement();
   record.stopped_early = row.stopped_early();
+  record.held = row.held() && !HasEnded(row);
+  record.resumed_step = row.resumed_step();
   return record;
+}
+
+// The studies that the study learns from, as they were when it was made. One that is gone teaches
+// nothing.
+std::vector<tuning::EarlierStudy> EarlierOf(const journal::v1::StudyRow& study, const View& view) {
+  std::vector<tuning::EarlierStudy> earlier;
+  for (const uint64_t uid : study.earlier()) {
+    const core::StudyPtr row = view.Study(uid);
+    if (row == nullptr) continue;
+    tuning::EarlierStudy one;
+    one.spec = row->spec();
+    int32_t last = 0;
+    for (auto page = view.Trials(uid, last, kPage); !page.empty();
+         page = view.Trials(uid, last, kPage)) {
+      for (const core::TrialPtr& trial : page) {
+        last = trial->id();
+        if (HasEnded(*trial) && trial->revision() <= study.earlier_revision()) {
+          one.trials.push_back(RecordOf(*trial));
+        }
+      }
+    }
+    earlier.push_back(std::move(one));
+  }
+  return earlier;
 }
 
 core::ApplySuggestions SuggestionsOf(const StudyJob& job, tuning::SuggestResult result) {
@@ -36,6 +67,7 @@ core::ApplySuggestions SuggestionsOf(const StudyJob& job, tuning::SuggestResult 
       *row.add_parameters() = std::move(value);
     }
     row.set_seed(suggestion.seed);
+    row.set_origin(suggestion.origin);
     command.suggestions.push_back(std::move(row));
   }
   // An optimiser that offers nothing must not be asked for ever.
@@ -43,13 +75,31 @@ core::ApplySuggestions SuggestionsOf(const StudyJob& job, tuning::SuggestResult 
   return command;
 }
 
+core::ApplyStops StopsOf(const StudyJob& job, tuning::Optimizer* optimizer) {
+  core::ApplyStops command;
+  command.study_uid = job.study->uid();
+  for (tuning::StopAdvice& advice : optimizer->AdviseStops()) {
+    auto& list = advice.may_resume ? command.holds : command.stops;
+    list.emplace_back(advice.trial, std::move(advice.reason));
+  }
+  command.resumes = optimizer->AdviseResumes();
+  const v1::TrialCounts& counts = job.study->counts();
+  const int64_t most = job.study->max_trials();
+  const bool no_more = job.study->exhausted() || (most > 0 && job.first_trial > most);
+  command.stop_held = no_more && command.resumes.empty() && counts.held() > 0 &&
+                      counts.active() + counts.stopping() == 0 &&
+                      counts.requested() == counts.held();
+  return command;
+}
+
 }  // namespace
 
-StudyAnswer Think(const StudyJob& job) {
+StudyAnswer Think(const StudyJob& job, const View& view) {
   StudyAnswer answer;
   answer.study_uid = job.study->uid();
   if (job.brain->optimizer == nullptr) {
-    auto made = tuning::MakeOptimizer(job.study->spec(), job.study->seed());
+    auto made =
+        tuning::MakeOptimizer(job.study->spec(), job.study->seed(), EarlierOf(*job.study, view));
     if (!made.ok()) {
       answer.status = made.status();
       answer.commands.push_back(core::ApplyStudyStop{
@@ -60,8 +110,12 @@ StudyAnswer Think(const StudyJob& job) {
   }
   tuning::Optimizer& optimizer = *job.brain->optimizer;
   for (const core::TrialPtr& trial : job.changed) optimizer.Observe(RecordOf(*trial));
-  if (job.count > 0) {
-    auto result = optimizer.Suggest(job.first_trial, job.count);
+  core::ApplyStops stops = StopsOf(job, &optimizer);
+  // What goes on takes the place of new trials; those who ask for trials themselves have none.
+  const int count = job.count - static_cast<int>(stops.resumes.size());
+  if (!stops.empty()) answer.commands.push_back(std::move(stops));
+  if (count > 0) {
+    auto result = optimizer.Suggest(job.first_trial, count);
     if (!result.ok()) {
       answer.status = result.status();
       answer.commands.push_back(core::ApplyStudyStop{
@@ -70,12 +124,6 @@ StudyAnswer Think(const StudyJob& job) {
     }
     answer.commands.push_back(SuggestionsOf(job, *std::move(result)));
   }
-  core::ApplyStops stops;
-  stops.study_uid = answer.study_uid;
-  for (tuning::StopAdvice& advice : optimizer.AdviseStops()) {
-    stops.stops.emplace_back(advice.trial, std::move(advice.reason));
-  }
-  if (!stops.stops.empty()) answer.commands.push_back(std::move(stops));
   tuning::StudyStop end = optimizer.AdviseStudy(job.elapsed_seconds);
   if (end.stop) {
     answer.commands.push_back(core::ApplyStudyStop{answer.study_uid, std::move(end.reason)});

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "scheduler/core/command.h"
 #include "scheduler/core/state.h"
+#include "scheduler/runtime/view.h"
 #include "scheduler/tuning/tuning.h"
 
 namespace trainyard::runtime {
@@ -35,8 +36,9 @@ struct StudyAnswer {
   std::vector<core::CommandBody> commands;
   absl::Status status;
 };
-// Pure but for the brain. Suggestions first, then stops, then the end of the study.
-StudyAnswer Think(const StudyJob& job);
+// Pure but for the brain. Stops and what goes on, then suggestions, then the end of the study.
+// `view`: where earlier studies are read, once, when the optimiser is made.
+StudyAnswer Think(const StudyJob& job, const View& view);
 
 class StudyDesk {
  public:

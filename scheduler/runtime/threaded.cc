@@ -199,7 +199,7 @@ class Threaded : public Runtime {
     for (StudyJob& job : engine_->TakeStudyJobs()) {
       auto shared = std::make_shared<StudyJob>(std::move(job));
       Plan([this, shared] {
-        auto answer = std::make_shared<StudyAnswer>(runtime::Think(*shared));
+        auto answer = std::make_shared<StudyAnswer>(runtime::Think(*shared, view()));
         Answered([answer](Engine* engine) { engine->Answer(std::move(*answer)); });
       });
     }

@@ -14,6 +14,7 @@ namespace {
 
 using Parameter = v1::StudySpec::Parameter;
 constexpr int kDepthMax = 16;
+constexpr int kEarlierMax = 32;
 constexpr size_t kParametersMax = 1000;
 constexpr double kWholeMax = 0x1.0p53;  // integers beyond lose their last digits
 
@@ -31,6 +32,7 @@ class Checker {
     }
     CheckAlgorithm();
     CheckStopping();
+    CheckStudyStopping();
     if (faults_.faults_size() == 0) {  // these need a sound space
       CheckGivenTrials();
       CheckGrid();
@@ -224,9 +226,18 @@ class Checker {
           "members of a population that do well go on with the parameters they have",
           "leave duplicates out, or use another algorithm");
     }
-    if (spec_.transfer_from_size() > 0) {
-      Add("NOT_SUPPORTED", "transfer_from", "learning from earlier studies is not built in",
-          "remove the field, or give their best points as initial_trials");
+    const bool learns =
+        algorithm == v1::StudySpec::ALGORITHM_UNSPECIFIED || algorithm == v1::StudySpec::GP;
+    if (spec_.transfer_from_size() > 0 && !learns) {
+      Add("NOT_SUPPORTED", "transfer_from",
+          absl::StrCat(v1::StudySpec::Algorithm_Name(algorithm),
+                       " does not learn from earlier studies"),
+          "leave algorithm out, or take GP");
+    }
+    if (spec_.transfer_from_size() > kEarlierMax) {
+      Add("OUT_OF_RANGE", "transfer_from",
+          absl::StrCat(spec_.transfer_from_size(), " earlier studies"),
+          absl::StrCat("name at most ", kEarlierMax));
     }
     if (spec_.repeats() < 0 ||
         (spec_.duplicates() == v1::StudySpec::REPEAT && spec_.repeats() < 1)) {
@@ -250,6 +261,19 @@ class Checker {
         !(stopping.reduction_factor() > 1 && stopping.reduction_factor() <= 1000)) {
       Add("OUT_OF_RANGE", "stopping.reduction_factor",
           absl::StrCat("the factor is ", stopping.reduction_factor()), "above 1, for example 3");
+    }
+  }
+
+  void CheckStudyStopping() {
+    const double regret = spec_.study_stopping().regret_below();
+    if (regret == 0) return;
+    const std::string path = "study_stopping.regret_below";
+    if (!(regret > 0) || !std::isfinite(regret)) {
+      Add("OUT_OF_RANGE", path, absl::StrCat("it is ", regret), "above 0, in units of the metric");
+    }
+    if (spec_.metrics_size() != 1 || spec_.metrics(0).has_safety_threshold()) {
+      Add("NOT_SUPPORTED", path, "what is left to gain is known for one metric without a threshold",
+          "use max_trials or max_trials_no_progress");
     }
   }
 

@@ -1,5 +1,6 @@
-// The optimiser of studies that name no algorithm: a Gaussian process while the history is small
-// enough for one, the Parzen estimator beyond, whose answers take constant time.
+// The optimiser of studies that name no algorithm: a Gaussian process over all trials while they
+// are few enough for one; beyond, whose answers take constant time, the Parzen estimator and the
+// local search by turns, the more of the local search the more of the best trials it found.
 #ifndef TRAINYARD_SCHEDULER_TUNING_DEFAULT_SAMPLER_H_
 #define TRAINYARD_SCHEDULER_TUNING_DEFAULT_SAMPLER_H_
 

@@ -59,6 +59,11 @@ GpPosterior::GpPosterior(const GpData& data, const Eigen::MatrixXd& pending,
   alpha_ = of_data.solve(z_ - expected);
   of_data.transpose().solveInPlace(alpha_);
   fitted_ = k.topLeftCorner(n_, n_) * alpha_ + expected;
+  for (Eigen::Index i = n_; i < m; ++i) {
+    const Eigen::VectorXd point = x_.row(i);
+    const double mean = k.row(i).head(n_).dot(alpha_) + MeanAt(point.data(), nullptr);
+    least_pending_ = std::min(least_pending_, mean);
+  }
 }
 
 double GpPosterior::Skill() const {

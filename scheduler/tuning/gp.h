@@ -7,6 +7,7 @@
 
 #include <Eigen/Cholesky>
 #include <Eigen/Core>
+#include <limits>
 #include <vector>
 
 #include "scheduler/tuning/kernel.h"
@@ -78,6 +79,8 @@ class GpPosterior {
   // Posterior means at the data.
   const Eigen::VectorXd& fitted() const { return fitted_; }
   double noise() const { return noise_; }
+  // Least posterior mean at the pending points; infinity without any.
+  double least_pending() const { return least_pending_; }
   // Share of the variance of z that each point's prediction from the others explains: 1 all, 0 or
   // less nothing.
   double Skill() const;
@@ -94,6 +97,7 @@ class GpPosterior {
   Eigen::VectorXd fitted_;
   Eigen::MatrixXd lower_;  // Cholesky factor over x_
   double noise_;
+  double least_pending_ = std::numeric_limits<double>::infinity();
 };
 
 }  // namespace trainyard::tuning

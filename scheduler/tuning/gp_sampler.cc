@@ -193,7 +193,9 @@ class GpSampler : public Sampler {
     for (size_t i = 0; i < std::min(order.size(), kCenters); ++i) {
       problem->centers.push_back(modelled[order[i]].features);
     }
-    problem->threshold = problem->posterior->z().minCoeff();
+    // What pending trials are expected to find is no further improvement.
+    problem->threshold =
+        std::min(problem->posterior->z().minCoeff(), problem->posterior->least_pending());
     if (problem->limits.empty()) return;
     problem->only_limits = is_bad[order[0]] != 0;
     problem->threshold = fitted[static_cast<Eigen::Index>(order[0])];

@@ -62,6 +62,7 @@ void History::Forget(int32_t id) {
   if (--key->second == 0) keys_.erase(key);
   if (it->second.status == Entry::kSucceeded) ranking_.erase({it->second.objectives[0], id});
   if (it->second.status == Entry::kInfeasible) --infeasible_;
+  if (it->second.held) --held_;
   entries_.erase(it);
 }
 
@@ -71,7 +72,7 @@ void History::Observe(const TrialRecord& record) {
   entry.id = record.id;
   entry.point = space_.FromParameters(record.parameters);
   entry.key = KeyOf(entry.point);
-  entry.running = record.state == v1::ACTIVE;
+  entry.running = record.state == v1::ACTIVE && !record.held;
   entry.stopped_early = record.stopped_early;
   for (const auto& measurement : record.measurements) {
     const auto value = ValueIn(measurement, metrics_[0]);
@@ -81,6 +82,9 @@ void History::Observe(const TrialRecord& record) {
                                            1e-9 * static_cast<double>(elapsed.nanos())
                                      : static_cast<double>(measurement.step());
     entry.curve.push_back({step, *value});
+    if (record.resumed_step > 0 && measurement.step() <= record.resumed_step) {
+      entry.resumed_from = std::max(entry.resumed_from, step);
+    }
   }
   std::stable_sort(entry.curve.begin(), entry.curve.end(),
                    [](const CurvePoint& a, const CurvePoint& b) { return a.step < b.step; });
@@ -89,7 +93,13 @@ void History::Observe(const TrialRecord& record) {
     entry.status = entry.objectives.empty() ? Entry::kInfeasible : Entry::kSucceeded;
   } else if (record.state == v1::INFEASIBLE) {
     entry.status = Entry::kInfeasible;
+  } else if (record.held) {
+    entry.objectives = FinalObjectives(record);
+    entry.held = !entry.objectives.empty();
+    entry.stopped_early = entry.held;
+    if (entry.held) entry.status = Entry::kSucceeded;
   }
+  if (entry.held) ++held_;
   if (entry.status == Entry::kSucceeded) ranking_.insert({entry.objectives[0], record.id});
   if (entry.status == Entry::kInfeasible) ++infeasible_;
   ++keys_[entry.key];

@@ -27,6 +27,8 @@ struct Entry {
   Status status = kPending;
   bool running = false;  // ACTIVE: may be stopped
   bool stopped_early = false;
+  bool held = false;        // counts as stopped early until it goes on
+  double resumed_from = 0;  // step or seconds; 0: it was never held
   uint64_t key = 0;
   Point point;
   std::vector<double> objectives;  // of a succeeded trial, one a metric, all finite
@@ -48,6 +50,9 @@ class History {
   const std::set<std::pair<double, int32_t>>& ranking() const { return ranking_; }
   int succeeded() const { return static_cast<int>(ranking_.size()); }
   int infeasible() const { return infeasible_; }
+  bool any_held() const { return held_ > 0; }
+  // Trials that have ended for good.
+  int ended() const { return succeeded() + infeasible_ - held_; }
   int pending() const { return static_cast<int>(entries_.size()) - succeeded() - infeasible_; }
   int metrics() const { return static_cast<int>(metrics_.size()); }
   bool maximizes(int metric) const { return metrics_[metric].maximize; }
@@ -71,6 +76,7 @@ class History {
   std::unordered_map<uint64_t, int> keys_;
   std::set<std::pair<double, int32_t>> ranking_;
   int infeasible_ = 0;
+  int held_ = 0;  // of those that succeeded
 };
 
 }  // namespace trainyard::tuning

@@ -84,37 +84,6 @@ std::vector<Known> Thinned(std::vector<Known> known) {
   return kept;
 }
 
-// From z of the model back to the metric's own values.
-class Back {
- public:
-  Back(const std::vector<double>& values, const Eigen::VectorXd& t, double c) : c_(c) {
-    const auto best = std::min_element(values.begin(), values.end());
-    best_ = *best;
-    Eigen::Index most;
-    worst_ = t.maxCoeff(&most);
-    if (worst_ > 0) half_unit_ = (values[static_cast<size_t>(most)] / 2 - best_ / 2) / worst_;
-    Eigen::ArrayXd logs(t.size());
-    for (Eigen::Index i = 0; i < t.size(); ++i) logs[i] = Log((c + t[i]) / c);
-    mean_ = logs.mean();
-    deviation_ = std::max(1e-12, std::sqrt((logs - mean_).square().mean()));
-  }
-  // t is cut where the data end above, and one range below the best.
-  double operator()(double z) const {
-    const double t = c_ * (Exp(mean_ + deviation_ * z) - 1);
-    const double half = best_ / 2 + half_unit_ * std::clamp(t, -c_, worst_);
-    constexpr double kMost = std::numeric_limits<double>::max() / 2;
-    return 2 * std::clamp(half, -kMost, kMost);
-  }
-
- private:
-  double c_;
-  double best_ = 0;
-  double half_unit_ = 0;  // halves: the widest range of doubles fits
-  double worst_ = 0;
-  double mean_ = 0;
-  double deviation_ = 1;
-};
-
 // The least posterior mean: from the best trials, one coordinate at a time with shrinking steps.
 Features LeastMean(const Space& space, const GpPosterior& posterior, Features at) {
   const auto mean_at = [&posterior](const Features& features) {
@@ -161,7 +130,7 @@ void AddOptimum(const Space& space, std::vector<Known> known, bool maximize,
   data.t = ScaleObjectives(values);
   const KernelParameters parameters = GpFit(data).Fit(30).best;
   const GpPosterior posterior(data, Eigen::MatrixXd(0, space.size()), parameters);
-  const Back back(values, data.t, parameters.warp());
+  const Unwarped back(values, data.t, parameters.warp());
   const double sign = maximize ? -1 : 1;
   Eigen::Index best;
   const double best_mean = posterior.fitted().minCoeff(&best);

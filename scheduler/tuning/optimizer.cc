@@ -5,12 +5,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/errors.h"
 #include "common/random.h"
 #include "scheduler/tuning/curve_stop.h"
 #include "scheduler/tuning/gp_model.h"
 #include "scheduler/tuning/history.h"
 #include "scheduler/tuning/pareto.h"
+#include "scheduler/tuning/regret.h"
 #include "scheduler/tuning/sampler.h"
 #include "scheduler/tuning/space.h"
 #include "scheduler/tuning/stopping.h"
@@ -21,6 +23,7 @@ namespace trainyard::tuning {
 namespace {
 
 constexpr int kRetriesMax = 64;  // draws to get past a duplicate
+constexpr int kBrackets = 3;     // of Hyperband
 constexpr size_t kPosteriorLeast = 4;
 constexpr double kWalkMax = 200000;  // points of a finite space looked at for a free one
 
@@ -80,14 +83,18 @@ class StudyOptimizer : public Optimizer {
       case v1::StudySpec::MEDIAN:
         return MedianStops(spec_.stopping(), history_);
       case v1::StudySpec::ASHA:
-        return HalvingStops(spec_.stopping(), history_, 1);
       case v1::StudySpec::HYPERBAND:
-        return HalvingStops(spec_.stopping(), history_, 3);
+        return Rungs(spec_.stopping(), history_, Brackets()).Stops();
       case v1::StudySpec::DECAY_CURVE:
         return curve_stop_.Advise(history_);
       default:
         return {};
     }
+  }
+
+  std::vector<int32_t> AdviseResumes() override {
+    if (!history_.any_held()) return {};
+    return Rungs(spec_.stopping(), history_, Brackets()).Resumes();
   }
 
   StudyStop AdviseStudy(double elapsed_seconds) override {
@@ -98,6 +105,7 @@ class StudyOptimizer : public Optimizer {
       best_seen_ = best;
       best_since_seconds_ = elapsed_seconds;
     }
+    if (StudyStop little = StopOnRegret(); little.stop) return little;
     const auto& limit = spec_.study_stopping().max_duration_no_progress();
     if (limit.seconds() > 0 &&
         elapsed_seconds - best_since_seconds_ >= static_cast<double>(limit.seconds())) {
@@ -119,7 +127,8 @@ class StudyOptimizer : public Optimizer {
     for (const bool early : {false, true}) {  // trials that ran to their end come first
       for (const auto& [value, id] : history_.ranking()) {
         if (static_cast<int>(ids.size()) >= count) break;
-        if (history_.Find(id)->stopped_early != early) continue;
+        const Entry& entry = *history_.Find(id);
+        if (entry.stopped_early != early || entry.held) continue;
         if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
       }
     }
@@ -128,6 +137,22 @@ class StudyOptimizer : public Optimizer {
   }
 
  private:
+  // The estimate costs a fit: it is made anew when a trial has ended.
+  StudyStop StopOnRegret() {
+    const double most = spec_.study_stopping().regret_below();
+    if (most <= 0 || history_.ended() < spec_.study_stopping().min_trials()) return {};
+    if (history_.ended() != regret_at_) {
+      regret_at_ = history_.ended();
+      regret_ = EstimatedRegret(history_);
+    }
+    if (!regret_.has_value() || *regret_ > most) return {};
+    return {true, absl::StrFormat("no more than %.3g is thought to be left to gain", *regret_)};
+  }
+
+  int Brackets() const {
+    return spec_.stopping().kind() == v1::StudySpec::HYPERBAND ? kBrackets : 1;
+  }
+
   struct Batch {
     std::vector<Point> points;
     std::vector<uint64_t> keys;
@@ -236,6 +261,8 @@ class StudyOptimizer : public Optimizer {
   std::vector<Point> given_;
   int32_t origin_ = 0;  // of the point that NextPoint gave last
   int32_t best_seen_ = 0;
+  int regret_at_ = 0;  // trials that had ended then
+  std::optional<double> regret_;
   double best_since_seconds_ = 0;
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "scheduler/tuning/math.h"
 
@@ -79,6 +80,24 @@ double WarpedLike(const std::vector<double>& objectives, double c, double y) {
   const double deviation = logs.size() > 0 ? std::sqrt((logs - mean).square().mean()) : 0;
   const double off = Log((c + own) / c) - mean;
   return deviation > 1e-12 ? off / deviation : off;
+}
+
+Unwarped::Unwarped(const std::vector<double>& objectives, const Eigen::VectorXd& t, double c)
+    : c_(c), best_(*std::min_element(objectives.begin(), objectives.end())) {
+  Eigen::Index most;
+  worst_ = t.maxCoeff(&most);
+  if (worst_ > 0) half_unit_ = (objectives[static_cast<size_t>(most)] / 2 - best_ / 2) / worst_;
+  Eigen::ArrayXd logs(t.size());
+  for (Eigen::Index i = 0; i < t.size(); ++i) logs[i] = Log((c + t[i]) / c);
+  mean_ = logs.mean();
+  deviation_ = std::max(1e-12, std::sqrt((logs - mean_).square().mean()));
+}
+
+double Unwarped::operator()(double z) const {
+  const double t = c_ * (Exp(mean_ + deviation_ * z) - 1);
+  const double half = best_ / 2 + half_unit_ * std::clamp(t, -c_, worst_);
+  constexpr double kMost = std::numeric_limits<double>::max() / 2;
+  return 2 * std::clamp(half, -kMost, kMost);
 }
 
 }  // namespace trainyard::tuning

@@ -22,6 +22,23 @@ Eigen::VectorXd WarpOutputs(const Eigen::VectorXd& t, double c, double* log_jaco
 // z that an objective y would have beside `objectives`, warped with c.
 double WarpedLike(const std::vector<double>& objectives, double c, double y);
 
+// From z back to objectives.
+class Unwarped {
+ public:
+  // `objectives` are finite, `t` is their scale, `c` the warp that z was made with.
+  Unwarped(const std::vector<double>& objectives, const Eigen::VectorXd& t, double c);
+  // Cut where the data end above, and one range below the best.
+  double operator()(double z) const;
+
+ private:
+  double c_;
+  double best_ = 0;
+  double half_unit_ = 0;  // halves: the widest range of doubles fits
+  double worst_ = 0;
+  double mean_ = 0;
+  double deviation_ = 1;
+};
+
 }  // namespace trainyard::tuning
 
 #endif  // TRAINYARD_SCHEDULER_TUNING_OUTPUT_WARP_H_

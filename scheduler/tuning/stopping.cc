@@ -89,46 +89,96 @@ std::vector<StopAdvice> MedianStops(const v1::StudySpec::StoppingSpec& spec,
   return stops;
 }
 
-std::vector<StopAdvice> HalvingStops(const v1::StudySpec::StoppingSpec& spec,
-                                     const History& history, int brackets) {
-  const double factor = spec.reduction_factor() > 1 ? spec.reduction_factor() : kFactorDefault;
-  const double first = std::max<double>(1, static_cast<double>(spec.min_steps()));
+Rungs::Rungs(const v1::StudySpec::StoppingSpec& spec, const History& history, int brackets)
+    : spec_(spec),
+      history_(history),
+      brackets_(brackets),
+      factor_(spec.reduction_factor() > 1 ? spec.reduction_factor() : kFactorDefault) {
   double last = static_cast<double>(spec.max_steps());
   if (last <= 0) {
     for (const auto& [id, entry] : history.entries()) {
       if (!entry.curve.empty()) last = std::max(last, entry.curve.back().step);
     }
   }
-  std::map<int32_t, StopAdvice> stops;
-  double rung = first;
-  for (int k = 0; rung < last; ++k, rung *= factor) {
-    std::vector<std::vector<double>> scores(brackets);
-    for (const auto& [id, entry] : history.entries()) {
-      if (id % brackets > k || entry.curve.empty() || entry.curve.back().step < rung) continue;
-      scores[id % brackets].push_back(BestOf(entry.curve, rung));
-    }
-    for (const auto& [id, entry] : history.entries()) {
-      if (!OldEnough(spec, entry) || id % brackets > k || stops.count(id) > 0) continue;
-      if (entry.curve.back().step < rung) continue;
-      auto& peers = scores[id % brackets];
-      const auto kept = static_cast<size_t>(std::floor(static_cast<double>(peers.size()) / factor));
-      if (kept == 0) continue;  // too few have come this far to judge
-      std::nth_element(peers.begin(), peers.begin() + (kept - 1), peers.end());
-      const double own = BestOf(entry.curve, rung);
-      if (own <= peers[kept - 1]) continue;
-      stops[id] = {id, absl::StrFormat("best %.6g at rung %.10g is not in the first %d of %d",
-                                       Shown(history, own), rung, kept, peers.size())};
+  double step = std::max<double>(1, static_cast<double>(spec.min_steps()));
+  for (; step < last; step *= factor_) steps_.push_back(step);
+  scores_.assign(steps_.size(), std::vector<std::vector<double>>(static_cast<size_t>(brackets)));
+  for (const auto& [id, entry] : history.entries()) {
+    for (size_t k = 0; k < steps_.size(); ++k) {
+      if (Judges(k, entry)) ScoresFor(k, id)->push_back(BestOf(entry.curve, steps_[k]));
     }
   }
-  std::vector<StopAdvice> out;
-  for (auto& [id, stop] : stops) out.push_back(std::move(stop));
-  return out;
+}
+
+bool Rungs::Judges(size_t k, const Entry& entry) const {
+  return entry.id % brackets_ <= static_cast<int>(k) && !entry.curve.empty() &&
+         entry.curve.back().step >= steps_[k];
+}
+
+std::vector<double>* Rungs::ScoresFor(size_t k, int32_t id) {
+  return &scores_[k][static_cast<size_t>(id % brackets_)];
+}
+
+Rungs::Verdict Rungs::At(size_t k, const Entry& entry) {
+  std::vector<double>& peers = *ScoresFor(k, entry.id);
+  Verdict verdict;
+  verdict.own = BestOf(entry.curve, steps_[k]);
+  verdict.peers = peers.size();
+  verdict.kept = static_cast<size_t>(std::floor(static_cast<double>(peers.size()) / factor_));
+  if (verdict.kept == 0) return verdict;  // too few have come this far to judge
+  const auto last = peers.begin() + static_cast<int64_t>(verdict.kept) - 1;
+  std::nth_element(peers.begin(), last, peers.end());
+  verdict.is_in = verdict.own <= *last;
+  return verdict;
+}
+
+std::vector<StopAdvice> Rungs::Stops() {
+  std::vector<StopAdvice> stops;
+  for (const auto& [id, entry] : history_.entries()) {
+    if (!OldEnough(spec_, entry)) continue;
+    for (size_t k = 0; k < steps_.size(); ++k) {
+      // What went on from a rung is judged again at the next one.
+      if (!Judges(k, entry) || steps_[k] <= entry.resumed_from) continue;
+      const Verdict verdict = At(k, entry);
+      if (verdict.is_in) continue;
+      stops.push_back(
+          {id,
+           absl::StrFormat("best %.6g at rung %.10g is not in the first %d of %d",
+                           Shown(history_, verdict.own), steps_[k], verdict.kept, verdict.peers),
+           /*may_resume=*/true});
+      break;
+    }
+  }
+  return stops;
+}
+
+std::vector<int32_t> Rungs::Resumes() {
+  struct Held {
+    size_t rung;
+    double own;
+    int32_t id;
+  };
+  std::vector<Held> held;
+  for (const auto& [id, entry] : history_.entries()) {
+    if (!entry.held) continue;
+    size_t k = steps_.size();
+    while (k > 0 && !Judges(k - 1, entry)) --k;
+    if (k == 0) continue;
+    const Verdict verdict = At(k - 1, entry);
+    if (verdict.kept > 0 && verdict.is_in) held.push_back({k - 1, verdict.own, id});
+  }
+  std::stable_sort(held.begin(), held.end(), [](const Held& a, const Held& b) {
+    return a.rung > b.rung || (a.rung == b.rung && a.own < b.own);
+  });
+  std::vector<int32_t> ids;
+  for (const Held& one : held) ids.push_back(one.id);
+  return ids;
 }
 
 StudyStop AdviseStudyStop(const v1::StudySpec::StudyStopping& spec, const History& history,
                           double elapsed_seconds) {
   if (spec.should_stop_asap()) return {true, "the study was asked to stop"};
-  const int64_t ended = history.succeeded() + history.infeasible();
+  const int64_t ended = history.ended();
   const auto seconds = [](const google::protobuf::Duration& d) {
     return static_cast<double>(d.seconds()) + 1e-9 * static_cast<double>(d.nanos());
   };
@@ -145,7 +195,7 @@ StudyStop AdviseStudyStop(const v1::StudySpec::StudyStopping& spec, const Histor
     int64_t since = 0;
     const int32_t best = history.ranking().begin()->second;
     for (auto it = history.entries().upper_bound(best); it != history.entries().end(); ++it) {
-      if (it->second.status != Entry::kPending) ++since;
+      if (it->second.status != Entry::kPending && !it->second.held) ++since;
     }
     if (since >= spec.max_trials_no_progress()) {
       return {true, absl::StrCat("no progress in the last ", since, " trials, since trial ", best)};

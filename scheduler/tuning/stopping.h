@@ -17,13 +17,38 @@ namespace trainyard::tuning {
 std::vector<StopAdvice> MedianStops(const v1::StudySpec::StoppingSpec& spec,
                                     const History& history);
 
-// Asynchronous successive halving, stopping type: at each rung min_steps * factor^k (factor 3, at
-// most max_steps) a trial goes on when it is in the best 1 / factor of all that reached the rung.
-// `brackets` above 1 makes it Hyperband: trial id decides the bracket, bracket b starts at rung b.
-// Sources: Li and others, "A system for massively parallel hyperparameter tuning" (2020);
-// "Hyperband" (2018).
-std::vector<StopAdvice> HalvingStops(const v1::StudySpec::StoppingSpec& spec,
-                                     const History& history, int brackets);
+// Asynchronous successive halving: at each rung min_steps * factor^k (factor 3, at most max_steps)
+// a trial goes on when it is in the best 1 / factor of all that reached the rung. One that is not
+// is held where it can go on later, and is promoted when others that came after it were worse;
+// elsewhere it is stopped. `brackets` above 1 makes it Hyperband: trial id decides the bracket,
+// bracket b starts at rung b. Sources: Li and others, "A system for massively parallel
+// hyperparameter tuning" (2020); "Hyperband" (2018). One use: `history` must not change meanwhile.
+class Rungs {
+ public:
+  Rungs(const v1::StudySpec::StoppingSpec& spec, const History& history, int brackets);
+  // Running trials that are not good enough for the rung they came to.
+  std::vector<StopAdvice> Stops();
+  // Held trials that are good enough for the last rung they came to, highest rung first.
+  std::vector<int32_t> Resumes();
+
+ private:
+  struct Verdict {
+    double own = 0;
+    size_t peers = 0;
+    size_t kept = 0;
+    bool is_in = true;
+  };
+  bool Judges(size_t k, const Entry& entry) const;
+  std::vector<double>* ScoresFor(size_t k, int32_t id);
+  Verdict At(size_t k, const Entry& entry);
+
+  const v1::StudySpec::StoppingSpec& spec_;
+  const History& history_;
+  const int brackets_;
+  const double factor_;
+  std::vector<double> steps_;
+  std::vector<std::vector<std::vector<double>>> scores_;  // by rung and bracket
+};
 
 // By the study's own limits: trials, time, progress. Times need `elapsed_seconds`.
 StudyStop AdviseStudyStop(const v1::StudySpec::StudyStopping& spec, const History& history,

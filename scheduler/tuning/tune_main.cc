@@ -68,6 +68,12 @@ int Run(const std::string& config, uint64_t seed, const std::vector<std::string>
     std::fprintf(stderr, "%s\n", FormatFaults(parsed.faults).c_str());
   }
   if (!parsed.ok()) return kBadSpec;
+  if (parsed.spec.transfer_from_size() > 0) {
+    std::fprintf(stderr,
+                 "trainyard-tune: transferFrom names studies of a cluster, and here is none\n"
+                 "  fix: give a file of each earlier study with --earlier\n");
+    return kBadSpec;
+  }
   std::vector<EarlierStudy> earlier;
   for (const std::string& path : paths) {
     if (const int code = ReadEarlier(path, &earlier); code != 0) return code;

@@ -57,6 +57,18 @@ std::optional<double> ToNumber(const Json& value) {
   return negative ? -infinity : infinity;
 }
 
+// In order of step; what is told of a step again takes the place of what was told before.
+void Keep(v1::Measurement measurement, std::vector<v1::Measurement>* kept) {
+  const auto at =
+      std::lower_bound(kept->begin(), kept->end(), measurement.step(),
+                       [](const v1::Measurement& one, int64_t step) { return one.step() < step; });
+  if (at != kept->end() && at->step() == measurement.step()) {
+    *at = std::move(measurement);
+  } else {
+    kept->insert(at, std::move(measurement));
+  }
+}
+
 }  // namespace
 
 struct TuneSession::Request {
@@ -238,7 +250,7 @@ TuneSession::Reply TuneSession::Tell(const Request& request) {
     const auto& told = (*trial)->measurements;
     measurement->set_step(told.empty() ? 1 : told.back().step() + 1);
   }
-  (*trial)->measurements.push_back(*std::move(measurement));
+  Keep(*std::move(measurement), &(*trial)->measurements);
   optimizer_->Observe(**trial);
   Json reply;
   reply["ok"] = true;

@@ -24,6 +24,8 @@ struct TrialRecord {
   std::vector<v1::Measurement> measurements;         // rising steps; may be thinned
   std::optional<v1::Measurement> final_measurement;  // succeeded trials
   bool stopped_early = false;
+  bool held = false;         // taken off its place, may go on
+  int64_t resumed_step = 0;  // last step when it went on after that
 };
 
 struct Suggestion {
@@ -43,6 +45,7 @@ struct SuggestResult {
 struct StopAdvice {
   int32_t trial = 0;
   std::string reason;  // for people: "best 0.71 is below the median 0.83 of 7 trials at step 10"
+  bool may_resume = false;  // may be held instead, see AdviseResumes
 };
 struct StudyStop {
   bool stop = false;
@@ -58,6 +61,8 @@ class Optimizer {
   virtual absl::StatusOr<SuggestResult> Suggest(int32_t first_id, int count) = 0;
   // Running trials that should end now by the study's stopping spec. Ask again at any time.
   virtual std::vector<StopAdvice> AdviseStops() = 0;
+  // Held trials that should go on now, the most promising first. Ask again at any time.
+  virtual std::vector<int32_t> AdviseResumes() = 0;
   // Whether the whole study should end; `elapsed_seconds` since it began.
   virtual StudyStop AdviseStudy(double elapsed_seconds) = 0;
   // Ids of the best succeeded trials, best first; several metrics: the Pareto front.

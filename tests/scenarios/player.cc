@@ -95,6 +95,14 @@ class Player {
     reservation->mutable_end_time()->set_seconds(start + seconds);
     scene_.Do(set);
   }
+  void HoldTrial(const std::string& name, bool hold) {
+    const Words parts = absl::StrSplit(name, '/');
+    const auto trial = static_cast<int32_t>(Number(parts.at(1)));
+    ApplyStops stops{scene_.StudyOf(parts.at(0)), {}};
+    if (hold) stops.holds = {{trial, "not in the best third"}};
+    if (!hold) stops.resumes = {trial};
+    scene_.Do(stops, System());
+  }
   void Submit(const Words& words);
   void Place(const Words& words);
   void Exit(const Words& words);
@@ -127,6 +135,14 @@ std::map<std::string, Player::Verb> Player::QueueVerbs() {
          SetQueueing wish{"default", w.at(1), {}, 0};
          wish.queueing.set_timeout_us(Number(w.at(2)) * kSecondUs);
          p->scene_.Do(wish);
+       }},
+      {"hold-trial", [](Player* p, const Words& w) { p->HoldTrial(w.at(1), true); }},
+      {"go-on", [](Player* p, const Words& w) { p->HoldTrial(w.at(1), false); }},
+      {"stop-held",
+       [](Player* p, const Words& w) {
+         ApplyStops stops{p->scene_.StudyOf(w.at(1)), {}};
+         stops.stop_held = true;
+         p->scene_.Do(stops, System());
        }},
       {"drain-by", [](Player* p, const Words& w) { p->DrainBy(w.at(1), Number(w.at(2))); }},
       {"reserve",
@@ -354,6 +370,11 @@ std::string Player::DescribeStudy(const records::Event& event) {
   if (event.has_trial_stop_requested()) {
     return absl::StrCat(" ", NameOfTrial(event.trial_stop_requested().study_uid(),
                                          event.trial_stop_requested().trial()));
+  }
+  if (event.has_trial_held()) {
+    const records::TrialHeld& held = event.trial_held();
+    return absl::StrCat(" ", NameOfTrial(held.study_uid(), held.trial()),
+                        held.undo() ? " may go on" : "");
   }
   if (event.has_trial_ended()) {
     const records::TrialEnded& ended = event.trial_ended();

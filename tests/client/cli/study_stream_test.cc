@@ -48,6 +48,9 @@ TEST_F(StudyStreamTest, MistakesAreAnsweredAndTheStreamGoesOn) {
        {"", "nonsense", "[]", "{}", R"({"ask": 0})", R"({"ask": "2"})", R"({"ask": 1.5})",
         R"({"ask": 99999999999})", R"({"tell": 1})", R"({"tell": 1, "metrics": {"loss": "x"}})",
         R"({"tell": 1, "step": "a", "metrics": {"loss": 1}})",
+        R"({"tell": 1, "step": -1, "metrics": {"loss": 1}})",
+        R"({"tell": 1, "elapsed": "1 s", "metrics": {"loss": 1}})", R"({"ask": 1, "best": 1})",
+        R"({"complete": 1, "metrics": {"loss": 1}, "infeasible": "x"})",
         R"({"complete": 1, "infeasible": 3})", R"({"tell": 77, "metrics": {"loss": 1}})",
         R"({"best": -1})", "{\"ask\": \xff}"}) {
     const nlohmann::json reply = Ask(line);

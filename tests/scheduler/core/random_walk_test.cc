@@ -33,7 +33,7 @@ class Walk {
     if (dice < 86) return MeasureSomething();
     if (dice < 89) return AskAndTell();
     if (dice < 93) return ShakeANode();
-    if (dice < 94) return StopSomething();
+    if (dice < 95) return StopSomething();
     scene_.Pass(static_cast<double>(random_.Below(dice < 99 ? 3 : 700)));
   }
 
@@ -56,6 +56,7 @@ class Walk {
       for (const uint64_t uid : Uids(scene_.state().runs)) Obey(uid);
       scene_.SuggestAll();
       scene_.PlaceAll();
+      StopHeld();
       scene_.Pass(30);
     }
     if (Settled()) return;
@@ -320,10 +321,25 @@ class Walk {
     const std::vector<uint64_t> studies = Uids(scene_.state().studies);
     if (studies.empty()) return;
     const uint64_t study = Pick(studies);
-    if (random_.Below(4) == 0) {
+    const auto trial = static_cast<int32_t>(1 + random_.Below(5));
+    const uint64_t dice = random_.Below(8);
+    if (dice == 0) {
       scene_.Do(ApplyStudyStop{study, "random"}, System());
+    } else if (dice < 3) {
+      scene_.EarlyStop(study, trial);
     } else {
-      scene_.EarlyStop(study, static_cast<int32_t>(1 + random_.Below(5)));
+      ApplyStops stops{study, {}};
+      if (dice < 6) stops.holds = {{trial, "random"}};
+      if (dice >= 6) stops.resumes = {trial};
+      scene_.Do(stops, System());
+    }
+  }
+  // As an optimiser that wants no held trial to go on.
+  void StopHeld() {
+    for (const uint64_t study : Uids(scene_.state().studies)) {
+      ApplyStops stops{study, {}};
+      stops.stop_held = true;
+      scene_.Do(stops, System());
     }
   }
 

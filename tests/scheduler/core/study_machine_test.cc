@@ -1,12 +1,11 @@
-// Studies and their trials: activation, measurements, verdicts, failures, early stops, ask and
-// tell.
+// Studies and their trials: activation, measurements, verdicts, failures, early stops, holds. Ask
+// and tell is in ask_tell_test.cc.
 #include "scheduler/core/study_machine.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "common/errors.h"
 #include "scheduler/core/measurements.h"
 #include "tests/scheduler/core/scene.h"
 
@@ -19,6 +18,9 @@ struct Tuning {
   uint64_t study = 0;
   Tuning(int64_t trials, int64_t parallel, Spec spec = Spec(), int64_t max_failed = 0) {
     scene.Node("n1", 64);
+    if (!spec.spec.has_study_spec()) {  // works ahead
+      spec.spec.mutable_study_spec()->set_algorithm(v1::StudySpec::RANDOM);
+    }
     scene.Submit("t", spec.Study(trials, parallel, max_failed));
     study = scene.StudyOf("t");
     scene.SuggestAll();
@@ -353,109 +355,135 @@ TEST(StudyMachineTest, WholeTuningJobExpiresWhenNothingWasEverPlaced) {
   EXPECT_TRUE(scene.state().waiting_runs.empty());
 }
 
-// Ask and tell.
+// Holds the trial; its program leaves.
+void Hold(Tuning* t, int32_t trial) {
+  ApplyStops stops{t->study, {}};
+  stops.holds = {{trial, "not in the best third"}};
+  t->scene.Do(stops, System());
+  t->scene.Stopped(t->run(trial));
+  t->scene.Release(t->run(trial));
+}
+void GoOn(Tuning* t, int32_t trial) {
+  ApplyStops stops{t->study, {}};
+  stops.resumes = {trial};
+  t->scene.Do(stops, System());
+}
 
-struct AskTell {
-  Scene scene;
-  uint64_t study = 0;
-  AskTell() {
-    study = scene.Do(CreateStudy{"default", "s", Spec().Study(1, 1).spec.study_spec()}).uid;
-  }
-  Reply Ask(int count, const std::string& client) {
-    Reply reply = scene.Do(AskTrials{"default", "s", count, client});
-    if (reply.short_by > 0) {
-      scene.Suggest(study, reply.short_by);
-      reply = scene.Do(AskTrials{"default", "s", count, client});
+TEST(StudyMachineTest, HeldTrialLeavesItsPlaceAndGoesOnFromItsCheckpoint) {
+  Tuning t(4, 1);
+  t.Start(1);
+  t.scene.Report(t.run(1), 3, 0.5);
+  t.scene.Part(t.run(1), 0, 3, "tree3");
+  Hold(&t, 1);
+  EXPECT_EQ(t.state(1), v1::REQUESTED);
+  EXPECT_TRUE(t.scene.Trial(t.study, 1).held());
+  EXPECT_EQ(t.scene.Study(t.study).counts().held(), 1);
+  EXPECT_EQ(t.state(2), v1::ACTIVE) << "the place is free";
+  GoOn(&t, 1);
+  EXPECT_EQ(t.state(1), v1::REQUESTED) << "no place is free";
+  EXPECT_EQ(t.scene.Study(t.study).counts().held(), 0);
+  EXPECT_EQ(t.scene.Trial(t.study, 1).resumed_step(), 3);
+  t.Finish(2, 0.1);
+  EXPECT_EQ(t.state(1), v1::ACTIVE) << "before trial 3 begins";
+  EXPECT_EQ(t.state(3), v1::REQUESTED);
+  t.Start(1);
+  const auto demand = DemandOfRun(t.scene.state(), t.run(1));
+  ASSERT_EQ(demand.size(), 1u);
+  EXPECT_EQ(demand[0].member.assignment().checkpoint_step(), 3);
+  EXPECT_EQ(demand[0].member.assignment().checkpoint_tree(), "tree3");
+}
+
+TEST(StudyMachineTest, HeldTrialWithoutACheckpointIsStopped) {
+  Tuning t(4, 1);
+  t.Start(1);
+  t.scene.Report(t.run(1), 3, 0.5);
+  Hold(&t, 1);
+  EXPECT_EQ(t.state(1), v1::TRIAL_SUCCEEDED);
+  EXPECT_TRUE(t.scene.Trial(t.study, 1).stopped_early());
+}
+
+TEST(StudyMachineTest, HeldTrialsAreJudgedWhenNothingElseIsLeft) {
+  Tuning t(2, 1);
+  t.Start(1);
+  t.scene.Report(t.run(1), 3, 0.5);
+  t.scene.Part(t.run(1), 0, 3, "tree3");
+  Hold(&t, 1);
+  ApplyStops last{t.study, {}};
+  last.stop_held = true;
+  t.scene.Do(last, System());
+  EXPECT_EQ(t.state(1), v1::REQUESTED) << "trial 2 runs still";
+  t.Finish(2, 0.1);
+  t.scene.Do(last, System());
+  EXPECT_EQ(t.state(1), v1::TRIAL_SUCCEEDED);
+  EXPECT_EQ(t.scene.Trial(t.study, 1).final_measurement().metrics(0).value(), 0.5);
+  EXPECT_EQ(t.scene.Job("t").state(), v1::SUCCEEDED);
+}
+
+TEST(StudyMachineTest, StudyThatEndsWhileATrialIsHeldEnds) {
+  for (const bool left : {true, false}) {
+    Tuning t(4, 2);
+    for (const int32_t trial : {1, 2}) {
+      t.Start(trial);
+      t.scene.Report(t.run(trial), 3, 0.5);
+      t.scene.Part(t.run(trial), 0, 3, "tree3");
     }
-    return reply;
+    ApplyStops stops{t.study, {}};
+    stops.holds = {{1, "not in the best third"}};
+    t.scene.Do(stops, System());
+    if (left) t.scene.Stopped(t.run(1));
+    t.scene.Do(ApplyStudyStop{t.study, "no progress"}, System());
+    if (!left) t.scene.Stopped(t.run(1));
+    EXPECT_EQ(t.state(1), v1::TRIAL_SUCCEEDED) << left;
   }
-};
-
-TEST(AskTellTest, SameClientGetsItsOpenTrials) {
-  AskTell a;
-  EXPECT_EQ(a.Ask(2, "c1").trials, (std::vector<int32_t>{1, 2}));
-  EXPECT_EQ(a.Ask(2, "c1").trials, (std::vector<int32_t>{1, 2}));
-  EXPECT_EQ(a.Ask(1, "c2").trials, (std::vector<int32_t>{3}));
-  EXPECT_EQ(a.Ask(3, "c1").trials, (std::vector<int32_t>{1, 2, 4}));
 }
 
-TEST(AskTellTest, TellCompletesAndFreesTheClient) {
-  AskTell a;
-  a.Ask(1, "c");
-  const Reply told = a.scene.Do(AddMeasurement{"default", "s", 1, Point(1, 0.5)});
-  EXPECT_FALSE(told.should_stop);
-  a.scene.Do(CompleteTrial{"default", "s", 1, false, {}, false, ""});
-  EXPECT_EQ(a.scene.Trial(a.study, 1).state(), v1::TRIAL_SUCCEEDED);
-  EXPECT_EQ(a.Ask(1, "c").trials, (std::vector<int32_t>{2}));
-  a.scene.Do(CompleteTrial{"default", "s", 2, true, Point(1, 0.7), false, ""});
-  EXPECT_EQ(a.scene.Trial(a.study, 2).final_measurement().metrics(0).value(), 0.7);
-  a.Ask(1, "c");
-  a.scene.Do(CompleteTrial{"default", "s", 3, false, {}, true, "crashed"});
-  EXPECT_EQ(a.scene.Trial(a.study, 3).infeasible_reason(), "crashed");
+TEST(StudyMachineTest, PausedJobKeepsItsHeldTrials) {
+  Tuning t(4, 1);
+  t.Start(1);
+  t.scene.Report(t.run(1), 3, 0.5);
+  t.scene.Part(t.run(1), 0, 3, "tree3");
+  Hold(&t, 1);
+  t.Start(2);
+  t.scene.Pause("t");
+  t.scene.Stopped(t.run(2));
+  t.scene.Release(t.run(2));
+  GoOn(&t, 1);
+  EXPECT_EQ(t.state(1), v1::REQUESTED);
+  t.scene.Resume("t");
+  EXPECT_EQ(t.state(1), v1::ACTIVE);
+  EXPECT_EQ(t.state(2), v1::REQUESTED) << "one place, and trial 1 comes first";
 }
 
-TEST(AskTellTest, RefusesWhatMakesNoSense) {
-  AskTell a;
-  a.Ask(1, "c");
-  const auto reason = [&](CommandBody body) {
-    return ReasonOf(a.scene.Try(std::move(body)).status());
-  };
-  EXPECT_EQ(reason(CompleteTrial{"default", "s", 1, false, {}, false, ""}), "METRIC_MISSING");
-  EXPECT_EQ(reason(AddMeasurement{"default", "s", 1, Point(1, 1, "loss")}), "METRIC_MISSING");
-  EXPECT_EQ(reason(AddMeasurement{"default", "s", 9, Point(1, 1)}), "NOT_FOUND");
-  EXPECT_EQ(reason(AskTrials{"default", "s", 0, "c"}), "OUT_OF_RANGE");
-  EXPECT_EQ(reason(AskTrials{"default", "x", 1, "c"}), "NOT_FOUND");
-  a.scene.Do(CompleteTrial{"default", "s", 1, true, Point(1, 1), false, ""});
-  EXPECT_EQ(reason(AddMeasurement{"default", "s", 1, Point(2, 1)}), "TRIAL_TERMINAL");
-  EXPECT_EQ(reason(CompleteTrial{"default", "s", 1, true, Point(1, 2), false, ""}),
-            "TRIAL_TERMINAL");
+TEST(StudyMachineTest, TrialGoesOnFromTheCheckpointOfItsOrigin) {
+  Spec pbt;
+  pbt.spec.mutable_study_spec()->set_algorithm(v1::StudySpec::PBT);
+  Tuning member(2, 1, pbt);
+  member.Start(1);
+  member.scene.Report(member.run(1), 3, 0.5);
+  member.scene.Part(member.run(1), 0, 3, "tree3");
+  member.scene.Succeed(member.run(1));
+  member.scene.Release(member.run(1));
+  ApplySuggestions two{member.study, 2, {}, false};
+  two.suggestions.emplace_back().set_origin(1);
+  member.scene.Do(two, System());
+  member.Start(2);
+  const auto demand = DemandOfRun(member.scene.state(), member.run(2));
+  ASSERT_EQ(demand.size(), 1u);
+  EXPECT_EQ(demand[0].member.assignment().checkpoint_tree(), "tree3");
+  EXPECT_EQ(demand[0].member.assignment().checkpoint_step(), 3);
+  EXPECT_EQ(member.scene.Trial(member.study, 2).origin(), 1);
 }
 
-TEST(AskTellTest, StopAdviceReachesTheClientWithItsNextReport) {
-  AskTell a;
-  a.Ask(1, "c");
-  a.scene.Do(AddMeasurement{"default", "s", 1, Point(1, 0.1)});
-  a.scene.EarlyStop(a.study, 1);
-  EXPECT_TRUE(a.scene.Do(AddMeasurement{"default", "s", 1, Point(2, 0.1)}).should_stop);
-  a.scene.Do(CompleteTrial{"default", "s", 1, false, {}, false, ""});
-  EXPECT_TRUE(a.scene.Trial(a.study, 1).stopped_early());
-}
-
-TEST(AskTellTest, RepeatedAskGivesTheSameTrials) {
-  AskTell a;
-  a.scene.Suggest(a.study, 3);
-  const AskTrials ask{"default", "s", 2, "c"};
-  const auto first = a.scene.Try(ask, Admin(), "r", "h");
-  const auto again = a.scene.Try(ask, Admin(), "r", "h");
-  EXPECT_EQ(first->reply.trials, (std::vector<int32_t>{1, 2}));
-  EXPECT_EQ(again->reply.trials, first->reply.trials);
-  EXPECT_TRUE(again->reply.repeated);
-}
-
-TEST(AskTellTest, CompleteStudyGivesNoMore) {
-  AskTell a;
-  a.scene.Suggest(a.study, 1, true);
-  EXPECT_EQ(a.Ask(1, "c").trials.size(), 1u);
-  EXPECT_EQ(ReasonOf(a.scene.Try(AskTrials{"default", "s", 1, "other"}).status()),
-            "STUDY_COMPLETE");
-  a.scene.Do(CompleteTrial{"default", "s", 1, true, Point(1, 1), false, ""});
-  EXPECT_EQ(a.scene.Study(a.study).state(), v1::Study::COMPLETED_STUDY);
-}
-
-TEST(AskTellTest, DeletedStudyFreesItsName) {
-  AskTell a;
-  a.scene.Do(DeleteStudy{"default", "s"});
-  EXPECT_FALSE(a.scene.Try(AskTrials{"default", "s", 1, "c"}).ok());
-  EXPECT_TRUE(a.scene.Try(CreateStudy{"default", "s", Spec().Study(1, 1).spec.study_spec()}).ok());
-}
-
-TEST(AskTellTest, StudiesOfJobsAreTheJobs) {
-  Scene scene;
-  scene.Submit("t", Spec().Study(4, 2));
-  scene.SuggestAll();
-  EXPECT_FALSE(scene.Try(AskTrials{"default", "t", 1, "c"}).ok());
-  EXPECT_FALSE(scene.Try(DeleteStudy{"default", "t"}).ok());
-  EXPECT_FALSE(scene.Try(CompleteTrial{"default", "t", 1, true, Point(1, 1), false, ""}).ok());
+TEST(StudyMachineTest, OneSuggestionIsReadyWhereManyTrialsRun) {
+  for (const auto algorithm :
+       {v1::StudySpec::ALGORITHM_UNSPECIFIED, v1::StudySpec::GP, v1::StudySpec::TPE}) {
+    Spec spec;
+    spec.spec.mutable_study_spec()->set_algorithm(algorithm);
+    Tuning many(16, 8, spec);
+    EXPECT_EQ(many.scene.Study(many.study).counts().requested(), 1) << algorithm;
+    Tuning few(16, 2, spec);
+    EXPECT_EQ(few.scene.Study(few.study).counts().requested(), 0) << algorithm;
+  }
 }
 
 }  // namespace

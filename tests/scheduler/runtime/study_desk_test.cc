@@ -122,6 +122,177 @@ TEST(StudyDeskTest, SuggestionsAreTheSameAfterARestart) {
   EXPECT_EQ(parameters(false), parameters(true));
 }
 
+// Asks for one trial as a client of its own, after having one suggested.
+core::TrialPtr AskOne(Scene* scene, const std::string& study, const std::string& client) {
+  const core::AskTrials ask{"default", study, 1, client};
+  auto asked = scene->Do(ask);
+  if (asked.ok() && asked->short_by > 0) {
+    scene->runtime().EnsureSuggestions(asked->uid, asked->short_by, [](absl::Status) {});
+    scene->Step();
+    asked = scene->Do(ask);
+  }
+  if (!asked.ok() || asked->trials.empty()) return nullptr;
+  return scene->view().Trial(asked->uid, asked->trials[0]);
+}
+
+// What a study suggests that learns from an earlier one, whose best trial is trial 6.
+std::vector<double> Taught(bool restart, double* best) {
+  Scene scene;
+  v1::StudySpec spec = MakeStudy();
+  spec.set_seed(5);
+  const auto first = scene.Do(core::CreateStudy{"default", "first", spec});
+  const auto complete = [&](int32_t trial, double value) {
+    EXPECT_TRUE(
+        scene
+            .Do(core::CompleteTrial{"default", "first", trial, true, Measured(1, value), false, ""})
+            .ok());
+  };
+  for (int i = 1; i <= 6; ++i) {
+    const core::TrialPtr trial = AskOne(&scene, "first", absl::StrCat("c", i));
+    complete(trial->id(), 0.1 * i);
+    *best = trial->parameters(0).number();
+  }
+  spec.set_algorithm(v1::StudySpec::ALGORITHM_UNSPECIFIED);
+  core::CreateStudy second{"default", "second", spec};
+  second.earlier = {{first->uid}, scene.view().revision()};
+  EXPECT_TRUE(scene.Do(second).ok());
+  // What comes later does not count: else a restart would change what is suggested.
+  const core::TrialPtr late = AskOne(&scene, "first", "late");
+  if (restart) complete(late->id(), 0.9);
+  std::vector<double> out;
+  for (int i = 0; i < 6; ++i) {
+    if (restart && i % 2 == 1) scene.Restart();
+    const core::TrialPtr trial = AskOne(&scene, "second", absl::StrCat("d", i));
+    out.push_back(trial->parameters(0).number());
+    EXPECT_TRUE(scene
+                    .Do(core::CompleteTrial{"default", "second", trial->id(), true,
+                                            Measured(1, 0.1 * i), false, ""})
+                    .ok());
+  }
+  return out;
+}
+
+TEST(StudyDeskTest, LearnsFromEarlierStudiesAsTheyWereWhenItWasMade) {
+  double best = 0;
+  const std::vector<double> once = Taught(false, &best);
+  EXPECT_EQ(once[0], best) << "the earlier study's best point comes first";
+  EXPECT_EQ(Taught(true, &best), once);
+}
+
+// A tuning job on one node, whose programs report one step at a time and leave checkpoints.
+struct Halving {
+  Scene scene;
+  uint64_t study = 0;
+  std::map<int32_t, agent::v1::MemberKey> keys;
+  std::map<int32_t, int64_t> restored;  // step that the newest assignment begins at
+  Halving() {
+    scene.Connect("a", 4);
+    v1::JobSpec spec = MakeTuningSpec(6, 1);
+    auto* stopping = spec.mutable_study_spec()->mutable_stopping();
+    stopping->set_kind(v1::StudySpec::ASHA);
+    stopping->set_min_steps(1);
+    stopping->set_max_steps(9);
+    study = scene.view().Job(scene.Submit("tune", spec))->study_uid();
+    Look();
+  }
+  void Look() {
+    for (const auto& member : scene.Ordered("a")) {
+      if (!member.has_assignment() || member.want() == agent::v1::STOPPED) continue;
+      keys[member.assignment().trial()] = member.key();
+      restored[member.assignment().trial()] = member.assignment().checkpoint_step();
+    }
+  }
+  void Reach(int32_t trial, int64_t step, double accuracy) {
+    agent::v1::Fact fact;
+    *fact.mutable_key() = keys.at(trial);
+    fact.mutable_running()->set_pid(1);
+    scene.Tell("a", fact);
+    fact.mutable_checkpoint_part()->set_step(step);
+    fact.mutable_checkpoint_part()->set_tree(absl::StrCat("tree", step));
+    scene.Tell("a", fact);
+    core::Principal system;
+    system.is_system = true;
+    const agent::v1::MemberKey& key = keys.at(trial);
+    EXPECT_TRUE(
+        scene
+            .Do(core::ReportMeasurements{key.run_uid(), key.epoch(), {Measured(step, accuracy)}},
+                system)
+            .ok());
+    if (scene.view().Trial(study, trial)->held()) Leave(trial);
+  }
+  void Leave(int32_t trial) {
+    agent::v1::Fact fact;
+    *fact.mutable_key() = keys.at(trial);
+    fact.mutable_exited()->mutable_record()->set_rank(-1);
+    fact.mutable_exited()->set_stopped_on_request(true);
+    scene.Tell("a", fact);
+    fact.mutable_released();
+    scene.Tell("a", fact);
+    Look();
+  }
+  void Finish(int32_t trial) {
+    scene.RunToSuccess("a", keys.at(trial));
+    Look();
+  }
+  v1::TrialState state(int32_t trial) { return scene.view().Trial(study, trial)->state(); }
+};
+
+TEST(StudyDeskTest, AshaHoldsTrialsAndPromotesThemFromTheirCheckpoints) {
+  Halving h;
+  h.Reach(1, 1, 0.50);
+  h.Finish(1);
+  h.Reach(2, 1, 0.60);
+  h.Finish(2);
+  h.Reach(3, 1, 0.55);
+  EXPECT_EQ(h.state(3), v1::REQUESTED) << "second of three: held";
+  h.Reach(4, 1, 0.10);
+  h.Reach(5, 1, 0.20);
+  EXPECT_EQ(h.state(3), v1::REQUESTED);
+  h.Reach(6, 1, 0.30);
+  EXPECT_EQ(h.state(6), v1::REQUESTED);
+  EXPECT_EQ(h.state(3), v1::ACTIVE) << "second of six: it goes on";
+  EXPECT_EQ(h.restored[3], 1);
+  h.scene.Restart();
+  h.scene.Connect("a", 4);
+  h.Look();
+  h.Reach(3, 2, 0.56);
+  EXPECT_EQ(h.state(3), v1::ACTIVE) << "until the next rung";
+  h.Finish(3);
+  for (const int32_t trial : {3, 4, 5, 6}) EXPECT_EQ(h.state(trial), v1::TRIAL_SUCCEEDED) << trial;
+  EXPECT_FALSE(h.scene.view().Trial(h.study, 3)->stopped_early());
+  EXPECT_TRUE(h.scene.view().Trial(h.study, 4)->stopped_early());
+  EXPECT_EQ(h.scene.view().Study(h.study)->state(), v1::Study::COMPLETED_STUDY);
+}
+
+TEST(StudyDeskTest, OriginOfATrialReachesItsRow) {
+  StudyJob job;
+  auto study = std::make_shared<journal::v1::StudyRow>();
+  study->set_uid(5);
+  *study->mutable_spec() = MakeStudy();
+  study->mutable_spec()->set_algorithm(v1::StudySpec::PBT);
+  job.study = study;
+  job.brain = std::make_shared<StudyBrain>();
+  for (int32_t id = 1; id <= 4; ++id) {
+    auto trial = std::make_shared<journal::v1::TrialRow>();
+    trial->set_study_uid(5);
+    trial->set_id(id);
+    trial->set_state(v1::TRIAL_SUCCEEDED);
+    auto* parameter = trial->add_parameters();
+    parameter->set_parameter_id("lr");
+    parameter->set_number(0.1 * id);
+    *trial->mutable_final_measurement() = Measured(1, 0.1 * id);
+    job.changed.push_back(std::move(trial));
+  }
+  job.first_trial = 5;
+  job.count = 1;
+  Scene scene;
+  const StudyAnswer answer = Think(job, scene.view());
+  ASSERT_EQ(answer.commands.size(), 1u);
+  const auto& made = std::get<core::ApplySuggestions>(answer.commands[0]);
+  ASSERT_EQ(made.suggestions.size(), 1u);
+  EXPECT_GT(made.suggestions[0].origin(), 0);
+}
+
 TEST(StudyDeskTest, ImpossibleStudyEndsInsteadOfHanging) {
   StudyJob job;
   auto study = std::make_shared<journal::v1::StudyRow>();
@@ -133,7 +304,8 @@ TEST(StudyDeskTest, ImpossibleStudyEndsInsteadOfHanging) {
   job.study = study;
   job.brain = std::make_shared<StudyBrain>();
   job.count = 1;
-  const StudyAnswer answer = Think(job);
+  Scene scene;
+  const StudyAnswer answer = Think(job, scene.view());
   if (answer.status.ok()) GTEST_SKIP() << "this optimiser is built in and takes an empty space";
   ASSERT_EQ(answer.commands.size(), 1u);
   EXPECT_TRUE(std::holds_alternative<core::ApplyStudyStop>(answer.commands[0]));

@@ -112,9 +112,13 @@ TEST(GpTest, PendingPointsLowerTheVarianceAndLeaveTheMean) {
   double mean_after;
   double variance_after;
   GpPosterior(data, Eigen::MatrixXd(0, 2), p).Predict(at.data(), &mean, &variance);
-  GpPosterior(data, pending, p).Predict(at.data(), &mean_after, &variance_after);
+  const GpPosterior after(data, pending, p);
+  after.Predict(at.data(), &mean_after, &variance_after);
   EXPECT_DOUBLE_EQ(mean, mean_after);
   EXPECT_LT(variance_after, 0.8 * variance);
+  const std::vector<double> pending_at = {0.3, 0.5};
+  after.Predict(pending_at.data(), &mean, &variance);
+  EXPECT_NEAR(after.least_pending(), mean, 1e-9);
 }
 
 TEST(GpTest, GradientOfPredictionsAgreesWithDifferences) {

@@ -95,6 +95,98 @@ TEST(HalvingStopTest, TheFirstToComeGoOn) {
   EXPECT_TRUE(Stopped(optimizer.get()).empty());
 }
 
+// Held at the last step of its curve.
+TrialRecord Held(int32_t id, const std::vector<double>& losses) {
+  TrialRecord record = Curve(id, losses, true);
+  record.state = v1::REQUESTED;
+  record.held = true;
+  return record;
+}
+
+TEST(HalvingStopTest, HeldTrialsGoOnWhenOthersTurnOutWorse) {
+  SpecBuilder builder;
+  builder.Double("x", 0, 1);
+  builder->mutable_stopping()->set_kind(v1::StudySpec::ASHA);
+  builder->mutable_stopping()->set_min_steps(1);
+  builder->mutable_stopping()->set_max_steps(9);
+  auto optimizer = builder.Make();
+  optimizer->Observe(Curve(1, {1}, true));
+  optimizer->Observe(Curve(2, {3}, false));
+  optimizer->Observe(Held(3, {2}));
+  EXPECT_TRUE(optimizer->AdviseResumes().empty()) << "second of three";
+  EXPECT_TRUE(optimizer->AdviseStops().empty()) << "held already";
+  for (int i = 4; i <= 5; ++i) optimizer->Observe(Curve(i, {9}, true));
+  for (const StopAdvice& advice : optimizer->AdviseStops()) EXPECT_TRUE(advice.may_resume);
+  EXPECT_TRUE(optimizer->AdviseResumes().empty());
+  optimizer->Observe(Held(6, {9}));
+  EXPECT_EQ(optimizer->AdviseResumes(), std::vector<int32_t>{3});
+  TrialRecord resumed = Curve(3, {2}, true);
+  resumed.resumed_step = 1;
+  optimizer->Observe(resumed);
+  optimizer->Observe(Curve(7, {1.5}, true));
+  EXPECT_EQ(Stopped(optimizer.get()), (std::vector<int32_t>{4, 5}))
+      << "it is judged again at the next rung only";
+  optimizer->Observe(Curve(8, {1.2, 1, 1}, true));
+  optimizer->Observe(Curve(9, {1.3, 1, 1}, true));
+  resumed = Curve(3, {2, 2, 2}, true);
+  resumed.resumed_step = 1;
+  optimizer->Observe(resumed);
+  EXPECT_EQ(Stopped(optimizer.get())[0], 3);
+}
+
+TEST(HalvingStopTest, HeldTrialsAreNoEndedTrials) {
+  SpecBuilder builder;
+  builder.Double("x", 0, 1);
+  builder->mutable_stopping()->set_kind(v1::StudySpec::ASHA);
+  builder->mutable_study_stopping()->set_max_trials(2);
+  auto optimizer = builder.Make();
+  optimizer->Observe(Curve(1, {1}, false));
+  optimizer->Observe(Held(2, {0.5}));
+  EXPECT_FALSE(optimizer->AdviseStudy(0).stop);
+  EXPECT_EQ(optimizer->Best(5), std::vector<int32_t>{1});
+}
+
+TEST(StudyStopTest, LittleLeftToGainEndsTheStudy) {
+  SpecBuilder builder;
+  builder.Double("x", 0, 1).Double("y", 0, 1);
+  builder->mutable_study_stopping()->set_regret_below(0.01);
+  const auto bowl = [](const std::vector<v1::ParameterValue>& p) {
+    const double x = Number(p, "x") - 0.3;
+    const double y = Number(p, "y") - 0.6;
+    return 1 + 4 * x * x + 4 * y * y;
+  };
+  int stopped_at = 0;
+  double best = 10;
+  auto optimizer = builder.Make();
+  for (int32_t id = 1; id <= 60 && stopped_at == 0; ++id) {
+    const auto asked = optimizer->Suggest(id, 1);
+    const double value = bowl(asked->suggestions[0].parameters);
+    best = std::min(best, value);
+    optimizer->Observe(Succeeded(id, asked->suggestions[0].parameters, value));
+    const StudyStop advice = optimizer->AdviseStudy(0);
+    if (advice.stop) {
+      stopped_at = id;
+      EXPECT_NE(advice.reason.find("left to gain"), std::string::npos) << advice.reason;
+    }
+  }
+  EXPECT_GE(stopped_at, 8);
+  EXPECT_LE(stopped_at, 40);
+  EXPECT_LE(best, 1.01) << "what it says holds";
+}
+
+TEST(StudyStopTest, NoiseAloneLeavesMuchToGain) {
+  SpecBuilder builder;
+  builder.Double("x", 0, 1).Double("y", 0, 1);
+  builder->set_algorithm(v1::StudySpec::RANDOM);
+  builder->mutable_study_stopping()->set_regret_below(0.01);
+  auto optimizer = builder.Make();
+  for (int32_t id = 1; id <= 20; ++id) {
+    const auto asked = optimizer->Suggest(id, 1);
+    optimizer->Observe(Succeeded(id, asked->suggestions[0].parameters, (id * 37 % 20) / 10.0));
+    EXPECT_FALSE(optimizer->AdviseStudy(0).stop) << id;
+  }
+}
+
 TEST(StudyStopTest, LimitsAreKept) {
   SpecBuilder builder;
   builder.Double("x", 0, 1);

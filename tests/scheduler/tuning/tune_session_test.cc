@@ -111,6 +111,21 @@ TEST_F(TuneSessionTest, HopelessTrialIsToldToStopAndCountsAsStopped) {
   EXPECT_EQ(best["trials"][5]["id"], 6) << "stopped early: after those that ran to their end";
 }
 
+TEST_F(TuneSessionTest, StepToldAgainReplacesAndTheLastStepCounts) {
+  Start(Small());
+  Send(R"({"ask": 2})");
+  for (const char* told :
+       {R"("step": 2, "metrics": {"loss": 5}})", R"("step": 1, "metrics": {"loss": 9}})",
+        R"("step": 2, "metrics": {"loss": 4}})"}) {
+    Send(absl::StrCat(R"({"tell": 1, )", told));
+  }
+  Send(R"({"complete": 1})");
+  Send(R"({"complete": 2, "metrics": {"loss": 6}})");
+  const Json best = Send(R"({"best": 1})");
+  EXPECT_EQ(best["trials"][0]["id"], 1);
+  EXPECT_EQ(best["trials"][0]["metrics"]["loss"], 4);
+}
+
 TEST_F(TuneSessionTest, FiniteSpaceEndsTheStudy) {
   SpecBuilder builder;
   builder.Integer("n", 1, 3).Algorithm(v1::StudySpec::GRID);
