@@ -237,7 +237,7 @@ void RefuseLaterThings(Fields* fields) {
 
 bool HasStudyKey(const Fields& fields) {
   for (absl::string_view name : {"seed", "duplicates", "repeats", "algorithm", "stopping",
-                                 "initialTrials", "transferFrom", "ordinal"}) {
+                                 "initialTrials", "transferFrom", "stopBelowRegret", "ordinal"}) {
     if (fields.Has(name)) return true;
   }
   return false;

@@ -19,6 +19,7 @@
 #include "scheduler/api/explain.h"
 #include "scheduler/api/filter.h"
 #include "scheduler/api/places.h"
+#include "scheduler/api/studies.h"
 #include "scheduler/core/settings.h"
 #include "scheduler/tuning/tuning.h"
 

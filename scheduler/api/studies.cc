@@ -19,7 +19,7 @@ namespace trainyard::api {
 namespace {
 
 constexpr int kSuggestionsMax = 1000;
-constexpr int kAskRoundsMax = 8;
+constexpr int kAskRoundsMax = 64;  // others may take what was made for one, some times in a row
 constexpr int kTrialsMax = 1'000'000;
 
 v1::Study StudyByUid(const Context& context, uint64_t uid) {

@@ -106,6 +106,9 @@ TEST(ParserTest, MissingAndSpareWordsAreNamed) {
   EXPECT_THAT(MistakeOf("jobs submit training a 1000"), HasSubstr("go after \"--\""));
   EXPECT_THAT(MistakeOf("jobs list -- x"), HasSubstr("unexpected word \"x\""));
   EXPECT_THAT(MistakeOf("jobs list --limit"), HasSubstr("--limit needs a value"));
+  EXPECT_THAT(MistakeOf("study tell s --trial 1 --metric loss=1"),
+              HasSubstr("the trial is a plain word, not a flag"));
+  EXPECT_THAT(MistakeOf("study tell s --trial=1"), HasSubstr("trainyard study tell STUDY TRIAL"));
   EXPECT_THAT(MistakeOf("--what jobs list"), HasSubstr("unknown flag \"--what\""));
 }
 

@@ -87,6 +87,40 @@ TEST_F(VerbsTest, JobsAreReadInTheirProjectAndChangedByTheirOwner) {
   EXPECT_EQ(Submit("x", eve_).status().code(), absl::StatusCode::kPermissionDenied);
 }
 
+TEST_F(VerbsTest, EarlierStudiesAreFoundByNameAndMustExist) {
+  v1::JobSpec tuning = runtime::MakeSpec();
+  v1::StudySpec* spec = tuning.mutable_study_spec();
+  spec->add_metrics()->set_metric_id("loss");
+  spec->mutable_metrics(0)->set_goal(v1::StudySpec::MINIMIZE);
+  spec->add_parameters()->set_parameter_id("lr");
+  spec->mutable_parameters(0)->mutable_double_range()->set_max(1);
+  tuning.set_max_trial_count(2);
+  ASSERT_TRUE(Submit("first", ann_, tuning).ok());
+  const uint64_t first = scene_.view().StudyByName("default", "first")->uid();
+  for (const char* name : {"first", "projects/default/studies/first"}) {
+    spec->clear_transfer_from();
+    spec->add_transfer_from(name);
+    const auto made = Submit("", ann_, tuning);
+    ASSERT_TRUE(made.ok()) << made.status();
+    const core::StudyPtr row = scene_.view().Study(scene_.view().Job(made->uid())->study_uid());
+    ASSERT_EQ(row->earlier_size(), 1);
+    EXPECT_EQ(row->earlier(0), first);
+    EXPECT_GT(row->earlier_revision(), 0u);
+  }
+  v1::CreateStudyRequest asked;
+  asked.set_parent("projects/default");
+  asked.set_study_id("asked");
+  *asked.mutable_spec() = *spec;
+  const auto study = Call<v1::Study>(CreateStudy, ann_, asked);
+  ASSERT_TRUE(study.ok()) << study.status();
+  EXPECT_EQ(scene_.view().StudyByName("default", "asked")->earlier(0), first);
+  asked.set_study_id("another");
+  asked.mutable_spec()->set_transfer_from(0, "absent");
+  EXPECT_EQ(ReasonOf(Call<v1::Study>(CreateStudy, ann_, asked).status()), "NOT_FOUND");
+  spec->set_transfer_from(0, "projects/elsewhere/studies/first");
+  EXPECT_FALSE(Submit("", ann_, tuning).ok());
+}
+
 TEST_F(VerbsTest, StaleEtagIsRefused) {
   const auto job = Submit("labelled", ann_);
   ASSERT_TRUE(job.ok()) << job.status();

@@ -54,6 +54,15 @@ std::vector<BadSpec> BadSpecs() {
   add("not built in",
       SpecBuilder().Double("x", 0, 1).Algorithm(static_cast<v1::StudySpec::Algorithm>(99)),
       "NOT_SUPPORTED algorithm");
+  SpecBuilder taught = SpecBuilder().Double("x", 0, 1).Algorithm(v1::StudySpec::TPE);
+  taught->add_transfer_from("earlier");
+  add("earlier studies that nobody reads", taught, "NOT_SUPPORTED transfer_from");
+  SpecBuilder regret = SpecBuilder().Double("x", 0, 1);
+  regret->mutable_study_stopping()->set_regret_below(-1);
+  add("negative regret", regret, "OUT_OF_RANGE study_stopping.regret_below");
+  SpecBuilder two = SpecBuilder().Double("x", 0, 1).Metric("cost", v1::StudySpec::MINIMIZE);
+  two->mutable_study_stopping()->set_regret_below(1);
+  add("regret of two metrics", two, "NOT_SUPPORTED study_stopping.regret_below");
   return rows;
 }
 
