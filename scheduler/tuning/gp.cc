@@ -11,6 +11,7 @@ namespace {
 
 constexpr double kJitter = 1e-7;
 constexpr double kVarianceMin = 1e-12;
+constexpr double kDoubtMost = 1e6;  // the value says nothing
 
 // Eigen cuts its products into blocks by the size of the processor's caches, which decides the
 // order of additions: one fixed size gives every machine the same bits.
@@ -18,6 +19,16 @@ constexpr double kVarianceMin = 1e-12;
   Eigen::setCpuCacheSizes(32 * 1024, 512 * 1024, 4 * 1024 * 1024);
   return true;
 }();
+
+// Variances of z by the doubt about its values; empty when there is none.
+Eigen::VectorXd DoubtOf(const GpData& data, double warp) {
+  if (data.doubt.size() == 0) return {};
+  Eigen::VectorXd doubt = (data.doubt.array() * WarpSlopes(data.t, warp).array()).square().matrix();
+  for (double& variance : doubt) {
+    variance = std::isfinite(variance) ? std::min(variance, kDoubtMost) : kDoubtMost;
+  }
+  return doubt;
+}
 
 }  // namespace
 
@@ -46,9 +57,11 @@ GpPosterior::GpPosterior(const GpData& data, const Eigen::MatrixXd& pending,
     const Eigen::VectorXd point = x_.row(i);
     kernel_.Row(x_, point.data(), k.data() + i * m);
   }
+  const Eigen::VectorXd doubt = DoubtOf(data, parameters.warp());
   for (double jitter = kJitter;; jitter *= 10) {
     Eigen::MatrixXd noisy = k;
     noisy.diagonal().array() += noise_ + jitter;
+    if (doubt.size() > 0) noisy.diagonal().head(n_) += doubt;
     const Eigen::LLT<Eigen::MatrixXd> cholesky(noisy);
     if (cholesky.info() != Eigen::Success && jitter < 1) continue;
     lower_ = cholesky.matrixL();

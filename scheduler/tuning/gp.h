@@ -25,6 +25,7 @@ class MeanFunction {
 struct GpData {
   Eigen::MatrixXd x;                   // one point a row
   Eigen::VectorXd t;                   // scaled objectives, see output_warp.h
+  Eigen::VectorXd doubt;               // their deviations beside noise; empty: none
   std::vector<char> categorical;       // a dimension
   const MeanFunction* mean = nullptr;  // none: zero
 };

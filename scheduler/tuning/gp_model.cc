@@ -22,6 +22,8 @@ uint64_t KeyOfAll(const std::vector<Observation>& used, bool transfer) {
   for (const Observation& observation : used) {
     std::memcpy(&bits, &observation.value, sizeof(bits));
     key = MixSeed(MixSeed(key, static_cast<uint64_t>(observation.id)), bits);
+    std::memcpy(&bits, &observation.deviation, sizeof(bits));
+    if (observation.deviation > 0) key = MixSeed(key, bits);
     for (const double feature : observation.features) {
       std::memcpy(&bits, &feature, sizeof(bits));
       key = MixSeed(key, bits);
@@ -50,6 +52,14 @@ GpData GpModels::ToData(const std::vector<Observation>& observations) const {
     values.push_back(observations[i].value);
   }
   data.t = ScaleObjectives(values);
+  const bool doubtful = std::any_of(observations.begin(), observations.end(),
+                                    [](const Observation& one) { return one.deviation > 0; });
+  if (!doubtful) return data;
+  const double unit = ScaleUnit(values);
+  data.doubt = Eigen::VectorXd::Zero(data.t.size());
+  for (Eigen::Index i = 0; i < data.t.size() && unit > 0; ++i) {
+    data.doubt[i] = observations[static_cast<size_t>(i)].deviation / unit;
+  }
   return data;
 }
 

@@ -20,6 +20,7 @@ struct Observation {
   int32_t id;
   double value;  // less is better; infinity: failed
   Features features;
+  double deviation = 0;  // of a value that is foretold, in its own units
 };
 
 // Parameters fitted to trials, and what they are worth.

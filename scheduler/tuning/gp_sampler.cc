@@ -232,7 +232,8 @@ class GpSampler : public Sampler {
     return posteriors;
   }
 
-  // A trial that was stopped counts with what it would have come to, as far as its curve tells.
+  // A trial that was stopped counts with what it would have come to, as far and as surely as its
+  // curve tells.
   // Limits have models of their own.
   std::vector<Observation> Observe(const History& history, const Scalarizer& scalarizer) {
     std::vector<Observation> all;
@@ -241,13 +242,18 @@ class GpSampler : public Sampler {
     for (const auto& [id, entry] : history.entries()) {
       if (entry.status == Entry::kPending) continue;
       double value = std::numeric_limits<double>::infinity();
+      double deviation = 0;
       if (entry.status == Entry::kSucceeded) value = scalarizer.Goal(entry);
       if (entry.stopped_early && entry.curve.size() >= kReportsMin && spec_.metrics_size() == 1) {
         if (!has_curves.has_value()) has_curves = curves_.Refresh(history);
-        if (*has_curves) value = curves_.Predict(entry).mean;
+        if (*has_curves) {
+          const CurvePrediction foretold = curves_.Predict(entry);
+          value = foretold.mean;
+          deviation = foretold.deviation;
+        }
         has_predicted_ = has_predicted_ || *has_curves;
       }
-      all.push_back({id, value, space_.ToFeatures(entry.point)});
+      all.push_back({id, value, space_.ToFeatures(entry.point), deviation});
     }
     return all;
   }

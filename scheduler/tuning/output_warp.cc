@@ -68,6 +68,15 @@ Eigen::VectorXd WarpOutputs(const Eigen::VectorXd& t, double c, double* log_jaco
   return z;
 }
 
+double ScaleUnit(const std::vector<double>& objectives) { return 2 * ScalingOf(objectives).unit; }
+
+Eigen::VectorXd WarpSlopes(const Eigen::VectorXd& t, double c) {
+  Eigen::ArrayXd logs(t.size());
+  for (Eigen::Index i = 0; i < t.size(); ++i) logs[i] = Log((c + t[i]) / c);
+  const double deviation = std::sqrt((logs - logs.mean()).square().mean());
+  return (1 / ((c + t.array()) * std::max(deviation, 1e-12))).matrix();
+}
+
 double WarpedLike(const std::vector<double>& objectives, double c, double y) {
   const Eigen::VectorXd t = ScaleObjectives(objectives);
   const auto [best, unit] = ScalingOf(objectives);

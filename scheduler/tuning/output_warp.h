@@ -16,6 +16,12 @@ namespace trainyard::tuning {
 inline constexpr double kWorstScaled = 1e4;
 Eigen::VectorXd ScaleObjectives(const std::vector<double>& objectives);
 
+// What is 1 on that scale; 0 when nothing differs.
+double ScaleUnit(const std::vector<double>& objectives);
+
+// Slopes dz/dt at every t.
+Eigen::VectorXd WarpSlopes(const Eigen::VectorXd& t, double c);
+
 // z of every t. `log_jacobian` (may be null) gets the sum of log dz/dt.
 Eigen::VectorXd WarpOutputs(const Eigen::VectorXd& t, double c, double* log_jacobian);
 

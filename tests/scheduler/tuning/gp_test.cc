@@ -121,6 +121,26 @@ TEST(GpTest, PendingPointsLowerTheVarianceAndLeaveTheMean) {
   EXPECT_NEAR(after.least_pending(), mean, 1e-9);
 }
 
+TEST(GpTest, DoubtfulValuesWeighLess) {
+  GpData data = MakeData(10, 2, 3);
+  const KernelParameters p = MakeParameters(2);
+  const Eigen::MatrixXd none(0, 2);
+  const GpPosterior sure(data, none, p);
+  data.doubt = Eigen::VectorXd::Zero(10);
+  EXPECT_EQ(GpPosterior(data, none, p).fitted(), sure.fitted());
+  data.doubt[4] = 100;
+  const GpPosterior doubtful(data, none, p);
+  const Eigen::VectorXd at = data.x.row(4);
+  double mean;
+  double variance;
+  double variance_before;
+  sure.Predict(at.data(), &mean, &variance_before);
+  doubtful.Predict(at.data(), &mean, &variance);
+  EXPECT_GT(variance, 2 * variance_before);
+  EXPECT_GT(std::abs(doubtful.fitted()[4] - doubtful.z()[4]),
+            std::abs(sure.fitted()[4] - sure.z()[4]));
+}
+
 TEST(GpTest, GradientOfPredictionsAgreesWithDifferences) {
   const GpData data = MakeData(12, 3, 9);
   const GpPosterior posterior(data, Eigen::MatrixXd(0, 3), MakeParameters(3));
