@@ -91,7 +91,8 @@ def large_study(report, trials, repeats):
         times = [reopened(cluster, "large") * 1e3 for _ in range(repeats)]
         again = memory_of(pid_of(cluster, "scheduler"))
     report.figure("scheduler without studies", empty, "MiB")
-    report.figure(f"with {trials} trials of 10 parameters, then reopened", again, f"MiB, was {full:.0f}")
+    name = f"with {trials} trials of 10 parameters, then reopened"
+    report.figure(name, again, f"MiB, was {full:.0f}")
     report.bar("most of the two, MB", max(full, again) * 1.048576, at_most=120)
     report.row("killed: start to the next suggestion", times)
     report.bar("median of those, s", benchlib.percentile(times, 0.5) / 1e3, at_most=1)
