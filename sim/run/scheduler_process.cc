@@ -186,7 +186,8 @@ void SchedulerProcess::Think() {
   for (runtime::StudyJob& job : engine_->TakeStudyJobs()) {
     auto shared = std::make_shared<runtime::StudyJob>(std::move(job));
     After(Between(&random, kMilli, 50 * kMilli), Kind::kPlanner, [this, shared] {
-      auto answer = std::make_shared<runtime::StudyAnswer>(runtime::Think(*shared));
+      auto answer =
+          std::make_shared<runtime::StudyAnswer>(runtime::Think(*shared, engine_->view()));
       Post(kFacts, [answer](runtime::Engine* engine) { engine->Answer(std::move(*answer)); });
     });
   }
