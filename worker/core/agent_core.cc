@@ -104,6 +104,12 @@ void AgentCore::OnWelcome(const agent::v1::Welcome& welcome, const Now& now) {
     incarnation_ = welcome.incarnation();
     effects_.push_back(StoreIncarnation{incarnation_});
   }
+  // Deadlines move by the time since the scheduler last answered.
+  for (auto& [id, member] : members_) {
+    if (member.deadline == absl::InfiniteDuration()) continue;
+    member.deadline += now.monotonic - std::max(lease_.last_word(), member.counted_from);
+    member.counted_from = now.monotonic;
+  }
   welcomed_ = true;
   knows_wishes_ = true;
   version_ = welcome.version();
@@ -235,8 +241,7 @@ void AgentCore::TakeAssignment(const MemberId& id, const DesiredMember& desired,
   Member& member = members_[id];
   member.assignment = desired.assignment();
   *member.assignment.mutable_key() = desired.key();
-  const int64_t limit = member.assignment.staging_timeout_ms();
-  if (limit > 0) member.deadline = now.monotonic + absl::Milliseconds(limit);
+  SetDeadline(member.assignment.staging_timeout_ms(), now, &member);
   effects_.push_back(StageMember{id});
 }
 
@@ -310,8 +315,9 @@ void AgentCore::GiveUpSession(const std::string& why) {
 
 absl::Duration AgentCore::NextTick() const {
   absl::Duration next = lease_.next_heartbeat();
-  if (welcomed_) next = std::min(next, lease_.until());
   if (connected_ && !welcomed_) next = std::min(next, hello_sent_ + kWelcomePatience);
+  if (!welcomed_) return next;
+  next = std::min(next, lease_.until());
   for (const auto& [id, member] : members_) {
     if (member.phase == Phase::kStaging || member.phase == Phase::kPublishing) {
       next = std::min(next, member.deadline);

@@ -164,7 +164,10 @@ class AgentCore {
     agent::v1::StopReason stop = agent::v1::STOP_REASON_UNSPECIFIED;
     MemberEnd end;
     uint64_t exited_fact = 0;
-    absl::Duration deadline = absl::InfiniteDuration();  // of staging or publishing
+    // Of staging or publishing, and since when its time is counted. Only time with a scheduler
+    // counts: without one there may be no store either.
+    absl::Duration deadline = absl::InfiniteDuration();
+    absl::Duration counted_from = -absl::InfiniteDuration();
     absl::Duration renewed = -absl::InfiniteDuration();  // lease last handed on
     bool told_prepared = false;
     int32_t port = 0;
@@ -186,6 +189,7 @@ class AgentCore {
   void ReconcileUnknown(const MemberId& id, const Wish& wish, const Now& now);
   void MoveOn(const MemberId& id, Member* member, const Wish& wish, const Now& now);
   void StopKnown(const MemberId& id, Member* member, agent::v1::StopReason reason, const Now& now);
+  static void SetDeadline(int64_t limit_ms, const Now& now, Member* member);
   void CheckDeadline(const MemberId& id, Member* member, const Now& now);
   bool MayLaunch(const MemberId& id, const Now& now) const;
   void SayExited(const MemberId& id, Member* member, const std::vector<v1::OutputTree>& outputs,

@@ -227,9 +227,7 @@ void AgentCore::Ended(const MemberId& id, const MemberEnd& end, const Now& now) 
   member.end = end;
   if (end.started) {
     member.phase = Phase::kPublishing;
-    const int64_t limit = member.assignment.publish_timeout_ms();
-    member.deadline =
-        limit > 0 ? now.monotonic + absl::Milliseconds(limit) : absl::InfiniteDuration();
+    SetDeadline(member.assignment.publish_timeout_ms(), now, &member);
     effects_.push_back(PublishMember{id});
   } else {
     SayExited(id, &member, {}, now);
@@ -288,16 +286,18 @@ void AgentCore::InventoryChanged(const v1::NodeInventory& inventory, const Now& 
   Say(std::move(fact), MemberId(), now);
 }
 
+void AgentCore::SetDeadline(int64_t limit_ms, const Now& now, Member* member) {
+  member->deadline =
+      limit_ms > 0 ? now.monotonic + absl::Milliseconds(limit_ms) : absl::InfiniteDuration();
+  member->counted_from = now.monotonic;
+}
+
 void AgentCore::CheckDeadline(const MemberId& id, Member* member, const Now& now) {
+  if (!welcomed_) return;
   const bool staging = member->phase == Phase::kStaging;
   if ((!staging && member->phase != Phase::kPublishing) || now.monotonic < member->deadline) return;
   const int64_t limit =
       staging ? member->assignment.staging_timeout_ms() : member->assignment.publish_timeout_ms();
-  if (!lease_.Valid(now.monotonic)) {
-    // Without a scheduler there may be no store either: its downtime never counts.
-    member->deadline = now.monotonic + absl::Milliseconds(limit);
-    return;
-  }
   const absl::Status late = absl::DeadlineExceededError(
       absl::StrCat(staging ? "staging" : "publishing", " took longer than its limit of ",
                    limit / 1000, " s; raise it in the spec's scheduling section"));

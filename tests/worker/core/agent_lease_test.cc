@@ -260,7 +260,10 @@ TEST(AgentLeaseTest, StagingHasADeadlineThatWaitsForTheScheduler) {
   alone.Disconnect();
   alone.Pass(absl::Seconds(61));
   EXPECT_THAT(alone.Tick(), IsEmpty()) << "downtime of the scheduler counts for nobody";
-  EXPECT_EQ(alone.core().NextTick(), absl::Seconds(161 + 60));
+  EXPECT_EQ(alone.core().NextTick(), absl::InfiniteDuration());
+  alone.Connect({WantRun(kTwo)});
+  alone.Pass(absl::Seconds(59));
+  EXPECT_THAT(alone.Tick(), Not(Contains("unstage 2-1-0")));
 }
 
 TEST(AgentLeaseTest, PublishingHasADeadline) {
@@ -268,11 +271,36 @@ TEST(AgentLeaseTest, PublishingHasADeadline) {
   scene.lease_ms = 1000000;
   scene.Connect();
   scene.BringUp(kOne);
+  scene.AckAll();
   scene.Ended(kOne);
   EXPECT_LE(scene.core().NextTick(), absl::Seconds(220));
   scene.Pass(absl::Seconds(120));
   EXPECT_THAT(scene.Tick(), Contains("fact exited 1-1-0 INTERNAL"));
   EXPECT_THAT(scene.Published(kOne), IsEmpty()) << "too late";
+}
+
+// Each time it is there for two seconds and away for eight, which is less than a lease.
+TEST(AgentLeaseTest, TimeWithoutASchedulerThatFlickersDoesNotCount) {
+  AgentScene scene;
+  scene.Connect();
+  scene.BringUp(kOne);
+  scene.AckAll();
+  scene.Ended(kOne);
+  int seconds_served = 0;
+  bool ended = false;
+  for (int flicker = 0; flicker < 100 && !ended; ++flicker) {
+    for (int second = 0; second < 2 && !ended; ++second, ++seconds_served) {
+      scene.Pass(absl::Seconds(1));
+      for (const std::string& text : scene.Tick()) ended |= text == "fact exited 1-1-0 INTERNAL";
+      scene.Renew(static_cast<uint64_t>(seconds_served + 1));
+    }
+    scene.Disconnect();
+    scene.Pass(absl::Seconds(8));
+    EXPECT_THAT(scene.Tick(), IsEmpty());
+    scene.Connect({WantRun(kOne)});
+  }
+  EXPECT_TRUE(ended);
+  EXPECT_GE(seconds_served, 119) << "of a limit of 120";
 }
 
 // After a restart of the agent.
