@@ -182,12 +182,32 @@ v1::ExplainJobResponse ExplainRow(const runtime::View& view, const journal::v1::
   return out;
 }
 
-v1::ExplainJobResponse ExplainPreview(const runtime::View& view, const v1::JobSpec& spec,
-                                      const runtime::Preview& preview) {
+v1::ExplainJobResponse ExplainPreview(const runtime::View& view, const std::string& project,
+                                      const v1::JobSpec& spec, const runtime::Preview& preview) {
   v1::ExplainJobResponse out;
   if (spec.scheduling().hold()) {
     out.set_reason("HELD");
     out.set_message("would be on hold until it is released");
+    return out;
+  }
+  std::vector<std::string> names;
+  for (const v1::Dependency& wait : spec.scheduling().after()) {
+    const core::JobPtr job = view.JobByName(project, wait.job());
+    if (job == nullptr || IsTerminal(job->state())) continue;
+    const bool on_end = wait.on() == v1::Dependency::END;
+    names.push_back(absl::StrCat(wait.job(), on_end ? " to end" : " to succeed"));
+  }
+  if (!names.empty()) {
+    out.set_reason("WAITING_FOR_JOBS");
+    out.set_message(absl::StrCat("would wait for job ", absl::StrJoin(names, ", ")));
+    return out;
+  }
+  const core::SettingPtr queue = view.Setting(core::QueueKey(spec.scheduling().queue()));
+  if (queue != nullptr && queue->queue().stopped()) {
+    out.set_reason("QUEUE_STOPPED");
+    out.set_message(absl::StrCat("would wait: its queue ", spec.scheduling().queue(),
+                                 " starts no jobs", queue->queue().reason().empty() ? "" : ": ",
+                                 queue->queue().reason()));
     return out;
   }
   if (preview.starts_now) {

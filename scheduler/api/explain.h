@@ -12,8 +12,8 @@ namespace trainyard::api {
 v1::ExplainJobResponse ExplainRow(const runtime::View& view, const journal::v1::JobRow& job);
 
 // The same for a job that was only looked at.
-v1::ExplainJobResponse ExplainPreview(const runtime::View& view, const v1::JobSpec& spec,
-                                      const runtime::Preview& preview);
+v1::ExplainJobResponse ExplainPreview(const runtime::View& view, const std::string& project,
+                                      const v1::JobSpec& spec, const runtime::Preview& preview);
 
 }  // namespace trainyard::api
 

@@ -245,11 +245,12 @@ void PlanJob(const Context& context, const core::Principal& principal,
   absl::StatusOr<core::Command> command = SubmitCommand(context, principal, submit, "spec");
   if (!command.ok()) return done(command.status());
   const auto spec = std::get<core::SubmitJob>(command->body).spec;
-  context.runtime->LookAhead(*std::move(command),
-                             [context, spec, done](absl::StatusOr<runtime::Preview> preview) {
-                               if (!preview.ok()) return done(preview.status());
-                               done(ExplainPreview(context.runtime->view(), spec, *preview));
-                             });
+  const std::string project = std::get<core::SubmitJob>(command->body).project;
+  context.runtime->LookAhead(*std::move(command), [context, project, spec,
+                                                   done](absl::StatusOr<runtime::Preview> preview) {
+    if (!preview.ok()) return done(preview.status());
+    done(ExplainPreview(context.runtime->view(), project, spec, *preview));
+  });
 }
 
 void CancelJob(const Context& context, const core::Principal& principal,

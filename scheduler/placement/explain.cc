@@ -89,6 +89,29 @@ Explainer::Explainer(Planner* planner, const Snapshot& snapshot)
   for (const WaitingRun& run : snapshot.waiting) waiting_[run.run_uid] = &run;
 }
 
+// No node takes such work at all: which of its wishes none of them grants.
+std::string Explainer::WhyNoneAdmits(const WaitingRun& run) const {
+  for (const auto& [key, value] : run.node_labels) {
+    const bool any =
+        std::any_of(snapshot_.nodes.begin(), snapshot_.nodes.end(), [&](const NodeView& node) {
+          const auto found = node.labels.find(key);
+          return found != node.labels.end() && found->second == value;
+        });
+    if (!any) return absl::StrCat("no node has the label ", key, "=", value);
+  }
+  std::set<std::string> taints;
+  for (const NodeView& node : snapshot_.nodes) {
+    for (const Taint& taint : node.taints) {
+      taints.insert(taint.value.empty() ? taint.key : absl::StrCat(taint.key, "=", taint.value));
+    }
+  }
+  if (!taints.empty()) {
+    return absl::StrCat("no node has all its labels and only taints that it tolerates; there are ",
+                        "the taints ", absl::StrJoin(taints, ", "));
+  }
+  return "no node has all its labels and takes work for so long";
+}
+
 std::string Explainer::Shortage(const WaitingRun& run, const Shape& shape, const Cluster& room,
                                 bool empty) const {
   const RankNeeds& needs = Largest(run);
@@ -97,10 +120,11 @@ std::string Explainer::Shortage(const WaitingRun& run, const Shape& shape, const
   Terms terms;
   terms.preemptible = true;
   terms.keep_avoided = false;
-  int64_t fits = 0, gpus = 0, cores = 0, memory = 0;
+  int64_t admitted = 0, fits = 0, gpus = 0, cores = 0, memory = 0;
   for (int32_t i = 0; i < room.size(); ++i) {
     const Node& node = room.node(i);
     if (!room.Admits(node, shape, terms)) continue;
+    ++admitted;
     fits += room.Fits(node, compiled, shape.rank_count, shape.alternatives);
     Needs one;
     one.gpu_count = 1;
@@ -111,6 +135,7 @@ std::string Explainer::Shortage(const WaitingRun& run, const Shape& shape, const
     cores = std::max(cores, node.cpu_free);
     memory = std::max(memory, node.memory_free);
   }
+  if (admitted == 0) return WhyNoneAdmits(run);
   if (fits == 0) {
     if (needs.gpu_count > gpus) {
       return absl::StrCat("needs ", Gpus(needs.gpu_count, needs), " on one node, ", there, gpus);
@@ -126,10 +151,13 @@ std::string Explainer::Shortage(const WaitingRun& run, const Shape& shape, const
                         empty ? "" : " free");
   }
   return absl::StrCat(
-      "needs ", DescribeNeeds(run), "; ",
-      empty ? "the whole cluster has room for " : "free now is room for ",
-      std::min<int64_t>(fits, shape.rank_count), " of ", run.ranks.size(),
-      run.ranks.size() == 1 ? " rank" : " ranks",
+      "needs ",
+      shape.rank_count < std::ssize(run.ranks)
+          ? absl::StrCat("at least ", shape.rank_count, " of its ")
+          : "",
+      DescribeNeeds(run), "; ", empty ? "the whole cluster has room for " : "free now is room for ",
+      std::min<int64_t>(fits, shape.rank_count), " of ", shape.rank_count,
+      shape.rank_count == 1 ? " rank" : " ranks",
       fits >= shape.rank_count ? " in an arrangement that its topology refuses" : "");
 }
 
@@ -147,7 +175,7 @@ std::string Explainer::ClosedNodes() const {
 
 Explainer::Finding Explainer::JudgeQuota(const Place& place) {
   const Planner::Run& of = planner_->run(place.index);
-  const Shape& shape = planner_->shape(of);
+  const Shape& shape = planner_->shapes_.at(planner_->shape(of).least);
   if (planner_->quota_.empty()) return {};
   const bool cores = !shape.groups.front().needs.wants_device();
   const int64_t milli = cores ? shape.cores_milli : shape.charge_milli;
@@ -165,7 +193,9 @@ Explainer::Finding Explainer::JudgeQuota(const Place& place) {
 }
 
 Explainer::Finding Explainer::Judge(const Place& place) {
-  const Shape& shape = planner_->shape(planner_->run(place.index));
+  // An elastic run waits for the fewest ranks that it can start with.
+  const Planner::Run& of = planner_->run(place.index);
+  const Shape& shape = planner_->shapes_.at(planner_->shape(of).least);
   const WaitingRun& run = *place.run;
   if (snapshot_.nodes.empty()) {
     return {"WAITING_FOR_NODES", "no node has joined the cluster", false};

@@ -226,7 +226,8 @@ Cluster& Planner::Empty() const {
 
 // Whether the shape could start on the nodes that take work if nothing ran there; `avoiding`:
 // without the nodes it failed on.
-bool Planner::Possible(int32_t shape_id, bool avoiding) const {
+bool Planner::Possible(int32_t whole_id, bool avoiding) const {
+  const int32_t shape_id = shapes_.at(whole_id).least;
   const auto [found, is_new] = possible_.try_emplace({shape_id, avoiding}, false);
   if (is_new) {
     Terms terms;
@@ -242,7 +243,7 @@ bool Planner::Possible(int32_t shape_id, bool avoiding) const {
 
 bool Planner::Allowed(const Run& of) const {
   if (quota_.empty()) return true;
-  const Shape& wanted = shape(of);
+  const Shape& wanted = shapes_.at(shape(of).least);
   const bool devices = wanted.groups.front().needs.wants_device();
   const Use least = {{devices ? 0 : kCores, devices ? wanted.charge_milli : wanted.cores_milli}};
   return quota_.Exceeded(of.leaf, least) < 0;
@@ -266,9 +267,15 @@ Planner::Try Planner::TryStart(const Line& line, int32_t index, Plan* plan) {
     if (!policy_.preempt && power != kReclaimPower) return Try::kNoRoom;
     return MakeRoom(index, power, plan) ? Try::kStarted : Try::kNoRoom;
   }
-  if (!quota_.empty() && quota_.Exceeded(of.leaf, UseOf(slices)) >= 0) {
+  while (!quota_.empty() && quota_.Exceeded(of.leaf, UseOf(slices)) >= 0) {
     for (const Slice& slice : slices) cluster_.Untake(slice);
-    return Try::kNotAllowed;
+    // An elastic run takes what its quota leaves.
+    const int32_t fewer = shapes_.at(shape_id).rank_count - 1;
+    if (fewer < std::max(1, shape(of).elastic_min) || shape(of).elastic_min == 0) {
+      return Try::kNotAllowed;
+    }
+    shape_id = shapes_.Fewer(of.shape, fewer);
+    if (!cluster_.TryTake(shapes_.at(shape_id), terms, &slices)) return Try::kNotAllowed;
   }
   Claim(index, shape_id, std::move(slices), plan);
   return Try::kStarted;

@@ -237,7 +237,7 @@ class Planner {
   void Cover();
   void Claim(int32_t index, int32_t shape_id, Slices slices, Plan* plan);
   void Start(int32_t index, Slices slices, Plan* plan);
-  bool Possible(int32_t shape_id, bool avoiding) const;
+  bool Possible(int32_t whole_id, bool avoiding) const;
   Cluster& Empty() const;
   void EmitPlacement(const Run& of, const Slices& slices, Plan* plan) const;
   Terms TermsOf(const Run& of) const;

@@ -116,7 +116,10 @@ int32_t Shapes::Intern(const WaitingRun& run) {
   if (run.ranks_min > 0 && shape.groups.size() == 1) {
     shape.elastic_min = std::clamp(run.ranks_min, 1, shape.rank_count);
   }
-  return found->second;
+  const int32_t id = found->second;
+  shape.least = id;
+  if (shape.elastic_min > 0) shape.least = Fewer(id, shape.elastic_min);
+  return id;
 }
 
 int32_t Shapes::Fewer(int32_t id, int32_t ranks) {
@@ -132,6 +135,7 @@ int32_t Shapes::Fewer(int32_t id, int32_t ranks) {
   shape.cores_milli = all.cores_milli * ranks / all.rank_count;
   shape.devices = static_cast<double>(shape.charge_milli) / 1000;
   shape.gang = shape.charge_milli > policy_.gang_devices * 1000;
+  if (ranks == all.elastic_min) shape.least = found->second;
   shapes_.push_back(std::move(shape));
   return found->second;
 }

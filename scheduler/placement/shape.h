@@ -58,6 +58,7 @@ struct Shape {
   double devices = 0;       // charge_milli / 1000
   int32_t elastic_min = 0;  // ranks it can go on with; 0: not elastic
   int32_t whole = 0;        // elastic: the shape with all ranks it can use
+  int32_t least = 0;        // the shape with the fewest ranks it can start with; of most itself
   bool gang = false;        // more devices than policy.gang_devices
 };
 

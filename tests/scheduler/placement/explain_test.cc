@@ -1,5 +1,6 @@
 // The oracle of explanations: what is said to start a run is done to the scene, by hand where that
 // is simple, and the run starts. Random scenes, seeded.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -208,6 +209,73 @@ TEST(ExplainOracleTest, EverybodyIsToldOneThing) {
     }
     ASSERT_EQ(told.size(), scene.waiting.size());
   }
+}
+
+TEST(ExplainTest, AnElasticRunWaitsForTheFewestRanksThatItCanStartWith) {
+  Snapshot snapshot;
+  snapshot.now_us = 1;
+  snapshot.nodes = {MakeNode("a", 2)};
+  snapshot.nodes[0].cpu_milli_free = 1000;
+  RunningRun holder;
+  holder.run_uid = 1;
+  holder.ranks = {MakeNeeds(1000)};
+  holder.slices.emplace_back().node_id = "a";
+  holder.slices[0].cpu_milli = 1000;
+  snapshot.running = {holder};
+  WaitingRun run = MakeRun(2, 3, MakeNeeds(1000));
+  run.ranks_min = 2;
+  run.ranks_max = 3;
+  snapshot.waiting = {run};
+  for (const std::string& policy : PolicyNames()) {
+    Plan plan = MakePlan(snapshot, *PolicyNamed(policy));
+    ASSERT_EQ(plan.explanations.size(), 1u) << policy;
+    EXPECT_NE(plan.explanations[0].reason, "NO_CAPACITY") << policy;
+    EXPECT_THAT(plan.explanations[0].message, ::testing::HasSubstr("at least 2 of its 3 ranks"));
+    Snapshot free = snapshot;
+    free.running.clear();
+    free.nodes[0].cpu_milli_free = 2000;
+    plan = MakePlan(free, *PolicyNamed(policy));
+    ASSERT_EQ(plan.placements.size(), 1u) << policy;
+    EXPECT_EQ(plan.placements[0].members[0].ranks.size(), 2u) << policy;
+  }
+  snapshot.waiting[0].ranks_min = 3;
+  const Plan plan = MakePlan(snapshot, *PolicyNamed("las-r"));
+  EXPECT_EQ(plan.explanations[0].reason, "NO_CAPACITY") << "three never fit";
+}
+
+TEST(ExplainTest, AnElasticRunTakesWhatItsQuotaLeaves) {
+  Snapshot snapshot;
+  snapshot.now_us = 1;
+  snapshot.nodes = {MakeNode("a", 8)};
+  WaitingRun run = MakeRun(2, 4, MakeNeeds(1000));
+  run.ranks_min = 1;
+  run.ranks_max = 4;
+  run.project = "p";
+  snapshot.waiting = {run};
+  QuotaNode quota;
+  quota.project = "p";
+  quota.by_model["cpu"].limit_milli = 2000;
+  snapshot.quotas = {quota};
+  const Plan plan = MakePlan(snapshot, *PolicyNamed("las-r"));
+  ASSERT_EQ(plan.placements.size(), 1u);
+  EXPECT_EQ(plan.placements[0].members[0].ranks.size(), 2u);
+}
+
+TEST(ExplainTest, LabelsThatNoNodeHasAreNamed) {
+  Snapshot snapshot;
+  snapshot.now_us = 1;
+  snapshot.nodes = {MakeNode("a", 8), MakeNode("b", 8)};
+  snapshot.nodes[0].labels["zone"] = "b";
+  WaitingRun run = MakeRun(2, 1, MakeNeeds(1000));
+  run.node_labels["zone"] = "a";
+  snapshot.waiting = {run};
+  Plan plan = MakePlan(snapshot, *PolicyNamed("las-r"));
+  EXPECT_EQ(plan.explanations[0].reason, "NO_CAPACITY");
+  EXPECT_EQ(plan.explanations[0].message, "no node has the label zone=a");
+  snapshot.waiting[0].node_labels["zone"] = "b";
+  snapshot.nodes[0].taints.push_back({"spot", "yes"});
+  plan = MakePlan(snapshot, *PolicyNamed("las-r"));
+  EXPECT_THAT(plan.explanations[0].message, ::testing::HasSubstr("taints spot=yes"));
 }
 
 }  // namespace
