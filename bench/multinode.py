@@ -3,6 +3,7 @@
 network namespaces on this machine as nodes. Beside it bare mpirun over the same namespaces, whose
 agent enters the other one at once, in turn."""
 import datetime
+import itertools
 import json
 import os
 import pathlib
@@ -29,13 +30,16 @@ def why_not():
 
 
 class Network:
-    """Two namespaces on a bridge; names are of this process alone."""
+    """Two namespaces on a bridge; names are of this object alone: the kernel forgets those of one
+    that is gone a little later."""
+
+    made = itertools.count()
 
     def __init__(self):
-        pid = os.getpid()
-        self.bridge, self.subnet = f"tyb{pid}", f"10.{190 + pid // 250 % 20}.{pid % 250}"
-        self.spaces = [f"trainyard{pid}b{i}" for i in (1, 2)]
-        self.links = [f"tyo{pid}b{i}" for i in (1, 2)]
+        pid, number = os.getpid(), next(Network.made)
+        self.bridge, self.subnet = f"tyb{pid}n{number}", f"10.{190 + pid // 250 % 20}.{pid % 250}"
+        self.spaces = [f"trainyard{pid}n{number}b{i}" for i in (1, 2)]
+        self.links = [f"tyo{pid}n{number}b{i}" for i in (1, 2)]
         self.inner = ["lan1", "eth2"]
 
     def __enter__(self):

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import benchlib
-from recovery import memory_of, pid_of, seconds_until_gone
+from recovery import memory_of, seconds_until_gone
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -38,9 +38,9 @@ def one_client(report, history, pairs, repeats):
     for _ in range(repeats):
         with benchlib.Cluster() as cluster:
             load(cluster, algorithm="TPE", fill=history, clients=1, pairs=1)
-            before = cpu_seconds(pid_of(cluster, "scheduler"))
+            before = cpu_seconds(cluster.pid("scheduler"))
             times.append(load(cluster, clients=1, pairs=pairs)["ask_tell_ms"]["p50"])
-            after = cpu_seconds(pid_of(cluster, "scheduler"))
+            after = cpu_seconds(cluster.pid("scheduler"))
             scheduler.append((after - before) * 1e3 / pairs)
     report.row(f"ask and tell, one client, durable, TPE at {history} trials", times, digits=2)
     report.row("  the scheduler's processor time of one", scheduler, digits=2)
@@ -51,7 +51,7 @@ def many_clients(report, algorithm, clients, pairs, repeats, least):
     rates, by_cpu, slowest, errors, twice = [], [], [], 0, 0
     for _ in range(repeats):
         with benchlib.Cluster() as cluster:
-            pid = pid_of(cluster, "scheduler")
+            pid = cluster.pid("scheduler")
             load(cluster, algorithm=algorithm, clients=1, pairs=1)
             before = cpu_seconds(pid)
             result = load(cluster, clients=clients, pairs=pairs)
@@ -70,7 +70,7 @@ def many_clients(report, algorithm, clients, pairs, repeats, least):
 
 def reopened(cluster, study):
     """Seconds from the start of a scheduler, killed before, to a new suggestion."""
-    pid = pid_of(cluster, "scheduler")
+    pid = cluster.pid("scheduler")
     os.kill(pid, signal.SIGKILL)
     seconds_until_gone([pid], time.perf_counter())
     begin = time.perf_counter()
@@ -83,13 +83,13 @@ def reopened(cluster, study):
 def large_study(report, trials, repeats):
     with benchlib.Cluster() as cluster:
         time.sleep(1)
-        empty = memory_of(pid_of(cluster, "scheduler"))
+        empty = memory_of(cluster.pid("scheduler"))
         load(cluster, study="large", algorithm="RANDOM", parameters=10, fill=trials, clients=1,
              pairs=1)
         time.sleep(3)  # rows are written in the background
-        full = memory_of(pid_of(cluster, "scheduler"))
+        full = memory_of(cluster.pid("scheduler"))
         times = [reopened(cluster, "large") * 1e3 for _ in range(repeats)]
-        again = memory_of(pid_of(cluster, "scheduler"))
+        again = memory_of(cluster.pid("scheduler"))
     report.figure("scheduler without studies", empty, "MiB")
     name = f"with {trials} trials of 10 parameters, then reopened"
     report.figure(name, again, f"MiB, was {full:.0f}")
