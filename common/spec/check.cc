@@ -16,6 +16,7 @@
 #include "common/spec/spec.h"
 #include "common/spec/text.h"
 #include "common/variables.h"
+#include "re2/re2.h"
 
 namespace trainyard::spec {
 namespace {
@@ -108,6 +109,12 @@ void CheckProgram(const v1::Program& program, Checker* checker) {
   }
 }
 
+// "3g.40gb", "1g.10gb+me".
+bool IsSliceProfile(const std::string& profile) {
+  static const LazyRE2 kProfile = {R"(\d+g\.\d+gb(\+[a-z]+)?)"};
+  return RE2::FullMatch(profile, *kProfile);
+}
+
 void CheckPool(const v1::WorkerPool& pool, const std::string& path, Checker* checker) {
   const v1::Resources& resources = pool.resources();
   if (pool.replica_count() < 0 || pool.replica_count() > kRanksMax) {
@@ -133,6 +140,17 @@ void CheckPool(const v1::WorkerPool& pool, const std::string& path, Checker* che
                  absl::StrCat("a replica names the slice ", Shorten(resources.gpu_profile()),
                               " but does not say how many"),
                  "gpus: the number of slices, without gpuMilli", "write gpus: 1");
+  }
+  if (!resources.gpu_profile().empty() && !IsSliceProfile(resources.gpu_profile())) {
+    checker->Say(Under(path, "resources"), "BAD_VALUE",
+                 absl::StrCat("\"", Shorten(resources.gpu_profile()), "\" is no MIG profile"),
+                 "compute slices and memory: 1g.10gb, 3g.40gb", "write the profile of nvidia-smi");
+  }
+  const bool no_gpu = resources.gpu_count() == 0 && resources.gpu_milli() == 0;
+  if (no_gpu && (resources.gpu_memory_bytes() > 0 || resources.gpu_models_size() > 0)) {
+    checker->Say(Under(path, "resources"), "CONFLICT",
+                 "a replica says which GPUs it accepts and asks for none", "gpus or gpuMilli",
+                 "write gpus: 1, or leave the models and their memory out");
   }
   if (resources.gpu_memory_bytes() < 0) {
     checker->Say(Under(path, "resources"), "OUT_OF_RANGE", "gpuMemory is negative",

@@ -16,6 +16,7 @@
 namespace trainyard::spec {
 namespace {
 
+constexpr int64_t kMemoryMin = int64_t{1} << 20;
 constexpr int64_t kMemoryMax = int64_t{1} << 50;
 
 // Cores as a number, for example 0.5, into thousandths.
@@ -39,6 +40,13 @@ bool ReadMemory(Fields* fields, const std::string& key, int64_t* to) {
   std::string text;
   if (!fields->Text(key, &text)) return false;
   const std::optional<int64_t> bytes = ParseBytes(text);
+  if (bytes.has_value() && *bytes > 0 && *bytes < kMemoryMin) {
+    fields->Say(key, "OUT_OF_RANGE",
+                absl::StrCat(Shorten(text), " is less than 1 MiB; without a unit it counts bytes"),
+                "a number with a unit: 512MiB, 4GiB",
+                absl::StrCat("write for example ", text, "GiB"));
+    return false;
+  }
   if (!bytes.has_value() || *bytes < 1 || *bytes > kMemoryMax) {
     fields->Say(key, "BAD_VALUE", absl::StrCat("\"", Shorten(text), "\" is no amount of memory"),
                 "a number with a unit: 512MiB, 4GiB", "write for example 512MiB");

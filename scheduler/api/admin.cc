@@ -80,6 +80,10 @@ void CreateToken(const Context& context, const core::Principal& principal,
                           "a user's token has the role VIEWER, SUBMITTER, PROJECT_ADMIN or ADMIN",
                           "choose one of them; agents get theirs with a join token", "role"));
   }
+  if (!request.project().empty()) {
+    status = CheckProject(context.runtime->view(), request.project());
+    if (!status.ok()) return done(status);
+  }
   absl::StatusOr<int64_t> expire_us = ExpireUs(context, request.ttl(), absl::InfiniteDuration());
   if (!expire_us.ok()) return done(expire_us.status());
   const std::string secret = SecretFor(context, principal, request.request_id());

@@ -125,7 +125,14 @@ void SetQueue(const Context& context, const core::Principal& principal,
   queue->clear_running();
   Set<v1::Queue>(
       context, principal, request.request_id(), request, std::move(body),
-      [](const journal::v1::SettingRow& row) { return row.queue(); }, std::move(done));
+      [context](const journal::v1::SettingRow& row) {
+        v1::Queue made = row.queue();
+        std::map<std::string, v1::Queue*> one = {
+            {std::string(absl::StripPrefix(row.key(), kQueues)), &made}};
+        CountRuns(context.runtime->view(), &one);
+        return made;
+      },
+      std::move(done));
 }
 
 absl::StatusOr<v1::Queue> GetQueue(const Context& context, const core::Principal& principal,

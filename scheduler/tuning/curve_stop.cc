@@ -15,7 +15,7 @@ constexpr double kDoubts = 1.5;
 constexpr double kChance = 0.02;  // demanded at the pace
 constexpr double kChanceLeast = 0.01;
 constexpr double kChanceMost = 0.5;  // who will more likely win than not goes on
-constexpr double kPace = 0.158;      // share of all steps
+constexpr double kPace = 0.154;      // share of all steps
 constexpr double kTooFast = 1.2;     // times the pace
 
 struct Runner {
