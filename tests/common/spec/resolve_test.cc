@@ -125,6 +125,7 @@ TEST(ResolveTest, ATemplateLaysItsResourcesOverTheTier) {
   v1::JobSpec spec = ModuleJob("STANDARD_1");
   spec.add_worker_pools()->mutable_resources()->set_cpu_milli(250);
   spec.mutable_worker_pools(0)->mutable_resources()->add_gpu_models("A100");
+  spec.mutable_worker_pools(0)->mutable_resources()->set_gpu_count(1);
   EXPECT_EQ(ReasonsOf(ResolveJobSpec(DefaultTiers(), &spec)), "");
   ASSERT_EQ(spec.worker_pools_size(), 2);
   for (const v1::WorkerPool& pool : spec.worker_pools()) {
