@@ -81,7 +81,7 @@ absl::Status CheckFlags(const Arguments& arguments) {
   for (const char* flag : {"tls-cert", "tls-key"}) {
     const std::string file = arguments.Get(flag);
     if (!arguments.Has(flag) || access(file.c_str(), R_OK) == 0) continue;
-    faults.Add(MakeError(absl::StatusCode::kInvalidArgument, "OUTPUT_NOT_WRITABLE",
+    faults.Add(MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
                          absl::StrCat("\"", file, "\" cannot be read"), "name a PEM file",
                          absl::StrCat("--", flag)));
   }
