@@ -181,7 +181,10 @@ Command QueuesSetCommand() {
   command.positionals = {{.name = "QUEUE"}};
   command.flags = {
       {.name = "priority", .value = "N", .help = "-1000 to 1000, added to that of its jobs"},
-      {.name = "policy", .value = "P", .help = "how its jobs are served; \"\": as all others"},
+      {.name = "policy",
+       .value = "P",
+       .help = "how its jobs are served: las-r, las, fair, fifo, skip, easy, conservative; \"\": "
+               "as all"},
       {.name = "time-limit", .value = "TIME", .help = "of jobs that name none; 0: the usual one"},
       {.name = "time-limit-max", .value = "TIME", .help = "the longest it takes; 0: any"},
       {.name = "projects",

@@ -1,15 +1,19 @@
 // trainyard quota set, list, describe and delete: what teams, projects and users are guaranteed and
 // may use at most, per device model.
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
 #include "client/sdk/client.h"
+#include "common/errors.h"
 
 namespace trainyard::cli {
 namespace {
@@ -141,7 +145,35 @@ absl::Status Set(Context* context, const Arguments& arguments) {
   return absl::OkStatus();
 }
 
+// The share of one model goes, those of others stay.
+absl::Status DeleteShare(Context* context, v1::Quota quota, const std::string& model) {
+  auto* const shares = quota.mutable_shares();
+  const auto end = std::remove_if(shares->begin(), shares->end(),
+                                  [&](const auto& share) { return share.model() == model; });
+  if (end == shares->end()) {
+    std::vector<std::string> models;
+    for (const v1::Quota::Share& share : *shares) models.push_back(share.model());
+    return MakeError(
+        absl::StatusCode::kNotFound, "NOT_FOUND",
+        absl::StrCat("the quota of ", PlaceOf(quota.name()), " says nothing of model ", model),
+        absl::StrCat("it has: ", absl::StrJoin(models, ", ")));
+  }
+  shares->erase(end, shares->end());
+  v1::SetQuotaRequest request;
+  *request.mutable_quota() = std::move(quota);
+  request.set_request_id(context->request_id);
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  return client.ok() ? (*client)->SetQuota(request).status() : client.status();
+}
+
 absl::Status Delete(Context* context, const Arguments& arguments) {
+  if (arguments.Has("model")) {
+    absl::StatusOr<v1::Quota> quota = Get(context, arguments.Word(0));
+    if (!quota.ok()) return quota.status();
+    const bool only =
+        quota->shares_size() == 1 && quota->shares(0).model() == arguments.Get("model");
+    if (!only) return DeleteShare(context, *std::move(quota), arguments.Get("model"));
+  }
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
   v1::DeleteQuotaRequest request;
@@ -199,9 +231,11 @@ Command QuotaDescribeCommand() {
 Command QuotaDeleteCommand() {
   Command command;
   command.words = "quota delete";
-  command.summary = "Remove the quota of a place.";
-  command.examples = {"trainyard quota delete teams/vision"};
+  command.summary = "Remove the quota of a place, or that of one model there.";
+  command.examples = {"trainyard quota delete teams/vision",
+                      "trainyard quota delete teams/vision --model A100"};
   command.positionals = {{.name = "PLACE"}};
+  command.flags = {{.name = "model", .value = "M", .help = "only what is said of this model"}};
   command.run = Delete;
   command.writes = true;
   return command;

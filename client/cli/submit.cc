@@ -119,6 +119,9 @@ void NameFault(const Submission& submission, v1::Fault* fault) {
     const size_t end = path.find_last_of(".[");
     path.resize(end == std::string::npos ? 0 : end);
   }
+  // What is wrong with the request is nowhere in the file, but a name may be.
+  const bool of_request = field == "request_id" || field == "parent" || field == "job_id";
+  if (of_request && (field != "job_id" || submission.job_id != submission.config.job_id)) return;
   v1::Faults one;
   *one.add_faults() = *fault;
   one.mutable_faults(0)->set_field(field);

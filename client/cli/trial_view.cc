@@ -54,8 +54,16 @@ std::string NoteOf(const v1::Trial& trial, bool best) {
   return note;
 }
 
+// How long it ran: of all its attempts, without what it waited between them.
 std::string TimeOfTrial(const v1::Trial& trial) {
   if (!trial.has_start_time() || !trial.has_end_time()) return "";
+  absl::Duration ran = absl::ZeroDuration();
+  bool known = trial.attempts_size() > 0;
+  for (const v1::AttemptSummary& attempt : trial.attempts()) {
+    known = known && attempt.has_start_time() && attempt.has_end_time();
+    if (known) ran += TimeOf(attempt.end_time()) - TimeOf(attempt.start_time());
+  }
+  if (known) return ShortDuration(ran);
   return ShortDuration(TimeOf(trial.end_time()) - TimeOf(trial.start_time()));
 }
 

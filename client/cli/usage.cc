@@ -39,6 +39,11 @@ Table UsageTable(const std::vector<const v1::Usage*>& rows) {
       models.push_back(absl::StrCat(devices.model().empty() ? "?" : devices.model(), " ",
                                     Hours(devices.device_us())));
     }
+    std::string name = row->project();
+    for (const std::string& part : {row->user(), row->day(), row->job()}) {
+      if (!part.empty()) name = name.empty() ? part : absl::StrCat(name, "/", part);
+    }
+    table.names.push_back(std::move(name));
     table.rows.push_back({row->project(), row->user(), row->day(), row->job(),
                           Hours(row->device_us()), Hours(row->cpu_us()),
                           absl::StrCat(row->attempts()), absl::StrJoin(models, ", ")});

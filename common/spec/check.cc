@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "common/errors.h"
 #include "common/spec/limits.h"
 #include "common/spec/metric_pattern.h"
@@ -205,6 +206,15 @@ void CheckScheduling(const v1::JobSpec& spec, Checker* checker) {
 
 void CheckPlace(absl::string_view name, const std::string& value, Checker* checker) {
   const size_t scheme_end = value.find("://");
+  for (const char* scheme : {"gs:", "s3:"}) {
+    if (!absl::StartsWith(value, scheme) || scheme_end != std::string::npos) continue;
+    const std::string rest(absl::StripPrefix(absl::string_view(value).substr(3), "/"));
+    checker->Say(
+        name, "BAD_VALUE", absl::StrCat("\"", Shorten(value), "\" names no bucket"),
+        "gs://bucket/path",
+        absl::StrCat("write ", scheme, "//", rest.empty() ? "bucket/path" : Shorten(rest)));
+    return;
+  }
   if (value.empty() || scheme_end == std::string::npos) return;
   const std::string scheme = value.substr(0, scheme_end);
   if (scheme == "gs" || scheme == "s3") {

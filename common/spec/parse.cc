@@ -76,6 +76,7 @@ void ReadCommon(Fields* root, JobDraft* draft) {
 }
 
 void ReadJobId(Fields* root, JobDraft* draft) {
+  root->Bind("jobId", "job_id");
   if (!root->Text("jobId", &draft->job_id) || CheckId("jobId", draft->job_id).ok()) return;
   root->Say("jobId", "BAD_NAME",
             absl::StrCat("\"", Shorten(draft->job_id), "\" is not allowed as a job id"),

@@ -155,6 +155,10 @@ void ReadTopology(Fields* fields, v1::Scheduling* scheduling) {
 
 void ReadScheduling(Fields* fields, v1::Scheduling* scheduling) {
   ReadTimes(fields, scheduling);
+  for (const char* name : {"priority", "queue", "after", "topology", "nodeSelector", "tolerations",
+                           "maxWait", "timeout", "preemptible", "hold"}) {
+    fields->Bind(name, absl::StrCat("scheduling.", name));
+  }
   int32_t count = 0;
   if (fields->Integer("retries", 0, kRetriesMax, &count)) scheduling->set_max_retries(count);
   if (fields->Integer("infrastructureRetries", 0, kRetriesMax, &count)) {

@@ -196,6 +196,21 @@ absl::Status BatchError(const absl::Status& error, int index, int created) {
   return MakeError(error.code(), faults);
 }
 
+// A run is taken for running until the lease of its lost node ends: until then `why` says it.
+void SayUnreachable(const Context& context, const journal::v1::JobRow& job,
+                    v1::ExplainJobResponse* answer) {
+  const core::RunPtr run = WaitingRun(context.runtime->view(), job);
+  if (run == nullptr || run->state() != journal::v1::R_ACTIVE || IsTerminal(job.state())) return;
+  for (const journal::v1::MemberRow& member : run->attempt().members()) {
+    if (member.released() || context.runtime->AgentLinked(member.node_id())) continue;
+    answer->set_reason("NODE_UNREACHABLE");
+    absl::StrAppend(answer->mutable_message(), "; node ", member.node_id(),
+                    " does not answer: unless it does before its lease ends, the run starts again "
+                    "elsewhere");
+    return;
+  }
+}
+
 }  // namespace
 
 void SubmitJobs(const Context& context, const core::Principal& principal,
@@ -360,7 +375,9 @@ absl::StatusOr<v1::ExplainJobResponse> ExplainJob(const Context& context,
   absl::StatusOr<core::JobPtr> job =
       FindJob(context, principal, core::Action::kRead, request.name());
   if (!job.ok()) return job.status();
-  return ExplainRow(context.runtime->view(), **job);
+  v1::ExplainJobResponse answer = ExplainRow(context.runtime->view(), **job);
+  SayUnreachable(context, **job, &answer);
+  return answer;
 }
 
 absl::StatusOr<v1::ListMetricsResponse> ListMetrics(const Context& context,

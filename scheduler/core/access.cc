@@ -75,10 +75,15 @@ absl::Status CheckAccess(const Principal& principal, Action action, absl::string
   if (principal.role == v1::ROLE_UNSPECIFIED) have = "no role";
   if (!principal.project.empty()) absl::StrAppend(&have, " in project ", principal.project);
   const std::string where = project.empty() ? "" : absl::StrCat(" in project ", project);
+  const bool elsewhere =
+      !InProject(principal, project) && Allowed(principal, action, principal.project, owner);
   return MakeError(
       absl::StatusCode::kPermissionDenied, "PERMISSION_DENIED",
       absl::StrCat("this needs the role ", Needed(action), where, "; ", who, " has ", have),
-      "ask an administrator for a token of that role");
+      elsewhere
+          ? absl::StrCat("name its own project: --project ", principal.project,
+                         ", or once and for all: trainyard config set project ", principal.project)
+          : "ask an administrator for a token of that role");
 }
 
 }  // namespace trainyard::core

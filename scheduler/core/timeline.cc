@@ -2,7 +2,9 @@
 #include "scheduler/core/timeline.h"
 
 #include <string>
+#include <tuple>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "scheduler/core/queueing.h"
 #include "scheduler/core/state_rows.h"
@@ -11,6 +13,23 @@ namespace trainyard::core {
 namespace {
 
 constexpr int kFirstKept = 10;
+constexpr absl::string_view kLeftOut = "left out";
+
+// Room for one line more: the oldest line after the first few goes, and a line in its place says
+// how many went, with the time of the last of them.
+void LeaveOut(google::protobuf::RepeatedPtrField<v1::TimelineEvent>* timeline) {
+  v1::TimelineEvent* const mark = timeline->Mutable(kFirstKept);
+  int64_t gone = 0;
+  if (mark->what() == kLeftOut) {
+    std::ignore = absl::SimpleAtoi(mark->detail().substr(0, mark->detail().find(' ')), &gone);
+  } else {
+    gone = 1;
+  }
+  *mark->mutable_time() = timeline->Get(kFirstKept + 1).time();
+  mark->set_what(std::string(kLeftOut));
+  mark->set_detail(absl::StrCat(gone + 1, " lines"));
+  timeline->DeleteSubrange(kFirstKept + 1, 1);
+}
 
 v1::JobState OfRun(const records::RunRow& run) {
   switch (run.state()) {
@@ -63,7 +82,7 @@ void AddTimeline(int64_t time_us, absl::string_view what, absl::string_view deta
     SetTimestamp(job->create_us(), queued->mutable_time());
     queued->set_what("queued");
   }
-  if (timeline->size() >= kTimelineMax) timeline->DeleteSubrange(kFirstKept, 1);
+  if (timeline->size() >= kTimelineMax) LeaveOut(timeline);
   v1::TimelineEvent* line = timeline->Add();
   SetTimestamp(time_us, line->mutable_time());
   line->set_what(std::string(what));

@@ -1,6 +1,6 @@
 // The timeline of a job: short sentences for people about what happened when. At most 100, the
-// first few and the newest. "queued" is not stored while nothing else happened: a hundred thousand
-// waiting jobs need no sentence each.
+// first few and the newest; a line between them, "left out", says how many went. "queued" is not
+// stored while nothing else happened: a hundred thousand waiting jobs need no sentence each.
 #ifndef TRAINYARD_SCHEDULER_CORE_TIMELINE_H_
 #define TRAINYARD_SCHEDULER_CORE_TIMELINE_H_
 

@@ -11,52 +11,12 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "scheduler/placement/estimate.h"
+#include "scheduler/placement/shortage.h"
 
 namespace trainyard::placement {
 namespace {
 
 constexpr size_t kBlockersMax = 10;
-
-std::string Gpus(int64_t count, const RankNeeds& needs) {
-  std::string out =
-      absl::StrCat(count, needs.gpu_profile.empty() ? " GPU" : " GPU slice", count == 1 ? "" : "s");
-  std::vector<std::string> kinds = needs.gpu_models;
-  std::string kind = absl::StrJoin(kinds, " or ");
-  if (!needs.gpu_profile.empty())
-    absl::StrAppend(&kind, kind.empty() ? "" : " ", needs.gpu_profile);
-  if (!kind.empty()) absl::StrAppend(&out, " (", kind, ")");
-  return out;
-}
-
-std::string Cores(int64_t milli) {
-  if (milli == 1000) return "1 core";
-  if (milli % 1000 == 0) return absl::StrCat(milli / 1000, " cores");
-  return absl::StrFormat("%.2f cores", static_cast<double>(milli) / 1000);
-}
-
-std::string Memory(int64_t bytes) {
-  if (bytes >= (int64_t{1} << 30)) {
-    return absl::StrFormat("%.1f GiB", static_cast<double>(bytes) / (1 << 30));
-  }
-  return absl::StrCat(bytes >> 20, " MiB");
-}
-
-std::string DescribeRank(const RankNeeds& needs) {
-  std::vector<std::string> parts;
-  if (needs.gpu_count > 0) parts.push_back(Gpus(needs.gpu_count, needs));
-  if (needs.gpu_milli > 0) parts.push_back(absl::StrCat(needs.gpu_milli, "/1000 of a GPU"));
-  if (needs.cpu_milli > 0) parts.push_back(Cores(needs.cpu_milli));
-  if (needs.memory_bytes > 0) parts.push_back(Memory(needs.memory_bytes));
-  return parts.empty() ? "nothing" : absl::StrJoin(parts, " and ");
-}
-
-// The rank with the largest needs stands for the run.
-const RankNeeds& Largest(const WaitingRun& run) {
-  return *std::max_element(run.ranks.begin(), run.ranks.end(), [](const auto& a, const auto& b) {
-    return std::tie(a.gpu_count, a.gpu_milli, a.cpu_milli, a.memory_bytes) <
-           std::tie(b.gpu_count, b.gpu_milli, b.cpu_milli, b.memory_bytes);
-  });
-}
 
 bool Homogeneous(const WaitingRun& run) {
   const RankNeeds& first = run.ranks.front();
@@ -79,7 +39,7 @@ std::string DescribeNeeds(const WaitingRun& run) {
   if (run.ranks.empty()) return "no rank";
   if (run.ranks.size() == 1) return DescribeRank(run.ranks.front());
   if (!Homogeneous(run)) {
-    return absl::StrCat(run.ranks.size(), " ranks, the largest of ", DescribeRank(Largest(run)));
+    return absl::StrCat(run.ranks.size(), " ranks, the largest of ", DescribeRank(LargestOf(run)));
   }
   return absl::StrCat(run.ranks.size(), " ranks of ", DescribeRank(run.ranks.front()), " each");
 }
@@ -89,32 +49,9 @@ Explainer::Explainer(Planner* planner, const Snapshot& snapshot)
   for (const WaitingRun& run : snapshot.waiting) waiting_[run.run_uid] = &run;
 }
 
-// No node takes such work at all: which of its wishes none of them grants.
-std::string Explainer::WhyNoneAdmits(const WaitingRun& run) const {
-  for (const auto& [key, value] : run.node_labels) {
-    const bool any =
-        std::any_of(snapshot_.nodes.begin(), snapshot_.nodes.end(), [&](const NodeView& node) {
-          const auto found = node.labels.find(key);
-          return found != node.labels.end() && found->second == value;
-        });
-    if (!any) return absl::StrCat("no node has the label ", key, "=", value);
-  }
-  std::set<std::string> taints;
-  for (const NodeView& node : snapshot_.nodes) {
-    for (const Taint& taint : node.taints) {
-      taints.insert(taint.value.empty() ? taint.key : absl::StrCat(taint.key, "=", taint.value));
-    }
-  }
-  if (!taints.empty()) {
-    return absl::StrCat("no node has all its labels and only taints that it tolerates; there are ",
-                        "the taints ", absl::StrJoin(taints, ", "));
-  }
-  return "no node has all its labels and takes work for so long";
-}
-
 std::string Explainer::Shortage(const WaitingRun& run, const Shape& shape, const Cluster& room,
                                 bool empty) const {
-  const RankNeeds& needs = Largest(run);
+  const RankNeeds& needs = LargestOf(run);
   const Needs& compiled = shape.groups.front().needs;
   const std::string there = empty ? "the largest node has " : "largest free is ";
   Terms terms;
@@ -135,17 +72,20 @@ std::string Explainer::Shortage(const WaitingRun& run, const Shape& shape, const
     cores = std::max(cores, node.cpu_free);
     memory = std::max(memory, node.memory_free);
   }
-  if (admitted == 0) return WhyNoneAdmits(run);
+  if (admitted == 0) return WhyNoneAdmits(snapshot_, run);
   if (fits == 0) {
+    const std::string no_such = empty ? WhyNoSuchGpu(snapshot_, needs) : "";
+    if (!no_such.empty()) return absl::StrCat("needs ", DescribeGpus(needs), ", but ", no_such);
     if (needs.gpu_count > gpus) {
-      return absl::StrCat("needs ", Gpus(needs.gpu_count, needs), " on one node, ", there, gpus);
+      return absl::StrCat("needs ", DescribeGpus(needs), " on one node, ", there, gpus);
     }
     if (needs.cpu_milli > cores) {
-      return absl::StrCat("needs ", Cores(needs.cpu_milli), " on one node, ", there, Cores(cores));
+      return absl::StrCat("needs ", DescribeCores(needs.cpu_milli), " on one node, ", there,
+                          DescribeCores(cores));
     }
     if (needs.memory_bytes > memory) {
-      return absl::StrCat("needs ", Memory(needs.memory_bytes), " on one node, ", there,
-                          Memory(memory));
+      return absl::StrCat("needs ", DescribeMemory(needs.memory_bytes), " on one node, ", there,
+                          DescribeMemory(memory));
     }
     return absl::StrCat("needs ", DescribeRank(needs), " on one node, and no node has all of it",
                         empty ? "" : " free");
@@ -158,7 +98,9 @@ std::string Explainer::Shortage(const WaitingRun& run, const Shape& shape, const
       DescribeNeeds(run), "; ", empty ? "the whole cluster has room for " : "free now is room for ",
       std::min<int64_t>(fits, shape.rank_count), " of ", shape.rank_count,
       shape.rank_count == 1 ? " rank" : " ranks",
-      fits >= shape.rank_count ? " in an arrangement that its topology refuses" : "");
+      fits >= shape.rank_count ? absl::StrCat(" in an arrangement that its topology refuses",
+                                              WhyNoDomain(snapshot_, run.topology.domain))
+                               : "");
 }
 
 std::string Explainer::ClosedNodes() const {
@@ -184,6 +126,15 @@ Explainer::Finding Explainer::JudgeQuota(const Place& place) {
   if (level < 0) return {};
   const auto [used, limit] = planner_->quota_.UsedOf(level, cores ? kCores : 0);
   const std::string unit = cores ? "cores" : "GPUs";
+  if (limit >= 0 && milli > limit) {
+    return {
+        "QUOTA_EXCEEDED",
+        absl::StrFormat("needs %g %s, more than %s may ever use: its limit is %g; it starts only "
+                        "when that is raised or it asks for less",
+                        static_cast<double>(milli) / 1000, unit, planner_->quota_.Describe(level),
+                        static_cast<double>(limit) / 1000),
+        false};
+  }
   return {
       "QUOTA_EXCEEDED",
       absl::StrFormat("%s uses %g of its limit of %g %s; this run needs %g more",

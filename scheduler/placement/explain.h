@@ -39,7 +39,6 @@ class Explainer {
   Finding JudgeQuota(const Place& place);
   std::string Shortage(const WaitingRun& run, const Shape& shape, const Cluster& room,
                        bool empty) const;
-  std::string WhyNoneAdmits(const WaitingRun& run) const;
   std::string ClosedNodes() const;
   std::string DescribeKept(int32_t index) const;
   // Nothing runs and all nodes take work; nothing runs; as it is; as it is without claims.

@@ -2,7 +2,9 @@
 """Runs every command that the docs show, file by file, on an embedded cluster of its own.
 
 A fenced block says in its info string how it is checked:
-  console            lines that begin with "$ " are run in order; others are sample output
+  console            lines that begin with "$ " are run in order; others are sample output, of which
+                     every line must be like one that the command prints: the same words but for
+                     numbers, names with numbers and a few words that differ from run to run
   console fails=N    the block's last command must end with exit status N
   sh by=PATH         run by that script, which holds every command of the block, and which another
                      script or a CMakeLists.txt of the tests runs
@@ -11,6 +13,8 @@ block is a fault, and so is a command in an indented block: nothing runs it. Eve
 leads to a file, and to a heading of it when it names one.
 Usage: docs_test.py BUILD_FOLDER [FILE...]
 """
+import ast
+import difflib
 import os
 import pathlib
 import re
@@ -19,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 
+LIKENESS = 0.6  # share of words that a line of sample output has in common with the real one
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -103,35 +108,65 @@ def check_text(path, faults):
         faults.append(f"{name}:{number}: the link leads nowhere: {target}")
 
 
+def code_of(file):
+    """A script's text without its comments and, in Python, without its docstring."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".py":
+        first = ast.parse(text).body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            text = "\n".join(text.splitlines()[first.end_lineno:])
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+
+
 def check_by(where, script, body, faults):
     """The script exists, something runs it, and it holds what the block shows."""
     file = ROOT / script
     if not file.exists():
         faults.append(f"{where}: {script} does not exist")
         return
-    text = file.read_text(encoding="utf-8")
+    text = code_of(file)
     for line in body:
         command = line.split("#")[0].strip()
         if command and command not in text:
             faults.append(f"{where}: {script} does not run: {command}")
     lists = [ROOT / ".ci" / "run", *(ROOT / "tests").rglob("CMakeLists.txt")]
-    if not any(file.name in one.read_text(encoding="utf-8") for one in lists if one.exists()):
+    if not any(file.name in code_of(one) for one in lists if one.exists()):
         faults.append(f"{where}: nothing runs {script}")
 
 
 def commands(body):
-    """Commands of a console block; a line that ends with a backslash goes on."""
+    """(command, its sample output) of a console block; what ends with a backslash goes on."""
     found, going_on = [], False
     for line in body:
         text = line.strip()
         if going_on:
-            found[-1] += "\n" + text
+            found[-1][0] += "\n" + text
         elif text.startswith("$ "):
-            found.append(text[2:])
+            found.append([text[2:], []])
         else:
+            if found and text and text != "...":
+                found[-1][1].append(line)
             continue
         going_on = text.endswith("\\")
-    return found
+    return [(command, sample) for command, sample in found]
+
+
+def words_of(line):
+    """The words of a line of output without what differs from run to run."""
+    return ["#" if re.search(r"\d", word) else word for word in line.split()]
+
+
+def unlike(sample, printed):
+    """The lines of a sample that are like none that was printed."""
+    shapes = [words_of(line) for line in printed.splitlines()]
+    wrong = []
+    for line in sample:
+        shape = words_of(line)
+        near = (difflib.SequenceMatcher(None, shape, one, autojunk=False).ratio()
+                for one in shapes)
+        if max(near, default=0) < LIKENESS:
+            wrong.append(line)
+    return wrong
 
 
 def workspace(folder):
@@ -145,8 +180,9 @@ def workspace(folder):
 
 
 def run_block(where, body, want, folder, env, faults):
-    for index, command in enumerate(commands(body)):
-        last = index == len(commands(body)) - 1
+    all_commands = commands(body)
+    for index, (command, sample) in enumerate(all_commands):
+        last = index == len(all_commands) - 1
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
             cwd=folder,
@@ -164,6 +200,11 @@ def run_block(where, body, want, folder, env, faults):
                 f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
             )
             return
+        for line in unlike(sample, done.stdout + done.stderr):
+            faults.append(
+                f"{where}: nothing that is printed is like the sample line: {line}\n"
+                f"of: {command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+            )
 
 
 def check_file(path, env, faults):

@@ -64,6 +64,22 @@ TEST(TrialViewTest, TableHasAColumnAParameterAndMarksTheBest) {
             "    3  INFEASIBLE                  0.3  32           out of memory\n");
 }
 
+TEST(TrialViewTest, TimeIsThatOfTheAttemptsWithoutWaiting) {
+  v1::Trial trial = Trial(1, v1::TRIAL_SUCCEEDED, 0.5);
+  trial.mutable_start_time()->set_seconds(1);
+  const auto time = [&] {
+    const Table table = TrialTable({trial}, Spec(v1::StudySpec::MAXIMIZE), false);
+    return table.rows[0][table.rows[0].size() - 2];
+  };
+  EXPECT_EQ(time(), "16m40s") << "nothing is known of its attempts";
+  for (const int64_t start : {1, 900}) {
+    v1::AttemptSummary* const attempt = trial.add_attempts();
+    attempt->mutable_start_time()->set_seconds(start);
+    attempt->mutable_end_time()->set_seconds(start + 30);
+  }
+  EXPECT_EQ(time(), "1m00s");
+}
+
 TEST(TrialViewTest, TrialsThatEndedWithTheirJobReadCancelled) {
   v1::Trial trial = Trial(1, v1::INFEASIBLE, 0);
   trial.set_infeasible_reason("out of memory");

@@ -182,6 +182,37 @@ TEST(ParseTest, PlacesServeFaultsOfLaterSteps) {
   EXPECT_EQ(faults.faults(0).file(), "f.yaml");
 }
 
+TEST(ParseTest, WhatTheSchedulerRefusesHasItsPlaceInTheFile) {
+  const ParseResult parsed = ParseJobSpec(
+      "jobId: a\ntrainingInput:\n  pythonModule: a.b\ntrainyard:\n  queue: nigth\n  after: [b]\n",
+      "f.yaml");
+  ASSERT_TRUE(parsed.ok()) << FormatFaults(parsed.faults);
+  v1::Faults faults;
+  for (const char* field : {"job_id", "scheduling.queue", "scheduling.after[0].job"}) {
+    v1::Fault* const fault = faults.add_faults();
+    fault->set_reason("NOT_FOUND");
+    fault->set_field(field);
+    fault->set_fix("x");
+  }
+  PlaceFaults(parsed, &faults);
+  EXPECT_EQ(ReasonsOf(faults), "NOT_FOUND@1:8 NOT_FOUND@5:10 NOT_FOUND@6:10");
+  EXPECT_EQ(faults.faults(1).field(), "trainyard.queue");
+}
+
+TEST(ParseTest, ABucketWithOneSlashIsNoFolder) {
+  const auto with = [](const std::string& place) {
+    return ValidateJobSpec("trainingInput:\n  pythonModule: a.b\n  jobDir: " + place + "\n",
+                           "f.yaml", DefaultTiers())
+        .faults;
+  };
+  EXPECT_EQ(ReasonsOf(with("gs://team/x")), "");
+  for (const char* place : {"gs:/team/x", "gs:team/x"}) {
+    const v1::Faults faults = with(place);
+    ASSERT_EQ(ReasonsOf(faults), "BAD_VALUE@3:11") << place;
+    EXPECT_EQ(faults.faults(0).fix(), "write gs://team/x");
+  }
+}
+
 TEST(ParseTest, BareStudies) {
   const std::string study =
       "metrics: [{metricId: loss, goal: MINIMIZE}]\n"

@@ -173,6 +173,31 @@ def quotas_and_usage(build):
         assert cluster.json("usage", "--by", "user") == by_user
         quota = cluster.json("quota", "describe", "projects/p")
         assert quota["shares"][0]["limitMilli"] == "2000", quota
+        names = cluster.run("usage", "--by", "user", "-o", "name").stdout.split()
+        assert len(names) == len(by_user) and names[0].startswith("default/"), names
+        # One model's share goes, the other stays; who names another is told what there is.
+        cluster.run("quota", "set", "projects/p", "--limit", "3")
+        cluster.run("quota", "delete", "projects/p", "--model", "cpu")
+        shares = cluster.json("quota", "describe", "projects/p")["shares"]
+        assert len(shares) == 1 and not shares[0].get("model"), shares
+        told = cluster.refused(3, "quota", "delete", "projects/p", "--model", "cpu")
+        assert "says nothing of model cpu" in told, told
+        # A token of another project is told of its own.
+        told = cluster.run("jobs", "list", "--token", token, check=False).stderr
+        assert "--project p" in told, told
+
+
+def lost_node_is_told(build):
+    """Until the lease of a lost node ends its run is not called lost, but `why` says what is up."""
+    with Cluster(build) as cluster:
+        cluster.start_agent("n1")
+        cluster.submit("a", sleeper(600))
+        cluster.until_state("a", "RUNNING")
+        assert not cluster.json("jobs", "why", "a").get("reason"), cluster.json("jobs", "why", "a")
+        cluster.daemons["n1"].kill()
+        cluster.until(lambda: cluster.json("jobs", "why", "a").get("reason") == "NODE_UNREACHABLE",
+                      "why names the lost node")
+        assert "node n1 does not answer" in cluster.json("jobs", "why", "a")["message"]
 
 
 def quota_limits_and_reclaim(build):
@@ -344,7 +369,7 @@ def preemption(build):
 TESTS = [hold_and_release, priorities_and_limits, dependencies, queues, quotas_and_usage,
          quota_limits_and_reclaim,
          history_replays, drain_with_deadline, maintenance, labels_and_taints, plan_before_submit,
-         revoked_node, preemption]
+         revoked_node, lost_node_is_told, preemption]
 
 
 def has_policy(build, name):

@@ -57,6 +57,14 @@ TEST(AccessTest, RefusalNamesTheRole) {
   const absl::Status status = CheckAccess(User("ann", v1::VIEWER, "p"), Action::kSubmit, "p", "");
   EXPECT_EQ(ReasonOf(status), "PERMISSION_DENIED");
   EXPECT_NE(status.message().find("SUBMITTER in project p; ann has VIEWER"), std::string::npos);
+  EXPECT_EQ(status.message().find("--project"), std::string::npos) << status;
+}
+
+TEST(AccessTest, ATokenOfAnotherProjectIsToldItsOwn) {
+  const absl::Status status =
+      CheckAccess(User("ann", v1::SUBMITTER, "p"), Action::kSubmit, "default", "");
+  ASSERT_EQ(FaultsOf(status).faults_size(), 1);
+  EXPECT_NE(FaultsOf(status).faults(0).fix().find("--project p"), std::string::npos) << status;
 }
 
 TEST(AccessTest, NoCommandIsOpenToSomebodyWithoutARole) {

@@ -247,6 +247,9 @@ TEST(JobMachineTest, TimelineHasAtMostAHundredLines) {
   EXPECT_EQ(scene.Job("a").timeline_size(), 100);
   EXPECT_EQ(scene.Job("a").timeline(0).what(), "queued");
   EXPECT_EQ(scene.Job("a").timeline(99).detail(), "step 200");
+  // Queued, placed, running, 200 checkpoints: 203 lines, of which 99 are kept.
+  EXPECT_EQ(scene.Job("a").timeline(10).what(), "left out");
+  EXPECT_EQ(scene.Job("a").timeline(10).detail(), "104 lines");
 }
 
 TEST(JobMachineTest, JournalTimeNeverRunsBackwards) {

@@ -278,5 +278,68 @@ TEST(ExplainTest, LabelsThatNoNodeHasAreNamed) {
   EXPECT_THAT(plan.explanations[0].message, ::testing::HasSubstr("taints spot=yes"));
 }
 
+std::string WhyNot(const Snapshot& snapshot) {
+  const Plan plan = MakePlan(snapshot, *PolicyNamed("las-r"));
+  return plan.explanations.empty() ? "" : plan.explanations[0].message;
+}
+
+TEST(ExplainTest, GpusThatNoNodeHasAreToldFromThoseThatAreBusy) {
+  Snapshot snapshot;
+  snapshot.now_us = 1;
+  snapshot.nodes = {MakeNode("a", 8)};
+  RankNeeds needs = MakeNeeds(1000, 2);
+  snapshot.waiting = {MakeRun(2, 1, needs)};
+  EXPECT_EQ(WhyNot(snapshot), "needs 2 GPUs, but no node has a GPU");
+  snapshot.waiting = {MakeRun(2, 1, MakeNeeds(1000, 0, 500))};
+  EXPECT_EQ(WhyNot(snapshot), "needs 500/1000 of a GPU, but no node has a GPU");
+  snapshot.nodes = {MakeNode("a", 8, 4, "A100"), MakeNode("b", 8, 4, "T4")};
+  for (NodeView& node : snapshot.nodes) {
+    for (DeviceView& device : node.devices) device.memory_bytes = 40 * kGiB;
+  }
+  needs.gpu_models = {"A10O"};
+  snapshot.waiting = {MakeRun(2, 1, needs)};
+  EXPECT_EQ(WhyNot(snapshot),
+            "needs 2 GPUs (A10O), but no node has a GPU of that model; there are A100, T4 (is A100 "
+            "meant?)");
+  needs.gpu_models = {"A100"};
+  needs.gpu_memory_bytes = 80 * kGiB;
+  snapshot.waiting = {MakeRun(2, 1, needs)};
+  EXPECT_EQ(WhyNot(snapshot),
+            "needs 2 GPUs (A100, at least 80.0 GiB), but the largest there has 40.0 GiB");
+  needs.gpu_memory_bytes = 0;
+  needs.gpu_profile = "1g.5gb";
+  snapshot.waiting = {MakeRun(2, 1, needs)};
+  EXPECT_EQ(WhyNot(snapshot), "needs 2 GPU slices (A100 1g.5gb), but no GPU is cut into slices");
+}
+
+TEST(ExplainTest, NodesThatNameNoRackAreToldOf) {
+  Snapshot snapshot;
+  snapshot.now_us = 1;
+  snapshot.nodes = {MakeNode("a", 8), MakeNode("b", 8)};
+  WaitingRun run = MakeRun(2, 2, MakeNeeds(5000));
+  run.topology = {Domain::kRack, 1, true};
+  snapshot.waiting = {run};
+  EXPECT_THAT(WhyNot(snapshot),
+              ::testing::HasSubstr("; no node says by its label rack which rack it is in"));
+  snapshot.nodes[0].rack = "r1";
+  EXPECT_THAT(WhyNot(snapshot), ::testing::HasSubstr("; not every node says by its label rack"));
+}
+
+TEST(ExplainTest, AQuotaBelowTheNeedsOfARunIsToldAsNever) {
+  Snapshot snapshot;
+  snapshot.now_us = 1;
+  snapshot.nodes = {MakeNode("a", 8, 8)};
+  WaitingRun run = MakeRun(2, 1, MakeNeeds(1000, 4));
+  run.project = "p";
+  snapshot.waiting = {run};
+  QuotaNode quota;
+  quota.project = "p";
+  quota.by_model[""].limit_milli = 2000;
+  snapshot.quotas = {quota};
+  EXPECT_EQ(WhyNot(snapshot),
+            "needs 4 GPUs, more than project p may ever use: its limit is 2; it starts only when "
+            "that is raised or it asks for less");
+}
+
 }  // namespace
 }  // namespace trainyard::placement
