@@ -112,8 +112,8 @@ void CheckProgram(const v1::Program& program, Checker* checker) {
 
 // "3g.40gb", "1g.10gb+me".
 bool IsSliceProfile(const std::string& profile) {
-  static const LazyRE2 kProfile = {R"(\d+g\.\d+gb(\+[a-z]+)?)"};
-  return RE2::FullMatch(profile, *kProfile);
+  static const auto* const profile_words = new RE2(R"(\d+g\.\d+gb(\+[a-z]+)?)");
+  return RE2::FullMatch(profile, *profile_words);
 }
 
 void CheckPool(const v1::WorkerPool& pool, const std::string& path, Checker* checker) {
