@@ -59,13 +59,13 @@ const RankNeeds& LargestOf(const WaitingRun& run) {
 }
 
 std::string WhyNoneAdmits(const Snapshot& snapshot, const WaitingRun& run) {
-  for (const auto& [key, value] : run.node_labels) {
+  for (const auto& label : run.node_labels) {
     const bool any =
         std::any_of(snapshot.nodes.begin(), snapshot.nodes.end(), [&](const NodeView& node) {
-          const auto found = node.labels.find(key);
-          return found != node.labels.end() && found->second == value;
+          const auto found = node.labels.find(label.first);
+          return found != node.labels.end() && found->second == label.second;
         });
-    if (!any) return absl::StrCat("no node has the label ", key, "=", value);
+    if (!any) return absl::StrCat("no node has the label ", label.first, "=", label.second);
   }
   std::set<std::string> taints;
   for (const NodeView& node : snapshot.nodes) {
