@@ -29,6 +29,11 @@ def why_not():
     return "network namespaces need root and the program ip"
 
 
+def inside(space):
+    """The words before a command that runs in a namespace; "ip netns exec" fails in a chroot."""
+    return ["nsenter", f"--net=/run/netns/{space}"]
+
+
 class Network:
     """Two namespaces on a bridge; names are of this object alone: the kernel forgets those of one
     that is gone a little later."""
@@ -50,9 +55,9 @@ class Network:
             run("ip", "netns", "add", space)
             run(*f"ip link add {link} type veth peer name {inner} netns {space}".split())
             run("ip", "link", "set", link, "master", self.bridge, "up")
-            run("ip", "-n", space, "addr", "add", f"{self.address(i)}/24", "dev", inner)
-            run("ip", "-n", space, "link", "set", inner, "up")
-            run("ip", "-n", space, "link", "set", "lo", "up")
+            run(*inside(space), "ip", "addr", "add", f"{self.address(i)}/24", "dev", inner)
+            run(*inside(space), "ip", "link", "set", inner, "up")
+            run(*inside(space), "ip", "link", "set", "lo", "up")
         return self
 
     def __exit__(self, *unused):
@@ -106,7 +111,7 @@ class Nodes:
         for i, space in enumerate(self.network.spaces):
             join = self.folder / f"join-{i}"
             join.write_text(self.client("join-token", f"n{i}", "--quiet").split()[0])
-            self.start("ip", "netns", "exec", space, benchlib.BIN / "trainyard-agent",
+            self.start(*inside(space), benchlib.BIN / "trainyard-agent",
                        f"--scheduler={endpoint['grpc_tcp']}", f"--ca_file={cert}",
                        f"--join_token_file={join}", f"--work_dir={self.folder}/n{i}",
                        f"--node_id=n{i}", "--cores=1", "--memory=8GiB", "--nvml_library=")
@@ -150,12 +155,12 @@ def bare(network, folder, number):
     """The same by mpirun alone."""
     agent = folder / "agent"
     agent.write_text("#!/bin/sh\nshift\n"
-                     f"setsid ip netns exec {network.spaces[1]} sh -c \"$*\" >/dev/null 2>&1 &\n")
+                     f"setsid {' '.join(inside(network.spaces[1]))} sh -c \"$*\" >/dev/null 2>&1 &\n")
     agent.chmod(0o755)
     out = folder / f"bare-{number}"
     interfaces = f"{network.subnet}.0/24"
     begin = time.time()
-    run("ip", "netns", "exec", network.spaces[0], "mpirun", *FLAGS.split(), "-np", "2", "--host",
+    run(*inside(network.spaces[0]), "mpirun", *FLAGS.split(), "-np", "2", "--host",
         f"localhost,{network.address(1)}", "--mca", "plm_rsh_agent", str(agent), "--mca",
         "plm_rsh_no_tree_spawn", "1", "--mca", "oob_tcp_if_include", interfaces, "--mca",
         "btl_tcp_if_include", interfaces, str(PROGRAM), str(out))

@@ -38,7 +38,8 @@ std::string SetInteger(absl::string_view value, Options* options) {
   }
   // Tuners may write integers as "64.0".
   double real = 0;
-  if (absl::SimpleAtod(value, &real) && real == std::floor(real) && real >= min && real <= max) {
+  if (absl::SimpleAtod(value, &real) && real == std::floor(real) && real < 0x1p63 &&
+      real >= static_cast<double>(min) && real <= static_cast<double>(max)) {
     options->*field = static_cast<int64_t>(real);
     return "";
   }

@@ -2,6 +2,7 @@
 #include "worker/training/reduce.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -49,13 +50,20 @@ T Add(T a, T b) {
 #define TRAINYARD_WIDE
 #endif
 
+// The loop after it reads and writes places that overlap by the same index alone.
+#if defined(__clang__)
+#define TRAINYARD_NO_ALIAS
+#else
+#define TRAINYARD_NO_ALIAS _Pragma("GCC ivdep")
+#endif
+
 TRAINYARD_WIDE void AddFloats(float* to, const float* a, const float* b, size_t count) {
-#pragma GCC ivdep
+  TRAINYARD_NO_ALIAS
   for (size_t i = 0; i < count; ++i) to[i] = a[i] + b[i];
 }
 
 TRAINYARD_WIDE void AddFloatsTwice(float* to, float* also, size_t count) {
-#pragma GCC ivdep
+  TRAINYARD_NO_ALIAS
   for (size_t i = 0; i < count; ++i) to[i] = also[i] = to[i] + also[i];
 }
 
@@ -76,7 +84,11 @@ TRAINYARD_F16C void WidenHalves8(const uint16_t* from, float* to, size_t count) 
   }
 }
 bool HasHalves() {
-  static const bool has = __builtin_cpu_supports("avx") && __builtin_cpu_supports("f16c");
+  static const bool has = [] {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __builtin_cpu_supports("avx") && __get_cpuid(1, &a, &b, &c, &d) != 0 &&
+           (c & bit_F16C) != 0;
+  }();
   return has;
 }
 #else
@@ -118,20 +130,20 @@ void CombineAs(void* to, const void* a, const void* b, size_t count, ReduceOp op
   switch (op) {
     case ReduceOp::kSum:
     case ReduceOp::kMean:
-#pragma GCC ivdep
+      TRAINYARD_NO_ALIAS
       for (size_t i = 0; i < count; ++i) {
         out[i] = Kind::Store(Add(Kind::Load(x[i]), Kind::Load(y[i])));
       }
       return;
     case ReduceOp::kMin:
-#pragma GCC ivdep
+      TRAINYARD_NO_ALIAS
       for (size_t i = 0; i < count; ++i) {
         const auto u = Kind::Load(x[i]), v = Kind::Load(y[i]);
         out[i] = Kind::Store(v < u ? v : u);
       }
       return;
     case ReduceOp::kMax:
-#pragma GCC ivdep
+      TRAINYARD_NO_ALIAS
       for (size_t i = 0; i < count; ++i) {
         const auto u = Kind::Load(x[i]), v = Kind::Load(y[i]);
         out[i] = Kind::Store(u < v ? v : u);

@@ -44,9 +44,10 @@ class NetworkTest : public FaultsTest {
     words.insert(words.begin(), "ip");
     return RunToEnd({words, {}, "", cluster_.Path("log/ip"), ""});
   }
+  // By nsenter: "ip -n" mounts /sys anew, which cannot be done in a chroot.
   int Inside(std::vector<std::string> words) {
-    words.insert(words.begin(), {"-n", space_});
-    return Ip(words);
+    words.insert(words.begin(), {"nsenter", "--net=/run/netns/" + space_, "ip"});
+    return RunToEnd({words, {}, "", cluster_.Path("log/ip"), ""});
   }
 
   // A scheduler with TLS on our end, node `far` in the namespace and node `near` beside us.

@@ -149,9 +149,10 @@ class NodesTest : public FaultsTest {
     words.insert(words.begin(), "ip");
     return RunToEnd({words, {}, "", cluster_.Path("log/ip"), ""});
   }
+  // By nsenter: "ip -n" mounts /sys anew, which cannot be done in a chroot.
   int Inside(int index, std::vector<std::string> words) {
-    words.insert(words.begin(), {"-n", Space(index)});
-    return Ip(words);
+    words.insert(words.begin(), {"nsenter", "--net=/run/netns/" + Space(index), "ip"});
+    return RunToEnd({words, {}, "", cluster_.Path("log/ip"), ""});
   }
   static std::string Space(int index) { return absl::StrCat("trainyard", getpid(), "n", index); }
   static std::string Outer(int index) { return absl::StrCat("tyo", getpid(), "n", index); }
