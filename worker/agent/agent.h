@@ -197,17 +197,6 @@ class Agent {
   std::array<std::unique_ptr<WorkPool>, kWorks> pools_;  // last: their threads end first
 };
 
-// The user that runs a project's jobs under a root agent: its ids; -1 each for "as the agent".
-// INVALID_ARGUMENT when root's agent does not know the user, or another agent is asked for another
-// user than its own.
-struct RunAs {
-  int64_t user_id = -1;
-  int64_t group_id = -1;
-  std::string user;  // "" : as the agent
-  std::string home;
-};
-absl::StatusOr<RunAs> ResolveRunAs(const std::string& user);
-
 }  // namespace trainyard::worker
 
 #endif  // TRAINYARD_WORKER_AGENT_AGENT_H_

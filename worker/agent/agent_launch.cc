@@ -1,7 +1,6 @@
 // From the order to stage to a running member, and adoption after a restart; see agent.h.
 #include <errno.h>
 #include <glog/logging.h>
-#include <pwd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "common/file.h"
 #include "common/python.h"
 #include "worker/agent/agent.h"
+#include "worker/agent/run_as.h"
 
 namespace trainyard::worker {
 namespace {
@@ -36,28 +36,6 @@ std::string OneSentence(const absl::Status& status) {
 
 }  // namespace
 
-absl::StatusOr<RunAs> ResolveRunAs(const std::string& user) {
-  if (user.empty()) return RunAs();
-  std::string buffer(16384, '\0');
-  passwd record{};
-  passwd* found = nullptr;
-  getpwnam_r(user.c_str(), &record, buffer.data(), buffer.size(), &found);
-  if (found == nullptr) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
-                     absl::StrCat("this node has no user \"", user, "\" to run the job as"),
-                     absl::StrCat("make the user on the node (useradd ", user,
-                                  ") or set another run_as for the project"));
-  }
-  if (found->pw_uid == geteuid()) return RunAs();
-  if (geteuid() != 0) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
-                     absl::StrCat("the node's agent is no root and cannot run jobs as ", user),
-                     "run the agent as root, or leave run_as empty");
-  }
-  return RunAs{static_cast<int64_t>(found->pw_uid), static_cast<int64_t>(found->pw_gid),
-               found->pw_name, found->pw_dir};
-}
-
 void Agent::Do(const StageMember& effect) {
   const MemberId id = effect.id;
   const agent::v1::Assignment* const assignment = core_->FindAssignment(id);
@@ -67,6 +45,12 @@ void Agent::Do(const StageMember& effect) {
   absl::Status made = run_as.status();
   if (made.ok()) {
     made = member.folder.Create(*assignment, run_as->user_id, run_as->group_id);
+  }
+  if (made.ok()) made = CheckReach(*run_as, member.folder.path());
+  // Ranks under mpirun begin with a program of ours.
+  const bool by_mpirun = assignment->launch().launcher() != v1::DIRECT;
+  if (made.ok() && by_mpirun && assignment->world_size() > 1) {
+    made = CheckReach(*run_as, JoinPath(options_.bin_folder, "trainyard-rank"));
   }
   if (!made.ok() || !Stager::NeedsStaging(*assignment)) return FinishStaging(id, made);
   auto status = std::make_shared<absl::Status>();

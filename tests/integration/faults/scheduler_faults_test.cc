@@ -276,12 +276,12 @@ TEST_F(SchedulerFaultsTest, AwayUnderFencedAndStrict) {
   }
 }
 
-// journal_level_1.tar.xz holds what the first release wrote: three waiting jobs and a cancelled
+// journal_level_1.tar.gz holds what the first release wrote: three waiting jobs and a cancelled
 // one.
 TEST_F(SchedulerFaultsTest, JournalOfTheFirstFormatIsReadAndALaterOneRefused) {
   ASSERT_TRUE(MakeFolders(cluster_.State(), 0700).ok());
   ASSERT_EQ(
-      RunToEnd({{"tar", "-xJf", FIRST_JOURNAL_PATH, "--no-same-owner", "-C", cluster_.State()},
+      RunToEnd({{"tar", "-xzf", FIRST_JOURNAL_PATH, "--no-same-owner", "-C", cluster_.State()},
                 {},
                 "",
                 cluster_.Path("log/tar"),

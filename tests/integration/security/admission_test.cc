@@ -3,6 +3,7 @@
 // and revoked tokens are refused with an answer that says what to do. Drain on a live agent.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -35,13 +36,18 @@ class AdmissionTest : public ::testing::Test {
     MakeCertificate("own");
     ASSERT_FALSE(HasFatalFailure());
     DaemonOptions options;
-    options.flags = {"--listen=0.0.0.0:0", "--http_listen=0.0.0.0:0", "--advertise=localhost",
+    // By name; a machine without /etc/hosts knows none.
+    addrinfo* found = nullptr;
+    const bool named = getaddrinfo("localhost", nullptr, nullptr, &found) == 0;
+    if (named) freeaddrinfo(found);
+    const std::string host = named ? "localhost" : "127.0.0.1";
+    options.flags = {"--listen=0.0.0.0:0", "--http_listen=0.0.0.0:0", "--advertise=" + host,
                      absl::StrCat("--tls_cert=", Certificate("own")),
                      absl::StrCat("--tls_key=", Key("own"))};
     const absl::Status started = cluster_.StartScheduler(options);
     ASSERT_TRUE(started.ok()) << started;
     const std::string address = cluster_.Endpoint("grpc_tcp");
-    target_ = absl::StrCat("localhost", address.substr(address.rfind(':')));
+    target_ = absl::StrCat(host, address.substr(address.rfind(':')));
   }
   AgentSettings OverTls(const std::string& authority) {
     AgentSettings settings;

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "common/file.h"
 #include "tests/worker/agent/agent_fixture.h"
+#include "worker/agent/run_as.h"
 
 namespace trainyard::worker {
 namespace {
@@ -148,10 +149,31 @@ TEST_F(AgentTest, AGangRunsThroughMpirunWithItsRanksNamed) {
   EXPECT_EQ(scheduler_.Log(key, 1, false), "rank 1 of 2 local 1 of 2\n");
 }
 
+TEST_F(AgentTest, AFolderThatTheJobsUserMayNotEnterIsNamed) {
+  const RunAs nobody = {65534, 65534, "nobody", "/"};
+  const std::string inner = JoinPath(folder_, "closed/open");
+  ASSERT_TRUE(MakeFolders(inner).ok());
+  for (const mode_t mode : {0700, 0711}) {
+    ASSERT_EQ(chmod(folder_.c_str(), 0711), 0);
+    ASSERT_EQ(chmod(JoinPath(folder_, "closed").c_str(), mode), 0);
+    const absl::Status status = CheckReach(nobody, JoinPath(inner, "program"));
+    EXPECT_EQ(status.ok(), mode == 0711) << status;
+    if (mode == 0700) {
+      EXPECT_THAT(status.message(),
+                  HasSubstr("who may not enter " + JoinPath(folder_, "closed") + " on the way"));
+    }
+    EXPECT_TRUE(CheckReach(RunAs(), JoinPath(inner, "program")).ok()) << "as the agent";
+  }
+}
+
 TEST_F(AgentTest, ARootAgentRunsAProjectsJobsAsItsUser) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
   ASSERT_EQ(chmod(folder_.c_str(), 0711), 0);
   StartAgent();
+  const absl::StatusOr<RunAs> nobody = ResolveRunAs("nobody");
+  ASSERT_TRUE(nobody.ok()) << nobody.status();
+  // A clone below /root, which nobody else may enter: a gang needs a program of ours from there.
+  const bool reaches = CheckReach(*nobody, JoinPath(TRAINYARD_TEST_BIN, "trainyard-rank")).ok();
   for (const int ranks : {1, 2}) {
     agent::v1::Assignment assignment =
         Assign(Shell("id -un; echo \"$HOME\" >&2; echo x > $AIP_MODEL_DIR/m$RANK; "
@@ -160,6 +182,10 @@ TEST_F(AgentTest, ARootAgentRunsAProjectsJobsAsItsUser) {
     assignment.set_run_as("nobody");
     const auto key = Run(assignment);
     const agent::v1::Exited exited = scheduler_.WaitForExit(key);
+    if (ranks > 1 && !reaches) {
+      EXPECT_THAT(exited.record().message(), HasSubstr("runs as nobody, who may not enter"));
+      continue;
+    }
     EXPECT_EQ(exited.record().cause(), v1::USER_ERROR) << "it could read what is the agent's";
     // The rank that failed first: the gang ends with it, wherever the other one was.
     const int rank = exited.record().rank();
