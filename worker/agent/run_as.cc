@@ -1,12 +1,14 @@
 // See run_as.h.
 #include "worker/agent/run_as.h"
 
+#include <errno.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
+#include "common/file.h"
 
 namespace trainyard::worker {
 

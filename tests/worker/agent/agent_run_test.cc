@@ -173,7 +173,7 @@ TEST_F(AgentTest, ARootAgentRunsAProjectsJobsAsItsUser) {
   const absl::StatusOr<RunAs> nobody = ResolveRunAs("nobody");
   ASSERT_TRUE(nobody.ok()) << nobody.status();
   // A clone below /root, which nobody else may enter: a gang needs a program of ours from there.
-  const bool reaches = CheckReach(*nobody, JoinPath(TRAINYARD_TEST_BIN, "trainyard-rank")).ok();
+  const bool reaches = CheckReach(*nobody, JoinPath(options_.bin_folder, "trainyard-rank")).ok();
   for (const int ranks : {1, 2}) {
     agent::v1::Assignment assignment =
         Assign(Shell("id -un; echo \"$HOME\" >&2; echo x > $AIP_MODEL_DIR/m$RANK; "
