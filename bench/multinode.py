@@ -154,8 +154,8 @@ class Nodes:
 def bare(network, folder, number):
     """The same by mpirun alone."""
     agent = folder / "agent"
-    agent.write_text("#!/bin/sh\nshift\n"
-                     f"setsid {' '.join(inside(network.spaces[1]))} sh -c \"$*\" >/dev/null 2>&1 &\n")
+    there = " ".join(inside(network.spaces[1]))
+    agent.write_text(f"#!/bin/sh\nshift\nsetsid {there} sh -c \"$*\" >/dev/null 2>&1 &\n")
     agent.chmod(0o755)
     out = folder / f"bare-{number}"
     interfaces = f"{network.subnet}.0/24"
