@@ -82,7 +82,7 @@ void FillGuesses(const Snapshot& snapshot, const Policy& policy, Planner* planne
 
 }  // namespace
 
-Plan MakePlan(const Snapshot& snapshot, const Policy& policy) {
+Plan PlanWithoutWhatIfs(const Snapshot& snapshot, const Policy& policy) {
   Planner planner(policy);
   FillPlanner(snapshot, &planner);
   // Backfill asks when runs without a limit will end; the other policies do not look at it.
@@ -92,6 +92,11 @@ Plan MakePlan(const Snapshot& snapshot, const Policy& policy) {
   plan.reservations = planner.Claims();
   if (!backfills) FillGuesses(snapshot, policy, &planner);
   plan.explanations = Explainer(&planner, snapshot).All();
+  return plan;
+}
+
+Plan MakePlan(const Snapshot& snapshot, const Policy& policy) {
+  Plan plan = PlanWithoutWhatIfs(snapshot, policy);
   AddWhatIfs(snapshot, policy, &plan);
   return plan;
 }

@@ -26,6 +26,9 @@ Snapshot Apply(const Counterfactual& change, uint64_t run_uid, const Snapshot& s
 // Whether the run is placed, or room is being made for it, by the plan of the snapshot.
 bool StartsNow(const Snapshot& snapshot, const Policy& policy, uint64_t run_uid);
 
+// As MakePlan, but no explanation says what would start its run: that costs many plans.
+Plan PlanWithoutWhatIfs(const Snapshot& snapshot, const Policy& policy);
+
 // Adds them to the first explanations of a plan, as far as that is cheap.
 void AddWhatIfs(const Snapshot& snapshot, const Policy& policy, Plan* plan);
 

@@ -50,6 +50,7 @@ PlanJob Engine::Snapshot(size_t most, bool* truncated) {
   job.snapshot.reservations.insert(job.snapshot.reservations.end(), held_for_gangs_.begin(),
                                    held_for_gangs_.end());
   job.policies = PoliciesOf(state_, options_.policy);
+  job.policies.what_ifs = options_.what_ifs;
   for (const placement::RunningRun& run : job.snapshot.running) {
     job.epochs[run.run_uid] = state_.runs.at(run.run_uid)->attempt().epoch();
   }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/strip.h"
+#include "scheduler/placement/what_if.h"
 
 namespace trainyard::runtime {
 namespace {
@@ -163,7 +164,8 @@ Policies PoliciesOf(const core::State& state, const placement::Policy& usual) {
 }
 
 placement::Plan MakeWholePlan(placement::Snapshot snapshot, const Policies& policies) {
-  if (policies.by_queue.empty()) return placement::MakePlan(snapshot, policies.usual);
+  const auto make = policies.what_ifs ? placement::MakePlan : placement::PlanWithoutWhatIfs;
+  if (policies.by_queue.empty()) return make(snapshot, policies.usual);
   placement::Plan whole;
   std::map<const placement::Policy*, int32_t> ahead;  // that wait, by policy
   std::vector<Group> groups = GroupsOf(std::move(snapshot.waiting), policies);
@@ -173,7 +175,7 @@ placement::Plan MakeWholePlan(placement::Snapshot snapshot, const Policies& poli
       TakeHeldFor(groups[later], snapshot.reservations, &snapshot.nodes);
     }
     snapshot.waiting = std::move(groups[i].waiting);
-    placement::Plan plan = placement::MakePlan(snapshot, *groups[i].policy);
+    placement::Plan plan = make(snapshot, *groups[i].policy);
     groups[i].waiting = std::move(snapshot.waiting);
     snapshot.nodes = nodes;
     Carry(plan, groups[i].waiting, &snapshot);

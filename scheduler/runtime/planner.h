@@ -19,6 +19,7 @@ namespace trainyard::runtime {
 struct Policies {
   placement::Policy usual;
   std::map<std::string, placement::Policy> by_queue;  // only of queues with their own
+  bool what_ifs = true;                               // explanations say what would start a run
 };
 // Policies of the queues in `state`, beside the usual one.
 Policies PoliciesOf(const core::State& state, const placement::Policy& usual);

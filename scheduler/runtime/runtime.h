@@ -45,6 +45,7 @@ struct Options {
   std::string state_folder;
   int64_t reserve_bytes = 16 << 20;
   placement::Policy policy;  // how waiting runs are served; queues may have their own
+  bool what_ifs = true;      // explanations of small queues say what would start a run
   uint64_t seed = 0;         // of made-up names and study seeds; 0: from the kernel
 };
 

@@ -47,6 +47,8 @@ void SchedulerProcess::Start() {
   options.store_address = "store";
   options.lease = kLease;
   options.recent_jobs_max = 8;
+  options.what_ifs = false;                           // words that cost a dozen plans each
+  options.policy = *placement::PolicyNamed("las-r");  // the real scheduler's default
   options.seed = context_->random().Next() | 1;
   auto engine = runtime::Engine::Recover(&journal_, options);
   if (!engine.ok()) {
@@ -194,9 +196,7 @@ void SchedulerProcess::Think() {
   auto job = std::make_shared<runtime::PlanJob>();
   if (!engine_->TakePlanJob(job.get())) return;
   After(Between(&random, kMilli, 50 * kMilli), Kind::kPlanner, [this, job] {
-    auto answer = std::make_shared<runtime::PlanAnswer>();
-    answer->plan = placement::MakePlan(job->snapshot, {});
-    answer->version = job->version;
+    auto answer = std::make_shared<runtime::PlanAnswer>(runtime::ThinkOver(std::move(*job)));
     Post(kFacts, [answer](runtime::Engine* engine) { engine->Answer(std::move(*answer)); });
   });
 }
