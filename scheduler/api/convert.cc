@@ -81,7 +81,9 @@ v1::Job JobOf(const runtime::View& view, const journal::v1::JobRow& row, v1::Job
   job.set_principal(row.principal());
   job.set_etag(absl::StrCat(row.revision()));
   job.set_revision(row.revision());
-  *job.mutable_labels() = row.labels();
+  for (const journal::v1::Label& label : row.labels()) {
+    (*job.mutable_labels())[label.key()] = label.value();
+  }
   const core::SpecPtr spec = view.Spec(row.uid());
   if (spec != nullptr) {
     job.set_priority(core::PriorityOf(row, *spec));

@@ -1,6 +1,8 @@
 // Folds about jobs as a whole.
 #include <algorithm>
+#include <map>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -10,6 +12,16 @@
 
 namespace trainyard::core {
 namespace {
+
+void SetLabels(const google::protobuf::Map<std::string, std::string>& labels,
+               records::JobRow* job) {
+  job->clear_labels();
+  for (const auto& [key, value] : std::map(labels.begin(), labels.end())) {
+    records::Label* label = job->add_labels();
+    label->set_key(key);
+    label->set_value(value);
+  }
+}
 
 void FoldCreate(const records::Event& event, Rows* rows) {
   const records::JobCreated& created = event.job_created();
@@ -26,7 +38,7 @@ void FoldCreate(const records::Event& event, Rows* rows) {
   job->set_state(v1::QUEUED);
   job->set_create_us(event.time_us());
   job->set_principal(event.principal());
-  if (!created.spec().labels().empty()) *job->mutable_labels() = created.spec().labels();
+  SetLabels(created.spec().labels(), job.get());
   job->set_run_uid(created.run_uid());
   job->set_study_uid(created.study_uid());
   job->set_revision(event.sequence());
@@ -87,9 +99,8 @@ void FoldJob(const records::Event& event, Rows* rows) {
   } else if (event.has_job_cancel_requested()) {
     FoldCancel(event, rows);
   } else if (event.has_job_labels_set()) {
-    EditJob(rows, event.job_labels_set().job_uid(), event.sequence(), [&](records::JobRow* job) {
-      *job->mutable_labels() = event.job_labels_set().labels();
-    });
+    EditJob(rows, event.job_labels_set().job_uid(), event.sequence(),
+            [&](records::JobRow* job) { SetLabels(event.job_labels_set().labels(), job); });
   } else if (event.has_job_paused()) {
     FoldPause(event, rows);
   } else if (event.has_job_ended()) {

@@ -90,12 +90,12 @@ void RebuildIndexes(State* state) {
   for (auto& [uid, study] : loaded.studies) rows.PutStudy(std::move(study));
   for (auto& [uid, run] : loaded.runs) rows.PutRun(std::move(run));
   for (auto& [key, trial] : loaded.trials) rows.PutTrial(std::move(trial));
-  std::vector<records::RequestRow> requests;
-  for (auto& [key, request] : loaded.requests) requests.push_back(RequestRowOf(key, request));
+  std::vector<RequestPtr> requests;
+  for (const auto& [key, request] : loaded.requests) requests.push_back(RequestRowOf(loaded, key));
   std::sort(requests.begin(), requests.end(), [](const auto& a, const auto& b) {
-    return std::make_pair(a.time_us(), a.key()) < std::make_pair(b.time_us(), b.key());
+    return std::make_pair(a->time_us(), a->key()) < std::make_pair(b->time_us(), b->key());
   });
-  for (const records::RequestRow& request : requests) rows.PutRequest(request);
+  for (const RequestPtr& request : requests) rows.PutRequest(*request);
 }
 
 }  // namespace trainyard::core

@@ -36,7 +36,7 @@ std::string BaseOf(const v1::JobSpec& spec) {
 }  // namespace
 
 bool IsNameTaken(absl::string_view project, absl::string_view name, const State& state) {
-  const std::string key = NameKey(project, name);
+  const ShortId key = NameKey(project, name);
   return state.job_by_name.contains(key) || state.study_by_name.contains(key) ||
          state.old_names.contains(NameHash(absl::StrCat(project, "/", name)));
 }

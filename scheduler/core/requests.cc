@@ -14,11 +14,11 @@ namespace {
 
 constexpr size_t kRequestIdMax = 128;
 
-std::string KeyOf(const Command& command) {
+ShortId KeyOf(const Command& command) {
   return ShortKey(absl::StrCat(command.principal.name, "\n", command.request_id));
 }
 
-std::string HashOf(const Command& command) { return Sha256Of(command.body_hash).substr(0, 16); }
+std::string HashOf(const Command& command) { return Sha256Of(command.body_hash).substr(0, 8); }
 
 // Name of a job or study in memory; "" when it has left: then its uid is the answer.
 std::string NameOf(const State& state, uint64_t uid) {
@@ -40,11 +40,12 @@ absl::StatusOr<std::optional<Reply>> FindAnswer(const State& state, const Comman
                      absl::StrCat("the request id has ", command.request_id.size(), " characters"),
                      absl::StrCat("use at most ", kRequestIdMax), "request_id");
   }
-  const auto found = state.requests.find(KeyOf(command));
+  const ShortId key = KeyOf(command);
+  const auto found = state.requests.find(key);
   if (found == state.requests.end()) return std::nullopt;
   const SeenRequest& request = found->second;
   if (request.time_us < now_us - kRequestKeepUs) return std::nullopt;
-  if (HashOf(command) != absl::string_view(request.body_hash.data(), request.body_hash.size())) {
+  if (ShortHash(HashOf(command)) != request.body_hash) {
     return MakeError(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
                      absl::StrCat("request id ", command.request_id,
                                   " was used before for a request with another content"),
@@ -53,9 +54,10 @@ absl::StatusOr<std::optional<Reply>> FindAnswer(const State& state, const Comman
   Reply reply;
   reply.uid = request.uid;
   reply.name = NameOf(state, request.uid);
-  if (request.more != nullptr) {
-    if (!request.more->result().empty()) reply.name = request.more->result();
-    reply.trials.assign(request.more->trials().begin(), request.more->trials().end());
+  if (const auto more = state.long_requests.find(key); more != state.long_requests.end()) {
+    const records::RequestRow& row = *more->second;
+    if (!row.result().empty()) reply.name = row.result();
+    reply.trials.assign(row.trials().begin(), row.trials().end());
   }
   reply.repeated = true;
   return reply;
@@ -66,7 +68,7 @@ void RememberAnswer(const Reply& reply, Draft* draft) {
   // An ask that was answered in part is asked again with the same id.
   if (command.request_id.empty() || draft->events().empty() || reply.short_by > 0) return;
   records::RequestRow* request = draft->events().back().mutable_request();
-  request->set_key(KeyOf(command));
+  request->set_key(KeyBytes(KeyOf(command)));
   request->set_body_hash(HashOf(command));
   // The name of a job is found by its uid: submits are too many to keep it for each.
   if (!draft->events().front().has_job_created()) request->set_result(reply.name);

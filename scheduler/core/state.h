@@ -13,6 +13,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "trainyard/journal/v1/journal.pb.h"
@@ -38,21 +39,25 @@ struct NodeUse {
   std::map<std::string, int32_t> device_milli;  // by uuid; absent: free
 };
 
+// 15 bytes of the SHA-256 of a text, see ShortKey: a key that needs no memory of its own.
+using ShortId = std::pair<uint64_t, uint64_t>;
+
 // The answer to an earlier request, packed: there may be one per waiting job.
 struct SeenRequest {
-  std::array<char, 16> body_hash = {};
+  uint64_t body_hash = 0;
   int64_t time_us = 0;
   uint64_t uid = 0;
-  std::shared_ptr<const journal::v1::RequestRow> more;  // whole, when there is more to say
 };
+using RequestPtr = std::shared_ptr<const journal::v1::RequestRow>;
 
 struct State {
   journal::v1::ServerRow server;
   uint64_t sequence = 0;  // of the last event applied
 
-  absl::flat_hash_map<uint64_t, JobPtr> jobs;
-  absl::flat_hash_map<uint64_t, SpecPtr> specs;  // by job uid
-  absl::flat_hash_map<uint64_t, RunPtr> runs;
+  // Uids rise, which fills the nodes of these trees; a hash table would be half empty at times.
+  absl::btree_map<uint64_t, JobPtr> jobs;
+  absl::btree_map<uint64_t, SpecPtr> specs;  // by job uid
+  absl::btree_map<uint64_t, RunPtr> runs;
   absl::flat_hash_map<uint64_t, StudyPtr> studies;
   std::map<TrialKey, TrialPtr> trials;
   std::map<std::string, AgentPtr> agents;  // by node id
@@ -61,18 +66,19 @@ struct State {
   std::map<std::string, journal::v1::ProjectRow> projects;
   std::map<std::string, SettingPtr> settings;              // by key: queues, quotas, reservations
   std::map<std::string, LedgerPtr> ledger;                 // by LedgerKey
-  absl::flat_hash_map<std::string, SeenRequest> requests;  // by RequestRow.key; see RequestRowOf
+  absl::flat_hash_map<ShortId, SeenRequest> requests;      // by RequestRow.key; see RequestRowOf
+  absl::flat_hash_map<ShortId, RequestPtr> long_requests;  // whole, where there is more to say
 
   // Indexes, kept by Apply alone.
-  absl::flat_hash_map<std::string, uint64_t> job_by_name;    // by NameKey
-  absl::flat_hash_map<std::string, uint64_t> study_by_name;  // by NameKey
+  absl::flat_hash_map<ShortId, uint64_t> job_by_name;    // by NameKey
+  absl::flat_hash_map<ShortId, uint64_t> study_by_name;  // by NameKey
   absl::flat_hash_map<std::string, std::string> token_by_hash;
   absl::btree_set<uint64_t> waiting_runs;  // WAITING and BACKING_OFF, by uid (submit order)
   absl::btree_set<uint64_t> active_runs;   // an attempt holds or may hold devices
   absl::btree_set<uint64_t> live_studies;  // active
   std::map<std::string, std::set<uint64_t>> runs_by_node;  // runs with an unreleased member there
-  std::deque<std::pair<int64_t, std::string>> request_times;  // for pruning: (time, key), rising
-  std::map<std::string, NodeUse> node_use;                    // by node id; absent: nothing held
+  std::deque<std::pair<int64_t, ShortId>> request_times;   // for pruning: (time, key), rising
+  std::map<std::string, NodeUse> node_use;                 // by node id; absent: nothing held
   std::set<TrialKey> open_trials;                    // not ended, of studies that are not over
   absl::btree_set<uint64_t> hungry_studies;          // want suggestions, see NeededSuggestions
   std::set<std::pair<int64_t, uint64_t>> deadlines;  // (wall micros, run uid): what Tick looks at
@@ -102,7 +108,7 @@ struct Touched {
   std::set<TrialKey> trials;
   std::set<std::string> agents;
   std::set<std::string> tokens;
-  std::set<std::string> requests;
+  std::set<ShortId> requests;
   std::set<std::string> setting_keys;
   std::set<std::string> ledger_keys;
   bool settings = false;  // tiers, projects

@@ -63,7 +63,9 @@ std::string StateHash(const State& state) {
   for (const auto& [name, row] : state.projects) sum.Add("project", name, row);
   for (const auto& [key, row] : state.settings) sum.Add("setting", key, *row);
   for (const auto& [key, row] : state.ledger) sum.Add("ledger", key, *row);
-  for (const auto& [key, row] : state.requests) sum.Add("request", key, RequestRowOf(key, row));
+  for (const auto& [key, row] : state.requests) {
+    sum.Add("request", KeyBytes(key), *RequestRowOf(state, key));
+  }
   return sum.Hex();
 }
 

@@ -2,6 +2,7 @@
 #include "scheduler/core/state_rows.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,8 @@
 
 namespace trainyard::core {
 namespace {
+
+constexpr size_t kShortKeyBytes = 15;
 
 template <class Map, class Key>
 auto Find(const Map& map, const Key& key) -> typename Map::mapped_type {
@@ -137,7 +140,7 @@ void StateRows::PutStudy(StudyPtr row) {
   touched_->studies.insert(uid);
   const bool active = row->state() == v1::Study::ACTIVE_STUDY;
   StudyPtr& slot = state_->studies[uid];
-  const std::string key = NameKey(row->project(), row->study_id());
+  const ShortId key = NameKey(row->project(), row->study_id());
   if (slot == nullptr) state_->study_by_name[key] = uid;
   if (row->deleted() && Find(state_->study_by_name, key) == uid) state_->study_by_name.erase(key);
   const bool ended = slot != nullptr && slot->state() == v1::Study::ACTIVE_STUDY && !active;
@@ -184,9 +187,15 @@ void StateRows::PutProject(const records::ProjectRow& project) {
 }
 
 void StateRows::PutRequest(const records::RequestRow& request) {
-  touched_->requests.insert(request.key());
-  state_->requests[request.key()] = PackRequest(request);
-  state_->request_times.emplace_back(request.time_us(), request.key());
+  const ShortId key = KeyOfBytes(request.key());
+  touched_->requests.insert(key);
+  state_->requests[key] = {ShortHash(request.body_hash()), request.time_us(), request.uid()};
+  if (request.result().empty() && request.trials().empty()) {
+    state_->long_requests.erase(key);
+  } else {
+    state_->long_requests[key] = std::make_shared<const records::RequestRow>(request);
+  }
+  state_->request_times.emplace_back(request.time_us(), key);
 }
 
 void StateRows::PruneRequests(int64_t now_us) {
@@ -197,6 +206,7 @@ void StateRows::PruneRequests(int64_t now_us) {
     if (it != state_->requests.end() && it->second.time_us == time_us) {
       touched_->requests.insert(key);
       state_->requests.erase(it);
+      state_->long_requests.erase(key);
     }
     state_->request_times.pop_front();
   }
@@ -254,31 +264,47 @@ bool IsTerminal(v1::TrialState state) {
   return state == v1::TRIAL_SUCCEEDED || state == v1::INFEASIBLE;
 }
 
-std::string ShortKey(absl::string_view text) { return Sha256Of(text).substr(0, 15); }
+ShortId ShortKey(absl::string_view text) { return KeyOfBytes(Sha256Of(text)); }
 
-std::string NameKey(absl::string_view project, absl::string_view name) {
+std::string KeyBytes(const ShortId& key) {
+  std::string bytes(kShortKeyBytes, '\0');
+  std::memcpy(bytes.data(), &key.first, 8);
+  std::memcpy(bytes.data() + 8, &key.second, kShortKeyBytes - 8);
+  return bytes;
+}
+
+ShortId KeyOfBytes(absl::string_view bytes) {
+  char padded[16] = {};
+  bytes.copy(padded, kShortKeyBytes);
+  ShortId key;
+  std::memcpy(&key.first, padded, 8);
+  std::memcpy(&key.second, padded + 8, 8);
+  return key;
+}
+
+ShortId NameKey(absl::string_view project, absl::string_view name) {
   return ShortKey(absl::StrCat(project, "/", name));
 }
 
-SeenRequest PackRequest(const records::RequestRow& row) {
-  SeenRequest request;
-  std::copy_n(row.body_hash().begin(), std::min<size_t>(row.body_hash().size(), 16),
-              request.body_hash.begin());
-  request.time_us = row.time_us();
-  request.uid = row.uid();
-  if (!row.result().empty() || !row.trials().empty()) {
-    request.more = std::make_shared<const records::RequestRow>(row);
-  }
-  return request;
+uint64_t ShortHash(absl::string_view body_hash) {
+  char padded[8] = {};
+  body_hash.copy(padded, sizeof(padded));
+  uint64_t hash = 0;
+  std::memcpy(&hash, padded, sizeof(padded));
+  return hash;
 }
 
-records::RequestRow RequestRowOf(const std::string& key, const SeenRequest& request) {
-  if (request.more != nullptr) return *request.more;
-  records::RequestRow row;
-  row.set_key(key);
-  row.set_body_hash(std::string(request.body_hash.data(), request.body_hash.size()));
-  row.set_time_us(request.time_us);
-  row.set_uid(request.uid);
+RequestPtr RequestRowOf(const State& state, const ShortId& key) {
+  if (const auto whole = state.long_requests.find(key); whole != state.long_requests.end()) {
+    return whole->second;
+  }
+  const auto found = state.requests.find(key);
+  if (found == state.requests.end()) return nullptr;
+  auto row = std::make_shared<records::RequestRow>();
+  row->set_key(KeyBytes(key));
+  row->set_body_hash(&found->second.body_hash, sizeof(found->second.body_hash));
+  row->set_time_us(found->second.time_us);
+  row->set_uid(found->second.uid);
   return row;
 }
 

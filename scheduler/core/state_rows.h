@@ -74,15 +74,19 @@ bool IsOpen(const records::TrialRow& trial, const records::StudyRow* study);
 bool IsTerminal(v1::JobState state);
 bool IsTerminal(records::AttemptState state);
 bool IsTerminal(v1::TrialState state);
-// Key of the name indexes: 15 bytes, short enough to need no memory of its own.
-std::string NameKey(absl::string_view project, absl::string_view name);
+// Key of the name indexes: the ShortKey of "project/name".
+ShortId NameKey(absl::string_view project, absl::string_view name);
 // Key of State::old_names; of "project/name".
 uint64_t NameHash(absl::string_view project_and_name);
-// Of any text, 15 bytes of its SHA-256.
-std::string ShortKey(absl::string_view text);
+// Of any text, 15 bytes of its SHA-256; and these bytes, as rows hold them, there and back.
+ShortId ShortKey(absl::string_view text);
+std::string KeyBytes(const ShortId& key);
+ShortId KeyOfBytes(absl::string_view bytes);
 
-SeenRequest PackRequest(const records::RequestRow& row);
-records::RequestRow RequestRowOf(const std::string& key, const SeenRequest& request);
+// The first 8 bytes of a body's hash: what requests are compared by.
+uint64_t ShortHash(absl::string_view body_hash);
+// The answer to the request `key`, as it is written down. Null when there is none.
+RequestPtr RequestRowOf(const State& state, const ShortId& key);
 
 }  // namespace trainyard::core
 

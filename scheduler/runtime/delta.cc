@@ -43,12 +43,8 @@ Delta DeltaOf(const core::State& state, const core::Touched& touched) {
   for (const std::string& id : touched.tokens) {
     delta.tokens.emplace_back(id, Find(state.tokens, id));
   }
-  for (const std::string& key : touched.requests) {
-    const auto found = state.requests.find(key);
-    delta.requests.emplace_back(key, found == state.requests.end()
-                                         ? nullptr
-                                         : std::make_shared<const journal::v1::RequestRow>(
-                                               core::RequestRowOf(key, found->second)));
+  for (const core::ShortId& key : touched.requests) {
+    delta.requests.emplace_back(key, core::RequestRowOf(state, key));
   }
   for (const std::string& key : touched.setting_keys) {
     delta.setting_rows.emplace_back(key, Find(state.settings, key));
@@ -77,8 +73,6 @@ Delta DeltaOfAll(const core::State& state) {
   delta.runs.assign(state.runs.begin(), state.runs.end());
   delta.studies.assign(state.studies.begin(), state.studies.end());
   delta.trials.assign(state.trials.begin(), state.trials.end());
-  // Rising keys fill ordered tables without gaps.
-  std::sort(delta.jobs.begin(), delta.jobs.end());
   return delta;
 }
 

@@ -15,7 +15,6 @@
 namespace trainyard::runtime {
 
 using ExplanationPtr = std::shared_ptr<const placement::Explanation>;
-using RequestPtr = std::shared_ptr<const journal::v1::RequestRow>;
 
 // A terminal job and all that belongs to it, on its way from memory to rows.
 struct Archive {
@@ -40,7 +39,7 @@ struct Delta {
   std::vector<std::pair<core::TrialKey, core::TrialPtr>> trials;
   std::vector<std::pair<std::string, core::AgentPtr>> agents;
   std::vector<std::pair<std::string, core::TokenPtr>> tokens;
-  std::vector<std::pair<std::string, RequestPtr>> requests;
+  std::vector<std::pair<core::ShortId, core::RequestPtr>> requests;
   std::vector<std::pair<std::string, core::SettingPtr>> setting_rows;
   std::vector<std::pair<std::string, core::LedgerPtr>> ledger;
   std::shared_ptr<const Settings> settings;  // null: unchanged

@@ -139,7 +139,6 @@ void Engine::ForgetOld(const core::Touched& touched, Delta* delta) {
     core::Forget(uid, &state_);
     book_.Update(state_, gone);
     history_.Update(state_, gone);
-    specs_known_.erase(uid);
     terminal_set_.erase(uid);
   }
 }
@@ -150,10 +149,10 @@ Delta Engine::TakeDelta() {
   // A spec never changes: it is published once.
   delta.specs.erase(std::remove_if(delta.specs.begin(), delta.specs.end(),
                                    [&](const auto& spec) {
-                                     return spec.second == nullptr ||
-                                            !specs_known_.insert(spec.first).second;
+                                     return spec.second == nullptr || spec.first <= specs_known_;
                                    }),
                     delta.specs.end());
+  if (!delta.specs.empty()) specs_known_ = delta.specs.back().first;
   delta.explanations = std::exchange(explanations_, {});
   ForgetOld(touched, &delta);
   return delta;

@@ -131,9 +131,9 @@ class Engine {
   std::shared_ptr<std::atomic<int>> previews_out_ = std::make_shared<std::atomic<int>>(0);
   // What the last plan holds for runs that are to start; not durable: the next plan makes it anew.
   std::vector<placement::Reservation> held_for_gangs_;
-  int64_t wake_us_ = 0;                        // a plan may differ then although nothing happened
-  absl::flat_hash_set<uint64_t> specs_known_;  // jobs whose spec is or will be a row
-  std::deque<uint64_t> terminal_;              // jobs that may leave memory, oldest first
+  int64_t wake_us_ = 0;            // a plan may differ then although nothing happened
+  uint64_t specs_known_ = 0;       // the specs of jobs up to this one are or will be rows
+  std::deque<uint64_t> terminal_;  // jobs that may leave memory, oldest first
   absl::flat_hash_set<uint64_t> terminal_set_;
   uint64_t planned_version_ = ~0ULL;  // of the book, at the last quick plan
   uint64_t explained_version_ = 0;    // of the book, at the last whole plan

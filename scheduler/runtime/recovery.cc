@@ -2,6 +2,7 @@
 // leases of agents that were connected begin anew in full, so that nothing of theirs is placed
 // elsewhere because the scheduler was away.
 #include <algorithm>
+#include <future>
 
 #include "absl/strings/str_cat.h"
 #include "scheduler/core/state_rows.h"
@@ -12,6 +13,7 @@ namespace trainyard::runtime {
 namespace {
 
 constexpr int kNamesPerRead = 10000;
+constexpr size_t kManyJobs = 10000;
 
 uint64_t SeedOf(const Options& options) {
   if (options.seed != 0) return options.seed;
@@ -33,7 +35,7 @@ absl::Status Engine::Load(journal::Journal* journal) {
   incarnation_ = recovered->incarnation;
   if (absl::Status status = LoadRows(&*recovered, &state_); !status.ok()) return status;
   // Specs that have a row need none again; those of the tail still do.
-  for (const auto& [uid, spec] : state_.specs) specs_known_.insert(uid);
+  if (!state_.specs.empty()) specs_known_ = state_.specs.rbegin()->first;
   // What the tail changed is newer than its rows: it goes into the first batch of rows.
   for (const journal::v1::Event& event : recovered->tail) {
     if (event.sequence() != state_.sequence + 1) {
@@ -60,8 +62,10 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Recover(journal::Journal* journa
   std::unique_ptr<Engine> engine(new Engine(journal, options));
   if (absl::Status status = engine->Load(journal); !status.ok()) return status;
   core::State& state = engine->state_;
-  Delta all = DeltaOfAll(state);
-  engine->view_->Publish(all);
+  const Delta all = DeltaOfAll(state);
+  // Nobody reads the view yet: a large one is filled while the planner's tables are.
+  const auto when = all.jobs.size() > kManyJobs ? std::launch::async : std::launch::deferred;
+  std::future<void> published = std::async(when, [&] { engine->view_->Publish(all); });
   for (const auto& [id, agent] : all.agents) {
     if (agent->connected()) {
       engine->leases_.Start(id, options.clock->Monotonic(), options.lease);
@@ -76,6 +80,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Recover(journal::Journal* journa
   engine->desk_.Refill(state);
   for (const auto& [uid, job] : all.jobs) engine->NoteTerminal(uid);
   std::sort(engine->terminal_.begin(), engine->terminal_.end());
+  published.get();
 
   core::Command start;
   start.principal.name = "system";

@@ -42,7 +42,7 @@ class RowKeeper {
     Table<core::TrialKey, core::TrialPtr> trials;
     Table<std::string, core::AgentPtr> agents;
     Table<std::string, core::TokenPtr> tokens;
-    Table<std::string, RequestPtr> requests;
+    Table<core::ShortId, core::RequestPtr> requests;
     Table<std::string, core::SettingPtr> setting_rows;
     Table<std::string, core::LedgerPtr> ledger;
     std::shared_ptr<const Settings> settings;

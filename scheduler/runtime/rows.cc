@@ -156,7 +156,7 @@ void SettingRows(const Delta& delta, std::vector<journal::RowUpdate>* rows) {
     Push("token", id, token.get(), delta.revision, rows);
   }
   for (const auto& [key, request] : delta.requests) {
-    Push("request", key, request.get(), delta.revision, rows);
+    Push("request", core::KeyBytes(key), request.get(), delta.revision, rows);
   }
   for (const auto& [key, setting] : delta.setting_rows) {
     Push("setting", key, setting.get(), delta.revision, rows);

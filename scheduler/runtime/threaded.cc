@@ -251,6 +251,7 @@ class Threaded : public Runtime {
 
   void RunRows() {
     int looks = 0;
+    size_t written = 0;  // rows since memory was last given back
     while (true) {
       {
         MutexLock lock(&mutex_);
@@ -262,10 +263,14 @@ class Threaded : public Runtime {
       const size_t pending = keeper_.pending();
       const bool due = pending > 0 && (committer_.Quiet(kRowQuiet) || ++looks > kRowLooksMax ||
                                        pending > kRowsPendingMax);
+      if (pending == 0 && written > kRowsTrim) {
+        malloc_trim(0);  // what many rows took on their way is not needed again
+        written = 0;
+      }
       if (!due) continue;
       looks = 0;
+      written += pending;
       const absl::Status status = keeper_.Flush();
-      if (pending > kRowsTrim) malloc_trim(0);
       if (absl::IsResourceExhausted(status)) {
         guard_.Full();
       } else if (!status.ok()) {

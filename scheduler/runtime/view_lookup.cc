@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "scheduler/core/state_rows.h"
 #include "scheduler/runtime/rows.h"
 #include "scheduler/runtime/view_table.h"
 
@@ -46,17 +47,17 @@ core::JobPtr ViewTable::Job(uint64_t uid) const {
   if (uid == 0) return nullptr;
   {
     MutexLock lock(&mutex_);
-    if (auto job = Find(jobs_, uid); job != nullptr) return job;
+    if (const auto found = jobs_.find(uid); found != jobs_.end()) return found->second.job;
   }
   return Old<journal::v1::JobRow>("old_job", FallingUidKey(uid));
 }
 
 core::JobPtr ViewTable::JobByName(absl::string_view project, absl::string_view job_id) const {
-  const NameId id = IdOf(project, job_id);
+  const core::ShortId id = core::NameKey(project, job_id);
   {
     MutexLock lock(&mutex_);
     if (const auto found = job_names_.find(id); found != job_names_.end()) {
-      if (auto job = Find(jobs_, found->second); job != nullptr) return job;
+      if (const auto job = jobs_.find(found->second); job != jobs_.end()) return job->second.job;
     }
   }
   if (journal_ == nullptr) return nullptr;
@@ -69,7 +70,7 @@ core::JobPtr ViewTable::JobByName(absl::string_view project, absl::string_view j
 core::SpecPtr ViewTable::Spec(uint64_t job_uid) const {
   {
     MutexLock lock(&mutex_);
-    if (auto spec = Find(specs_, job_uid); spec != nullptr) return spec;
+    if (const auto found = jobs_.find(job_uid); found != jobs_.end()) return found->second.spec;
   }
   const auto row = Old<journal::v1::SpecRow>("old_spec", UidKey(job_uid));
   if (row == nullptr) return nullptr;
@@ -95,7 +96,7 @@ core::StudyPtr ViewTable::Study(uint64_t uid) const {
 }
 
 core::StudyPtr ViewTable::StudyByName(absl::string_view project, absl::string_view study_id) const {
-  const NameId id = IdOf(project, study_id);
+  const core::ShortId id = core::NameKey(project, study_id);
   {
     MutexLock lock(&mutex_);
     if (const auto found = study_names_.find(id); found != study_names_.end()) {
@@ -258,15 +259,16 @@ std::vector<std::shared_ptr<const Row>> Merged(std::vector<std::shared_ptr<const
   return a;
 }
 
-// Rows of `table` below `before_uid`, newest first.
-template <typename Row, typename Table>
+// Rows of `table` below `before_uid`, newest first; `row_of` finds the row in a table's entry.
+template <typename Row, typename Table, typename RowOf>
 std::vector<std::shared_ptr<const Row>> Below(const Table& table, absl::string_view project,
-                                              uint64_t before_uid, size_t limit) {
+                                              uint64_t before_uid, size_t limit, RowOf row_of) {
   std::vector<std::shared_ptr<const Row>> rows;
   auto it = before_uid == 0 ? table.end() : table.lower_bound(before_uid);
   while (it != table.begin() && rows.size() < limit) {
     --it;
-    if (project.empty() || it->second->project() == project) rows.push_back(it->second);
+    const std::shared_ptr<const Row>& row = row_of(it->second);
+    if (project.empty() || row->project() == project) rows.push_back(row);
   }
   return rows;
 }
@@ -280,7 +282,9 @@ std::vector<core::JobPtr> ViewTable::Jobs(absl::string_view project, uint64_t be
   const size_t most = static_cast<size_t>(std::max(0, limit));
   {
     MutexLock lock(&mutex_);
-    here = Below<journal::v1::JobRow>(jobs_, project, before_uid, most);
+    here = Below<journal::v1::JobRow>(
+        jobs_, project, before_uid, most,
+        [](const JobEntry& entry) -> const core::JobPtr& { return entry.job; });
   }
   AppendOld<journal::v1::JobRow>("old_job", project, before_uid, most, &old);
   return Merged<journal::v1::JobRow>(std::move(here), std::move(old), most);
@@ -293,7 +297,9 @@ std::vector<core::StudyPtr> ViewTable::Studies(absl::string_view project, uint64
   const size_t most = static_cast<size_t>(std::max(0, limit));
   {
     MutexLock lock(&mutex_);
-    here = Below<journal::v1::StudyRow>(studies_, project, before_uid, most);
+    here = Below<journal::v1::StudyRow>(
+        studies_, project, before_uid, most,
+        [](const core::StudyPtr& study) -> const core::StudyPtr& { return study; });
   }
   AppendOld<journal::v1::StudyRow>("old_study", project, before_uid, most, &old);
   return Merged<journal::v1::StudyRow>(std::move(here), std::move(old), most);

@@ -1,8 +1,6 @@
 // See view_table.h. Publication and watching; the look-ups are in view_lookup.cc.
 #include "scheduler/runtime/view_table.h"
 
-#include <cstring>
-
 #include "absl/strings/str_cat.h"
 #include "scheduler/core/capacity.h"
 #include "scheduler/core/state_rows.h"
@@ -30,20 +28,20 @@ std::set<std::string> NodesOf(const core::RunPtr& run) {
 
 }  // namespace
 
-ViewTable::NameId ViewTable::IdOf(absl::string_view project, absl::string_view name) {
-  const std::string key = core::NameKey(project, name);
-  NameId id(0, 0);
-  std::memcpy(&id.first, key.data(), 8);
-  std::memcpy(&id.second, key.data() + 8, key.size() - 8);
-  return id;
-}
-
 void ViewTable::PublishJobs(const Delta& delta) {
   for (const auto& [uid, job] : delta.jobs) {
-    Put(uid, job, &jobs_);
-    if (job != nullptr) job_names_[IdOf(job->project(), job->job_id())] = uid;
+    if (job == nullptr) {
+      jobs_.erase(uid);
+      continue;
+    }
+    JobEntry& entry = jobs_[uid];
+    if (entry.job == nullptr) job_names_[core::NameKey(job->project(), job->job_id())] = uid;
+    entry.job = job;
   }
-  for (const auto& [uid, spec] : delta.specs) Put(uid, spec, &specs_);
+  for (const auto& [uid, spec] : delta.specs) {
+    // A spec comes with its job.
+    if (const auto job = jobs_.find(uid); job != jobs_.end()) job->second.spec = spec;
+  }
   for (const auto& [uid, run] : delta.runs) PutRun(uid, run);
   for (const ExplanationPtr& explanation : delta.explanations) {
     // A plan may be older than what was decided since.
@@ -74,7 +72,7 @@ void ViewTable::PublishStudies(const Delta& delta) {
   for (const auto& [uid, study] : delta.studies) {
     Put(uid, study, &studies_);
     if (study != nullptr) {
-      study_names_[IdOf(study->project(), study->study_id())] = uid;
+      study_names_[core::NameKey(study->project(), study->study_id())] = uid;
     }
   }
   for (const auto& [key, trial] : delta.trials) Put(key, trial, &trials_);
@@ -140,15 +138,14 @@ void ViewTable::Drop(const Archive& archive) {
   if (archive.job == nullptr) return;
   MutexLock lock(&mutex_);
   jobs_.erase(archive.job->uid());
-  specs_.erase(archive.job->uid());
-  job_names_.erase(IdOf(archive.job->project(), archive.job->job_id()));
+  job_names_.erase(core::NameKey(archive.job->project(), archive.job->job_id()));
   for (const core::RunPtr& run : archive.runs) PutRun(run->uid(), nullptr);
   for (const core::TrialPtr& trial : archive.trials) {
     trials_.erase({trial->study_uid(), trial->id()});
   }
   if (archive.study != nullptr) {
     studies_.erase(archive.study->uid());
-    study_names_.erase(IdOf(archive.study->project(), archive.study->study_id()));
+    study_names_.erase(core::NameKey(archive.study->project(), archive.study->study_id()));
   }
 }
 

@@ -61,10 +61,10 @@ class ViewTable : public View {
   void Unwatch(uint64_t id) const override;
 
  private:
-  // Of "project/name": 15 bytes of its hash, which take less room than the name.
-  using NameId = std::pair<uint64_t, uint64_t>;
-  static NameId IdOf(absl::string_view project, absl::string_view name);
-
+  struct JobEntry {
+    core::JobPtr job;
+    core::SpecPtr spec;
+  };
   struct Watcher {
     uint64_t job_uid = 0;
     std::shared_ptr<std::function<void(uint64_t)>> on_change;
@@ -85,9 +85,8 @@ class ViewTable : public View {
   mutable Mutex mutex_;
   uint64_t revision_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t incarnation_ ABSL_GUARDED_BY(mutex_) = 0;
-  absl::btree_map<uint64_t, core::JobPtr> jobs_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<uint64_t, core::SpecPtr> specs_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<uint64_t, core::RunPtr> runs_ ABSL_GUARDED_BY(mutex_);
+  absl::btree_map<uint64_t, JobEntry> jobs_ ABSL_GUARDED_BY(mutex_);
+  absl::btree_map<uint64_t, core::RunPtr> runs_ ABSL_GUARDED_BY(mutex_);
   absl::btree_map<uint64_t, core::StudyPtr> studies_ ABSL_GUARDED_BY(mutex_);
   absl::btree_map<core::TrialKey, core::TrialPtr> trials_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, core::AgentPtr, std::less<>> agents_ ABSL_GUARDED_BY(mutex_);
@@ -97,8 +96,8 @@ class ViewTable : public View {
   std::map<std::string, core::SettingPtr, std::less<>> setting_rows_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, core::LedgerPtr> ledger_ ABSL_GUARDED_BY(mutex_);
   absl::btree_set<uint64_t> live_runs_ ABSL_GUARDED_BY(mutex_);  // not done, or holding something
-  absl::flat_hash_map<NameId, uint64_t> job_names_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<NameId, uint64_t> study_names_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<core::ShortId, uint64_t> job_names_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<core::ShortId, uint64_t> study_names_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, std::string> token_by_hash_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::set<uint64_t>, std::less<>> runs_by_node_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<uint64_t, ExplanationPtr> explanations_ ABSL_GUARDED_BY(mutex_);
