@@ -21,6 +21,12 @@ std::string HeadText(const char* separator, std::initializer_list<uint64_t> valu
   return out;
 }
 
+bool NeedsNewFormat(const std::vector<std::string>& batch) {
+  return std::any_of(batch.begin(), batch.end(), [](const std::string& record) {
+    return LevelOfRecord(record) > kFirstFormatLevelMax;
+  });
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EventFile>> EventFile::Open(const std::string& path) {
@@ -62,9 +68,10 @@ absl::Status EventFile::MakeSchema() {
         absl::StrCat(path_, " has format ", *version, ", this program knows ", kFileFormat,
                      "; start the version that wrote it, or a newer one"));
   }
-  if (*version != kFileFormat) {
+  if (*version < 1) {
     return absl::DataLossError(absl::StrCat(path_, " has no format number; it is damaged"));
   }
+  format_ = static_cast<uint32_t>(*version);
   return absl::OkStatus();
 }
 
@@ -184,12 +191,15 @@ absl::Status EventFile::Append(uint64_t incarnation, uint64_t expected_sequence,
   }
   const size_t kept = chains_.size();
   if (status.ok()) status = WriteBatch(&*head, batch);
+  const bool rises = format_ < kFileFormat && NeedsNewFormat(batch);
+  if (status.ok() && rises) status = RaiseFormat();
   if (status.ok()) {
     TRAINYARD_FAULT_POINT("journal.before_commit");
     status = commit_.Run();
     TRAINYARD_FAULT_POINT("journal.after_commit");
   }
   if (status.ok()) {
+    if (rises) format_ = kFileFormat;
     while (chains_.size() > head->sequence - head->base_sequence) chains_.pop_front();
     if (database_->log_pages() > kLogPagesMax) database_->Checkpoint().IgnoreError();
     return status;
@@ -212,6 +222,12 @@ absl::Status EventFile::WriteBatch(Head* head, const std::vector<std::string>& b
   }
   if (absl::Status status = DropSome(head, batch.size()); !status.ok()) return status;
   return WriteHead(*head);
+}
+
+// In the transaction of the records that ask for it. A program that does not know the number
+// refuses the file, whatever is left of the records.
+absl::Status EventFile::RaiseFormat() {
+  return database_->Execute(absl::StrCat("PRAGMA user_version=", kFileFormat).c_str());
 }
 
 // Drops a few more events than come in, so that trimming keeps up and no append waits for long.

@@ -60,9 +60,11 @@ class EventFile {
   absl::StatusOr<Head> ReadHead();
   absl::Status WriteHead(const Head& head);
   absl::Status WriteBatch(Head* head, const std::vector<std::string>& batch);
+  absl::Status RaiseFormat();
   absl::Status DropSome(Head* head, size_t appended);
 
   std::string path_;
+  uint32_t format_ = 1;  // of the file
   std::unique_ptr<Database> database_;
   std::unique_ptr<Database> checkpointer_;
   Statement begin_, commit_, rollback_, insert_, drop_, read_head_, write_head_;

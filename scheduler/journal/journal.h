@@ -19,9 +19,12 @@ namespace trainyard::journal {
 
 // Highest level of a record that this program reads. A record is written with the lowest level that
 // reads it truly, so that a program of before is stopped only by what it would misread.
-inline constexpr uint32_t kFormatLevel = 2;
-// Layout of the files around the records.
-inline constexpr uint32_t kFileFormat = 1;
+inline constexpr uint32_t kFormatLevel = 3;
+// Highest format of the files around the records that this program reads. A file begins with 1. The
+// first record of a level above kFirstFormatLevelMax makes it 2, for good: what the record said is
+// in rows when it is gone, and rows have no level.
+inline constexpr uint32_t kFileFormat = 2;
+inline constexpr uint32_t kFirstFormatLevelMax = 2;
 
 // A row of any entity: kind ("job", "run", "trial", ...), key (ordered bytes), value (serialized
 // row proto), and the sequence of the last event it reflects. An empty value deletes.
@@ -35,7 +38,7 @@ struct RowUpdate {
 struct Recovered {
   uint64_t incarnation = 0;     // of this opening; higher than any before
   uint64_t rows_sequence = 0;   // rows reflect events up to here at least
-  std::vector<RowUpdate> rows;  // live entities only
+  std::vector<RowUpdate> rows;  // live entities only, in any order
   std::vector<v1::Event>
       tail;  // events after rows_sequence, in order; Apply skips what a row already reflects
 };
@@ -79,6 +82,8 @@ std::unique_ptr<Journal> MakeMemoryJournal();
 
 // Event to stored bytes (level, payload, checksum) and back. DATA_LOSS for damage.
 std::string EncodeEvent(const v1::Event& event);
+// Of the stored bytes of an event; 0: they hold none.
+uint32_t LevelOfRecord(absl::string_view bytes);
 absl::StatusOr<v1::Event> DecodeEvent(absl::string_view bytes);
 
 }  // namespace trainyard::journal

@@ -1,5 +1,6 @@
 // Event to stored bytes and back: 4 bytes CRC-32 (little-endian) of what follows, then a
 // journal.v1.Record (level, event). Thread-safe.
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -13,6 +14,7 @@ namespace trainyard::journal {
 namespace {
 
 constexpr size_t kChecksumBytes = 4;
+constexpr size_t kShortHashBytes = 8;       // of a request's body; 16 before level 3
 constexpr uint32_t kLevelTag = 1 << 3;      // field 1, varint
 constexpr uint32_t kEventTag = 2 << 3 | 2;  // field 2, length-delimited
 
@@ -33,17 +35,59 @@ bool HasRightChecksum(absl::string_view bytes) {
   return true;
 }
 
-// Level 1 knew these kinds, without the fields named here.
+bool KnownToLevel1(int kind) {
+  return (kind >= v1::Event::kServerStarted && kind <= v1::Event::kJobEnded) ||
+         (kind >= v1::Event::kRunCreated && kind <= v1::Event::kRunPaused) ||
+         (kind >= v1::Event::kStudyCreated && kind <= v1::Event::kStudyEnded);
+}
+
+bool HasSlices(const trainyard::v1::NodeInventory& inventory) {
+  return std::any_of(inventory.devices().begin(), inventory.devices().end(),
+                     [](const auto& device) { return !device.profile().empty(); });
+}
+
+bool SpecNeedsLevel3(const trainyard::v1::JobSpec& spec) {
+  return spec.scheduling().has_topology() ||
+         spec.study_spec().study_stopping().regret_below() > 0 ||
+         std::any_of(spec.worker_pools().begin(), spec.worker_pools().end(), [](const auto& pool) {
+           return !pool.resources().gpu_profile().empty() ||
+                  pool.resources().gpu_memory_bytes() > 0;
+         });
+}
+
+// What level 2 did not know, or takes for something else.
+bool NeedsLevel3(const v1::Event& event) {
+  if (event.request().body_hash().size() == kShortHashBytes) return true;
+  switch (event.body_case()) {
+    case v1::Event::kTrialHeld:
+      return true;
+    case v1::Event::kJobCreated:
+      return SpecNeedsLevel3(event.job_created().spec());
+    case v1::Event::kRunCreated:
+      return event.run_created().has_checkpoint();
+    case v1::Event::kStudyCreated:
+      return event.study_created().study().earlier_size() > 0 ||
+             event.study_created().study().spec().study_stopping().regret_below() > 0;
+    case v1::Event::kTrialsSuggested:
+      return std::any_of(event.trials_suggested().suggestions().begin(),
+                         event.trials_suggested().suggestions().end(),
+                         [](const auto& suggestion) { return suggestion.origin() != 0; });
+    case v1::Event::kAgentConnected:
+      return HasSlices(event.agent_connected().inventory());
+    case v1::Event::kAgentJoined:
+      return HasSlices(event.agent_joined().inventory());
+    default:
+      return false;
+  }
+}
+
+// The lowest that reads the event truly.
 uint32_t LevelOf(const v1::Event& event) {
-  const int kind = event.body_case();
-  const bool known = (kind >= v1::Event::kServerStarted && kind <= v1::Event::kJobEnded) ||
-                     (kind >= v1::Event::kRunCreated && kind <= v1::Event::kRunPaused) ||
-                     (kind >= v1::Event::kStudyCreated && kind <= v1::Event::kStudyEnded);
-  const bool says_more =
-      event.job_created().waits_for_size() > 0 || event.node_drain_set().deadline_us() > 0 ||
-      event.run_created().has_checkpoint() || event.study_created().study().earlier_size() > 0 ||
-      !event.project_created().project().team().empty();
-  return known && !says_more ? 1 : 2;
+  if (NeedsLevel3(event)) return 3;
+  const bool says_more = event.job_created().waits_for_size() > 0 ||
+                         event.node_drain_set().deadline_us() > 0 ||
+                         !event.project_created().project().team().empty();
+  return KnownToLevel1(event.body_case()) && !says_more ? 1 : 2;
 }
 
 }  // namespace
@@ -63,6 +107,10 @@ std::string EncodeEvent(const v1::Event& event) {
   }
   PutChecksum(&bytes);
   return bytes;
+}
+
+uint32_t LevelOfRecord(absl::string_view bytes) {
+  return bytes.size() > kChecksumBytes + 1 ? static_cast<uint8_t>(bytes[kChecksumBytes + 1]) : 0;
 }
 
 absl::StatusOr<v1::Event> DecodeEvent(absl::string_view bytes) {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <future>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -37,6 +38,13 @@ absl::Status CheckPages(const std::string& path) {
   if (!row.ok()) return row.status();
   if (*row && check->Blob(0) == "ok") return absl::OkStatus();
   return absl::DataLossError(absl::StrCat(path, " is damaged: ", check->Blob(0)));
+}
+
+absl::Status CheckFiles(const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    if (absl::Status status = CheckPages(path); !status.ok()) return status;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckRowsFit(const EventFile::Content& events, uint64_t rows_through,
@@ -96,11 +104,11 @@ absl::StatusOr<Recovered> SqliteJournal::Recover() {
   if (!opened_events.ok()) return opened_events.status();
   auto opened_rows = RowFile::Open(rows_path);
   if (!opened_rows.ok()) return opened_rows.status();
-  if (check_all) {
-    for (const std::string& path : {path_, rows_path}) {
-      if (absl::Status status = CheckPages(path); !status.ok()) return status;
-    }
-  }
+  // Beside the reading, which checks what it reads by itself.
+  std::future<absl::Status> pages =
+      std::async(check_all ? std::launch::async : std::launch::deferred, [&] {
+        return check_all ? CheckFiles({path_, rows_path}) : absl::OkStatus();
+      });
   auto rows = (*opened_rows)->Read(check_all);
   if (!rows.ok()) return rows.status();
   auto events = (*opened_events)->Read(rows->through);
@@ -108,6 +116,7 @@ absl::StatusOr<Recovered> SqliteJournal::Recover() {
   if (absl::Status status = CheckRowsFit(*events, rows->through, path_); !status.ok()) {
     return status;
   }
+  if (absl::Status status = pages.get(); !status.ok()) return status;
   const absl::StatusOr<uint64_t> incarnation = NextIncarnation(*events);
   if (!incarnation.ok()) return incarnation.status();
   if (absl::Status status = (*opened_events)->SetIncarnation(*incarnation); !status.ok()) {

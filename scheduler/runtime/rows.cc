@@ -2,6 +2,7 @@
 #include "scheduler/runtime/rows.h"
 
 #include <algorithm>
+#include <future>
 #include <memory>
 #include <utility>
 
@@ -13,6 +14,8 @@
 
 namespace trainyard::runtime {
 namespace {
+
+constexpr size_t kManyRows = 10000;
 
 std::string BigEndian(uint64_t value, int bytes) {
   std::string out;
@@ -99,11 +102,11 @@ absl::string_view AfterUid(const std::string& value) {
 }
 
 // There is a row for each job, and most are alike: those with equal bytes are read once.
-absl::Status LoadSpecs(const std::vector<journal::RowUpdate>& updates, core::State* state) {
+absl::Status LoadSpecs(std::vector<journal::RowUpdate>* updates, core::State* state) {
   absl::flat_hash_map<absl::string_view, core::SpecPtr> known;
   core::Touched ignored;
   core::StateRows rows(state, &ignored);
-  for (const journal::RowUpdate& update : updates) {
+  for (const journal::RowUpdate& update : *updates) {
     if (update.kind != "spec") continue;
     const absl::string_view bytes = AfterUid(update.value);
     core::SpecPtr& spec = known[bytes];
@@ -116,7 +119,29 @@ absl::Status LoadSpecs(const std::vector<journal::RowUpdate>& updates, core::Sta
     rows.PutSpec(row.job_uid(), row.spec());
     spec = state->specs.at(row.job_uid());
   }
+  known.clear();  // it looks into the values
+  for (journal::RowUpdate& update : *updates) {
+    if (update.kind == "spec") std::string().swap(update.value);
+  }
   return absl::OkStatus();
+}
+
+// Reads those updates whose kind is among `kinds`, or is not when `others`.
+absl::Status ParseRows(const std::vector<absl::string_view>& kinds, bool others,
+                       std::vector<journal::RowUpdate>* updates, Loaded* loaded) {
+  for (journal::RowUpdate& update : *updates) {
+    const bool named = std::find(kinds.begin(), kinds.end(), update.kind) != kinds.end();
+    if (named == others) continue;
+    if (absl::Status status = Sort(update, loaded); !status.ok()) return status;
+    std::string().swap(update.value);
+  }
+  return absl::OkStatus();
+}
+
+template <typename Row>
+void ByUid(std::vector<std::shared_ptr<Row>>* rows) {
+  std::sort(rows->begin(), rows->end(),
+            [](const auto& a, const auto& b) { return a->uid() < b->uid(); });
 }
 
 void PutAll(Loaded loaded, core::State* state) {
@@ -244,15 +269,26 @@ std::vector<journal::RowUpdate> ArchiveRows(const Archive& archive, uint64_t seq
   return rows;
 }
 
+// Two threads, each with kinds of its own: there may be a row of each kind for every job.
 absl::Status LoadRows(journal::Recovered* recovered, core::State* state) {
-  if (absl::Status status = LoadSpecs(recovered->rows, state); !status.ok()) return status;
+  const std::vector<absl::string_view> kinds = {"spec", "run", "request"};
+  std::vector<journal::RowUpdate>* const updates = &recovered->rows;
   Loaded loaded;
-  for (journal::RowUpdate& update : recovered->rows) {
-    if (absl::Status status = Sort(update, &loaded); !status.ok()) return status;
-    std::string().swap(update.value);
-  }
+  Loaded beside;
+  std::future<absl::Status> parsed =
+      std::async(updates->size() > kManyRows ? std::launch::async : std::launch::deferred,
+                 [&] { return ParseRows(kinds, true, updates, &beside); });
+  absl::Status status = LoadSpecs(updates, state);
+  if (status.ok()) status = ParseRows(kinds, false, updates, &loaded);
+  const absl::Status others = parsed.get();
+  if (!status.ok()) return status;
+  if (!others.ok()) return others;
+  std::swap(loaded.runs, beside.runs);
+  std::swap(loaded.requests, beside.requests);
+  ByUid(&beside.jobs);
+  ByUid(&beside.runs);
   std::vector<journal::RowUpdate>().swap(recovered->rows);
-  PutAll(std::move(loaded), state);
+  PutAll(std::move(beside), state);
   state->sequence = recovered->rows_sequence;
   return absl::OkStatus();
 }

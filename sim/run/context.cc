@@ -24,15 +24,29 @@ bool Context::Strikes(Fault fault, double probability) {
   return true;
 }
 
-bool Context::StrikesAt(Fault fault, const char* point) {
-  if (!Enabled(fault)) return false;
+Context::Strike Context::StrikesAt(const char* point, Fault crash, Fault hang) {
+  if (!Enabled(crash) && !Enabled(hang)) return Strike::kNone;
   auto& [passed, struck] = points_[point];
   ++passed;
-  if (random_.Uniform() >= kPointProbability) return false;
+  const double dice = random_.Uniform();
+  if (dice >= 2 * kPointProbability) return Strike::kNone;
+  const Fault fault = dice < kPointProbability ? crash : hang;
+  if (!Enabled(fault)) return Strike::kNone;
   ++struck;
   Count(fault);
   Note(point, -1);
-  return true;
+  return fault == crash ? Strike::kCrash : Strike::kHang;
+}
+
+std::map<std::string, std::pair<uint64_t, uint64_t>> Context::points() const {
+  std::map<std::string, std::pair<uint64_t, uint64_t>> points;
+  for (const auto& [point, count] : points_) {
+    // One place may have several addresses.
+    auto& [passed, struck] = points[point];
+    passed += count.first;
+    struck += count.second;
+  }
+  return points;
 }
 
 void Context::Note(const char* what, int64_t node, uint64_t a, uint64_t b) {

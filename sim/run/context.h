@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "common/random.h"
 #include "sim/run/event_queue.h"
 #include "sim/run/names.h"
@@ -45,9 +46,12 @@ class Context {
   uint64_t count(Fault fault) const { return counts_[static_cast<size_t>(fault)]; }
   // Whether a fault that may come with every occasion comes now; then it is counted.
   bool Strikes(Fault fault, double probability);
-  // The same at a named place of a process. Places that were passed are counted.
-  bool StrikesAt(Fault fault, const char* point);
-  const std::map<std::string, std::pair<uint64_t, uint64_t>>& points() const { return points_; }
+  // The same at a named place of a process, which may die or hang there. Places that were passed
+  // are counted; `point` outlives the world.
+  enum class Strike { kNone, kCrash, kHang };
+  Strike StrikesAt(const char* point, Fault crash, Fault hang);
+  // By place: how often it was passed, and struck.
+  std::map<std::string, std::pair<uint64_t, uint64_t>> points() const;
   // From now on nothing breaks any more.
   void Calm() { calm_ = true; }
   bool calm() const { return calm_; }
@@ -75,7 +79,7 @@ class Context {
   Random random_;
   std::array<bool, kFaults> enabled_ = {};
   std::array<uint64_t, kFaults> counts_ = {};
-  std::map<std::string, std::pair<uint64_t, uint64_t>> points_;  // passed, struck
+  absl::flat_hash_map<const char*, std::pair<uint64_t, uint64_t>> points_;  // see points()
   std::array<Remark, kRemarks> remarks_;
   uint64_t next_remark_ = 0;
   bool calm_ = false;

@@ -139,6 +139,8 @@ void Machine::StartAgent() {
   ++life_;
   agent_up_ = true;
   connecting_ = performing_ = false;
+  effects_.clear();
+  next_effect_ = 0;
   failures_ = 0;
   tick_time_ = absl::InfiniteDuration();
   context_->Note("agent started", node_);
@@ -206,9 +208,18 @@ void Machine::After(int64_t delay_us, Kind kind, std::function<void()> work) {
 }
 
 bool Machine::DiesAt(const char* point) {
-  if (!context_->StrikesAt(Fault::kAgentCrash, point)) return false;
-  CrashAgent(Between(&context_->random(), 100 * kMilli, 20 * kSecond));
-  return true;
+  Random& random = context_->random();
+  switch (context_->StrikesAt(point, Fault::kAgentCrash, Fault::kAgentHang)) {
+    case Context::Strike::kNone:
+      return false;
+    case Context::Strike::kCrash:
+      CrashAgent(Between(&random, 100 * kMilli, 20 * kSecond));
+      return true;
+    case Context::Strike::kHang:
+      HangAgent(Between(&random, kSecond, 40 * kSecond));
+      return false;
+  }
+  return false;
 }
 
 void Machine::Connect() {

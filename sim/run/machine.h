@@ -1,6 +1,7 @@
 // A simulated node: its power, clock, disk, supervisors, and the agent on it, which is the real
 // AgentCore; this class performs the core's effects as worker/agent does, step by step, and can die
-// between any two of them. What is on the disk and what runs outlives the agent. Thread-compatible.
+// or hang between any two of them. What is on the disk and what runs outlives the agent.
+// Thread-compatible.
 #ifndef TRAINYARD_SIM_RUN_MACHINE_H_
 #define TRAINYARD_SIM_RUN_MACHINE_H_
 
@@ -67,6 +68,7 @@ class Machine {
   void Run(uint64_t life, const std::function<void()>& work);
   void After(int64_t delay_us, Kind kind, std::function<void()> work);
   worker::Now Time() const;
+  // False also when it hangs there: the rest of what it does comes afterwards.
   bool DiesAt(const char* point);
 
   void Connect();
@@ -121,6 +123,8 @@ class Machine {
   bool connecting_ = false;
   int failures_ = 0;  // connections in a row that did not come about
   bool performing_ = false;
+  std::vector<worker::Effect> effects_;  // of the core, under way
+  size_t next_effect_ = 0;
   std::map<worker::MemberId, agent::v1::Assignment> hidden_;  // as they came
   absl::Duration tick_time_ = absl::InfiniteDuration();
   uint64_t tick_round_ = 0;

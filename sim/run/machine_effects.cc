@@ -16,11 +16,18 @@ constexpr double kStagingFails = 0.01;
 void Machine::Perform() {
   if (std::exchange(performing_, true)) return;
   const uint64_t life = life_;
-  for (std::vector<worker::Effect> effects; !(effects = core_->TakeEffects()).empty();) {
-    for (worker::Effect& effect : effects) {
-      std::visit([this](auto& one) { Do(one); }, effect);
-      if (life != life_) return;
+  while (true) {
+    if (next_effect_ == effects_.size()) {
+      effects_ = core_->TakeEffects();
+      next_effect_ = 0;
+      if (effects_.empty()) break;
     }
+    if (context_->now_us() < hung_until_us_) {  // since the last one
+      performing_ = false;
+      return Run(life, [this] { Perform(); });
+    }
+    std::visit([this](auto& one) { Do(one); }, effects_[next_effect_++]);
+    if (life != life_) return;
   }
   performing_ = false;
   ScheduleTick();

@@ -24,9 +24,9 @@ enum class Fault {
   kClockDrift,       // a machine's clock runs too fast or too slow
   kClockJump,        // a machine's wall clock jumps, also backwards
   kSchedulerCrash,   // at any time and at every fault point
-  kSchedulerHang,    // stopped for seconds, then goes on
+  kSchedulerHang,    // stopped for seconds, then goes on; at any time and at every fault point
   kAgentCrash,       // at any time and at every fault point; its ranks live on
-  kAgentHang,        // stopped for longer than its lease while its ranks live
+  kAgentHang,        // stopped for longer than its lease while its ranks live; likewise
   kSupervisorCrash,  // the ranks' keeper dies with them, without an exit record
   kNodeRestart,      // power cut: all processes gone, unsynced writes lost
   kSpot,             // a notice, then the node is taken away and comes back later

@@ -1,5 +1,6 @@
 // Commits, deliveries and rows of a simulated scheduler, as committer.cc and threaded.cc do them,
 // with a fault before and after each step; see scheduler_process.h.
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -27,13 +28,26 @@ void SchedulerProcess::StartCommit() {
   After(latency, Kind::kDisk, [this] { FinishCommit(); });
 }
 
+// Whether the process ends or stands still there. When it goes on after that, so does `rest`.
+bool SchedulerProcess::StopsAt(const char* point, void (SchedulerProcess::*rest)()) {
+  Random& random = context_->random();
+  switch (context_->StrikesAt(point, Fault::kSchedulerCrash, Fault::kSchedulerHang)) {
+    case Context::Strike::kNone:
+      return false;
+    case Context::Strike::kCrash:
+      Crash(Between(&random, 100 * kMilli, 5 * kSecond));
+      return true;
+    case Context::Strike::kHang:
+      Hang(Between(&random, kSecond, 30 * kSecond));
+      Run(life_, [this, rest] { (this->*rest)(); });
+      return true;
+  }
+  return false;
+}
+
 // False: they are not durable, or the process is gone.
 bool SchedulerProcess::AppendRecords(const std::vector<std::string>& records) {
   Random& random = context_->random();
-  if (context_->StrikesAt(Fault::kSchedulerCrash, "scheduler.before_append")) {
-    Crash(Between(&random, 100 * kMilli, 5 * kSecond));
-    return false;
-  }
   if (disk_full_) {
     After(kFullDiskPause, Kind::kTimer, [this] { FinishCommit(); });
     return false;
@@ -50,21 +64,42 @@ bool SchedulerProcess::AppendRecords(const std::vector<std::string>& records) {
     }
     checker_->Durable(records);
   }
-  const bool dies = sync_fails || power_fails ||
-                    context_->StrikesAt(Fault::kSchedulerCrash, "scheduler.after_append");
+  const bool dies = sync_fails || power_fails;
   if (dies) Crash(Between(&random, 100 * kMilli, 5 * kSecond));
   return !dies;
 }
 
 void SchedulerProcess::FinishCommit() {
+  const bool writes = std::any_of(in_flight_.begin(), in_flight_.end(),
+                                  [](const auto& batch) { return !batch.records.empty(); });
+  if (writes && StopsAt("scheduler.before_append", &SchedulerProcess::Append)) return;
+  Append();
+}
+
+void SchedulerProcess::Append() {
   std::vector<std::string> records;
   for (const runtime::Batch& batch : in_flight_) {
     records.insert(records.end(), batch.records.begin(), batch.records.end());
   }
-  if (!records.empty() && !AppendRecords(records)) return;
-  if (context_->StrikesAt(Fault::kSchedulerCrash, "scheduler.in_delivery")) {
-    doomed_ = true;
-    words_left_ = static_cast<int>(context_->random().Below(6));
+  if (!records.empty()) {
+    if (!AppendRecords(records)) return;
+    if (StopsAt("scheduler.after_append", &SchedulerProcess::Delivery)) return;
+  }
+  Delivery();
+}
+
+void SchedulerProcess::Delivery() {
+  switch (
+      context_->StrikesAt("scheduler.in_delivery", Fault::kSchedulerCrash, Fault::kSchedulerHang)) {
+    case Context::Strike::kNone:
+      break;
+    case Context::Strike::kCrash:
+      doomed_ = true;
+      words_left_ = static_cast<int>(context_->random().Below(6));
+      break;
+    case Context::Strike::kHang:  // after it
+      Hang(Between(&context_->random(), kSecond, 30 * kSecond));
+      break;
   }
   DeliverAll();
   if (!up_) return;
@@ -88,16 +123,14 @@ bool SchedulerProcess::MaySay() { return up_ && (!doomed_ || --words_left_ >= 0)
 void SchedulerProcess::WriteRows() {
   After(kRowPause, Kind::kTimer, [this] { WriteRows(); });
   if (keeper_->pending() == 0 || disk_full_) return;
-  Random& random = context_->random();
-  if (context_->StrikesAt(Fault::kSchedulerCrash, "scheduler.before_rows")) {
-    return Crash(Between(&random, 100 * kMilli, 5 * kSecond));
-  }
+  if (!StopsAt("scheduler.before_rows", &SchedulerProcess::Flush)) Flush();
+}
+
+void SchedulerProcess::Flush() {
   const absl::Status status = keeper_->Flush();
   if (!status.ok()) return context_->Violate(absl::StrCat("rows: ", status.message()));
   checker_->Archived(std::exchange(archives_, {}));
-  if (context_->StrikesAt(Fault::kSchedulerCrash, "scheduler.after_rows")) {
-    Crash(Between(&random, 100 * kMilli, 5 * kSecond));
-  }
+  StopsAt("scheduler.after_rows", &SchedulerProcess::Wake);
 }
 
 // The guard against double use of devices is off: what a member held is free with the verdict.

@@ -1,7 +1,7 @@
 // The scheduler of a simulated world: the real Engine and RowKeeper, stepped. This class plays the
 // part of the threads around them (runtime/threaded.cc, committer.cc) and of the control streams
 // (rpc/control_stream.cc): queues, group commits that take time, deliveries, planners, rows; and it
-// can crash at every point of that, hang and be restarted. Thread-compatible.
+// can crash and hang at every point of that, and be restarted. Thread-compatible.
 #ifndef TRAINYARD_SIM_RUN_SCHEDULER_PROCESS_H_
 #define TRAINYARD_SIM_RUN_SCHEDULER_PROCESS_H_
 
@@ -77,10 +77,14 @@ class SchedulerProcess : public runtime::AgentLink {
   void Think();
   void ScheduleIdle();
   void StartCommit();
+  bool StopsAt(const char* point, void (SchedulerProcess::*rest)());
   void FinishCommit();
+  void Append();
+  void Delivery();
   bool AppendRecords(const std::vector<std::string>& records);
   void DeliverAll();
   void WriteRows();
+  void Flush();
   // False: the process dies in the middle of what it says.
   bool MaySay();
 

@@ -19,8 +19,9 @@ struct RankState {
   int32_t rank = 0;
   pid_t pid = -1;  // -1: not known yet
   bool ended = false;
-  int wait_status = 0;      // when ended
-  int64_t end_time_ns = 0;  // CLOCK_MONOTONIC
+  int wait_status = 0;          // when ended
+  int64_t end_time_ns = 0;      // CLOCK_MONOTONIC
+  bool killed_by_host = false;  // the kernel took it for want of memory
 };
 
 struct LaunchFailure {

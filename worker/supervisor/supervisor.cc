@@ -26,6 +26,7 @@ namespace {
 
 constexpr size_t kLaunchBytesMax = 16 << 20;
 constexpr int kMetricPollMillis = 200;  // where inotify is not to be had
+constexpr int kMemoryLookMillis = 1000;
 
 int64_t MonotonicNanos() {
   timespec now{};
@@ -34,14 +35,6 @@ int64_t MonotonicNanos() {
 }
 
 }  // namespace
-
-// Out-of-memory kills since boot, of the whole machine; -1 when unknown.
-long OutOfMemoryKills() {
-  std::string text;
-  if (!ReadWhole("/proc/vmstat", 65536, &text)) return -1;
-  const size_t at = text.find("\noom_kill ");
-  return at == std::string::npos ? -1 : atol(text.c_str() + at + strlen("\noom_kill "));
-}
 
 Supervisor::~Supervisor() {
   for (int fd : {lock_, signals_, inotify_}) {
@@ -122,7 +115,7 @@ void Supervisor::Launch() {
   spec_.env[kSocketVariable] =
       socket.size() < 100 ? socket
                           : "/proc/" + std::to_string(getpid()) + "/cwd/" + layout::kReporterSocket;
-  oom_kills_before_ = OutOfMemoryKills();
+  looks_at_memory_ = !memory_kills_.Begin();
   WatchMetricFile();
   launcher_ = MakeLauncher(spec_);
   launched_ = launcher_->Start(spec_, folder_, &ranks_, &failure_);
@@ -166,8 +159,18 @@ void Supervisor::Loop() {
       ReadMetricFile(false);
     }
     CheckDeadlines();
+    LookAtMemory();
   }
   KillAll();
+}
+
+void Supervisor::LookAtMemory() {
+  const int64_t now = MonotonicMillis();
+  if (!looks_at_memory_ || now < memory_look_ms_) return;
+  memory_look_ms_ = now + kMemoryLookMillis;
+  for (const RankState& rank : ranks_) {
+    if (!rank.ended) memory_kills_.Look(rank.pid);
+  }
 }
 
 int Supervisor::PollTimeout() const {
@@ -177,6 +180,7 @@ int Supervisor::PollTimeout() const {
                            lease_deadline_ms_, linger_deadline_ms_}) {
     if (deadline > 0) next = std::min(next, deadline);
   }
+  if (looks_at_memory_) next = std::min(next, memory_look_ms_);
   if (next == INT64_MAX) return -1;
   return static_cast<int>(std::clamp<int64_t>(next - MonotonicMillis(), 0, 60000));
 }

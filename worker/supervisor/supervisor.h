@@ -15,6 +15,7 @@
 #include "worker/supervisor/diagnosis.h"
 #include "worker/supervisor/launcher.h"
 #include "worker/supervisor/line_server.h"
+#include "worker/supervisor/memory_kills.h"
 #include "worker/supervisor/metric_file.h"
 #include "worker/supervisor/recorder.h"
 #include "worker/supervisor/requests.h"
@@ -46,6 +47,7 @@ class Supervisor {
   void WatchMetricFile();
   void ReadMetricFile(bool complete);
   void CheckDeadlines();
+  void LookAtMemory();
 
   std::string OnReporter(const Connection& from, const std::string& line);
   std::string OnHello(const Request& request, const Connection& from);
@@ -69,7 +71,6 @@ class Supervisor {
   void JudgeLauncher(ExitReport* report, Diagnosis* diagnosis) const;
   // mpirun holds this member and others together.
   bool SpansNodes() const { return spec_.gang.size() > 1 && launcher_->ranks_register(); }
-  bool KilledByHost(const RankState& rank) const;
   bool WriteExit(const ExitReport& report);
 
   const std::string folder_;
@@ -104,7 +105,9 @@ class Supervisor {
   int64_t linger_deadline_ms_ = 0;  // ranks are gone, the launcher is not
   bool killed_ = false;
   int64_t start_us_ = 0;
-  long oom_kills_before_ = 0;
+  MemoryKills memory_kills_;
+  bool looks_at_memory_ = false;  // it wants to be asked every second
+  int64_t memory_look_ms_ = 0;    // next time
 };
 
 }  // namespace trainyard::worker

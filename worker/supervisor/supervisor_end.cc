@@ -14,8 +14,6 @@
 
 namespace trainyard::worker {
 
-long OutOfMemoryKills();
-
 namespace {
 
 constexpr int64_t kLingerMillis = 5000;  // mpirun after its last rank
@@ -34,6 +32,11 @@ void Supervisor::OnRankEnded(RankState* rank, int wait_status, int64_t time_ns) 
   rank->ended = true;
   rank->wait_status = wait_status;
   rank->end_time_ns = time_ns;
+  // A SIGKILL that nobody of ours sent, of the first that failed.
+  if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL && !killed_ &&
+      FirstFailure() == rank) {
+    rank->killed_by_host = memory_kills_.Took(rank->pid);
+  }
   bool all = true;
   for (const RankState& state : ranks_) all = all && state.ended;
   if (SpansNodes()) {
@@ -125,16 +128,6 @@ const RankState* Supervisor::FirstFailure() const {
   return first;
 }
 
-// The kernel names its victims in its log; where that may not be read, a SIGKILL that nobody of
-// ours sent while the machine's counter rose is taken as one.
-bool Supervisor::KilledByHost(const RankState& rank) const {
-  if (!WIFSIGNALED(rank.wait_status) || WTERMSIG(rank.wait_status) != SIGKILL || killed_) {
-    return false;
-  }
-  const long now = OutOfMemoryKills();
-  return oom_kills_before_ >= 0 && now > oom_kills_before_;
-}
-
 ExitReport Supervisor::Verdict() const {
   ExitReport report;
   report.node = spec_.node;
@@ -156,7 +149,7 @@ ExitReport Supervisor::Verdict() const {
   } else if (by_itself || (first != nullptr && stop_reason_.empty())) {
     report.rank = first->rank;
     report.stderr_tail = ReadTail(layout::RankLog(first->rank, true), kTailBytes);
-    diagnosis = DiagnoseEnd(spec_, {first->rank, first->wait_status, KilledByHost(*first)},
+    diagnosis = DiagnoseEnd(spec_, {first->rank, first->wait_status, first->killed_by_host},
                             report.stderr_tail);
     if (WIFEXITED(first->wait_status)) report.exit_code = WEXITSTATUS(first->wait_status);
     if (WIFSIGNALED(first->wait_status)) report.signal = WTERMSIG(first->wait_status);

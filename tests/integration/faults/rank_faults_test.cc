@@ -179,6 +179,42 @@ TEST_F(RankFaultsTest, CancelAtEveryMomentOfALaunch) {
   ExpectQuiet();
 }
 
+// The agent stands still at each of its steps while the cancel is on its way to it.
+TEST_F(RankFaultsTest, CancelWhileALaunchStandsStillAtEachStep) {
+  Start({});
+  const char* const points[] = {"agent.before_launch", "agent.after_launch", "agent.before_publish",
+                                "agent.after_publish"};
+  for (int i = 0; i < Times(1) * 4; ++i) {
+    const bool launches = i % 4 < 2;
+    AgentSettings slow;
+    slow.env = {absl::StrCat("TRAINYARD_FAULTS=", points[i % 4], "=stall:1500@1")};
+    ASSERT_TRUE(cluster_.StartAgent("n1", slow).ok());
+    const std::string name = absl::StrCat("still", i);
+    v1::JobSpec spec =
+        BeatSpec(cluster_.Beats(name), {launches ? Until("never") : "ms=20"}, 1 + i / 4 % 2);
+    spec.mutable_scheduling()->mutable_grace()->set_seconds(2);
+    const std::string job = Submit(spec);
+    ASSERT_TRUE(Eventually([&] {
+      const auto now = api_->Get(job);
+      return now.ok() && now->attempts_size() > 0;
+    }));
+    if (i % 4 > 0) {
+      ASSERT_TRUE(AwaitBeats(cluster_.Beats(name), 1 + i / 4 % 2));
+    }
+    absl::SleepFor(absl::Milliseconds(launches ? 300 : 700));  // into the pause
+    ASSERT_TRUE(api_->Cancel(job).ok());
+    const auto ended = AwaitEnd(api_.get(), job);
+    ASSERT_TRUE(ended.ok()) << points[i % 4] << ": " << ended.status();
+    // A program that had ended well by itself may have been published first.
+    EXPECT_TRUE(ended->state() == v1::CANCELLED || (!launches && ended->state() == v1::SUCCEEDED))
+        << points[i % 4] << ": " << ended->ShortDebugString();
+    EXPECT_EQ(ended->attempts_size(), 1) << points[i % 4];
+    ExpectQuiet();
+    EXPECT_EQ(cluster_.agent("n1").Stop(), 0);
+    cluster_.agent("n1") = Process();
+  }
+}
+
 TEST_F(RankFaultsTest, CrashLoopAmongGoodJobs) {
   Start({"n1"});
   v1::JobSpec bad = SpecOf({"python3", "-c", "raise SystemExit('it is broken')"});

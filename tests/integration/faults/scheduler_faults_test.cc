@@ -10,6 +10,7 @@
 #include <map>
 #include <random>
 
+#include "absl/strings/match.h"
 #include "common/errors.h"
 #include "common/random.h"
 #include "tests/integration/faults/faults_fixture.h"
@@ -59,6 +60,11 @@ class SchedulerFaultsTest : public FaultsTest {
     return RunToEnd({{"cp", "-a", from, to}, {}, "", "", ""});
   }
 
+  // Waits until the scheduler has met its end, but no longer.
+  void DiesWithin(absl::Duration most) {
+    Within(most, [this] { return !IsAlive(cluster_.scheduler().pid()); });
+  }
+
   int next_ = 0;
   std::map<std::string, std::string> told_;
 };
@@ -68,36 +74,51 @@ TEST_F(SchedulerFaultsTest, KilledAtEveryFaultPointLosesNothing) {
       "runtime.before_append",      "runtime.after_append",       "journal.before_append",
       "journal.before_commit",      "journal.after_commit",       "journal.after_append",
       "journal.before_rows_commit", "journal.after_rows_commit",  "runtime.before_rows",
-      "runtime.after_rows",         "store.segment.before_write", "file.before_rename"};
+      "runtime.after_rows",         "store.segment.before_write", "store.segment.before_rename",
+      "store.before_sync",          "store.before_rename",        "store.before_folder_sync",
+      "file.before_rename"};
   Start({"n1"});
   const std::string resident = StartBeating("resident", 2);
   const std::vector<Beat> before = BeatsOf("resident");
   Random random(std::random_device{}());
+  std::vector<std::string> programs;
   for (int round = 0; round < Times(1); ++round) {
     for (const char* point : points) {
       cluster_.scheduler().Kill();
-      // Deep enough that it dies under load, and not always at the same record.
-      const uint64_t pass = 1 + random.Below(30);
+      // Deep enough that it dies under load, and not always at the same record. The store is passed
+      // by what the program leaves.
+      const bool of_store = absl::StartsWith(point, "store.") || absl::StartsWith(point, "file.");
+      const uint64_t pass = 1 + random.Below(of_store ? 2 : 30);
       DaemonOptions dying;
       dying.env = {absl::StrCat("TRAINYARD_FAULTS=", point, "=exit@", pass)};
       cluster_.LaunchScheduler(dying);
       if (cluster_.AwaitServing()) {
         api_ = cluster_.Connect();
-        SubmitSome(40);
+        SubmitSome(20);
+        const std::string name = absl::StrCat("brief", round, point);
+        const auto job = api_->Submit(BeatSpec(cluster_.Beats(name), {"ms=20"}), name);
+        if (job.ok()) programs.push_back(job->name());
+        SubmitSome(20);
+        if (of_store) DiesWithin(absl::Seconds(3));
       }
       RestartScheduler();
       EXPECT_EQ(Compare(), "") << point << " at pass " << pass;
       ExpectUndisturbed("resident", before);
     }
   }
+  for (const std::string& job : programs) ExpectEnd(job, v1::SUCCEEDED);
   LetEnd("resident");
   EXPECT_EQ(ExpectEnd(resident, v1::SUCCEEDED).attempts_size(), 1);
   ExpectQuiet();
 }
 
 TEST_F(SchedulerFaultsTest, FailedSyncEndsTheServerAndNothingIsAcknowledged) {
+  Start({"n1"});
+  const std::string resident = StartBeating("resident", 2);
+  const std::vector<Beat> before = BeatsOf("resident");
   const std::string trigger = cluster_.Path("fail");
   for (int i = 0; i < Times(3); ++i) {
+    cluster_.scheduler().Kill();
     DaemonOptions options;
     options.env = {absl::StrCat("LD_PRELOAD=", FAILING_DISK_PATH),
                    absl::StrCat("TRAINYARD_TEST_FAIL_SYNC=", trigger)};
@@ -111,8 +132,11 @@ TEST_F(SchedulerFaultsTest, FailedSyncEndsTheServerAndNothingIsAcknowledged) {
     unlink(trigger.c_str());
     RestartScheduler();
     EXPECT_EQ(Compare(), "");
-    cluster_.scheduler().Kill();
+    ExpectUndisturbed("resident", before);
   }
+  LetEnd("resident");
+  EXPECT_EQ(ExpectEnd(resident, v1::SUCCEEDED).attempts_size(), 1);
+  ExpectQuiet();
 }
 
 TEST_F(SchedulerFaultsTest, FullDiskRefusesSubmitsAndServesTheRest) {
@@ -148,6 +172,7 @@ TEST_F(SchedulerFaultsTest, FullDiskRefusesSubmitsAndServesTheRest) {
   ExpectEnd(job, v1::SUCCEEDED);
   RestartScheduler();
   EXPECT_EQ(Compare(), "");
+  ExpectQuiet();
   cluster_.scheduler().Kill();
   cluster_.agent("n1").Kill();
   umount2(cluster_.State().c_str(), MNT_DETACH);

@@ -9,6 +9,7 @@
 
 #include "common/random.h"
 #include "scheduler/journal/memory_journal.h"
+#include "scheduler/journal/sqlite.h"
 #include "tests/scheduler/journal/events.h"
 
 namespace trainyard::journal {
@@ -216,6 +217,30 @@ TEST_F(SqliteDamageTest, OneProcessHoldsTheJournal) {
 TEST_F(SqliteDamageTest, SomethingElseIsNoJournal) {
   Write(path_, std::string(5000, 'x'));
   EXPECT_EQ(Open().code(), absl::StatusCode::kDataLoss);
+}
+
+// The number that a program of before looks at first, and refuses when it does not know it.
+TEST_F(SqliteDamageTest, FileFormatRisesWithTheFirstRecordThatAsksForIt) {
+  const auto format = [&] {
+    return (*Database::Open(path_, Database::Mode::kReadOnly))->QueryInt("PRAGMA user_version");
+  };
+  EXPECT_EQ(*format(), 1);
+  v1::Event event;
+  event.set_sequence(31);
+  event.mutable_trial_held()->set_trial(1);
+  auto journal = OpenSqliteJournal(path_);
+  const uint64_t incarnation = (*journal)->Recover()->incarnation;
+  // Refused: nothing is written, the number neither.
+  EXPECT_TRUE(absl::IsAborted((*journal)->Append(incarnation, 29, {EncodeEvent(event)})));
+  EXPECT_EQ(*format(), 1);
+  ASSERT_TRUE((*journal)->Append(incarnation, 30, {EncodeEvent(event)}).ok());
+  EXPECT_EQ(*format(), 2);
+  // Also when the record is gone and only its rows are left.
+  ASSERT_TRUE((*journal)->WriteRows(incarnation, {{"trial", "x", "y", 31}}, 31).ok());
+  ASSERT_TRUE((*journal)->Append(incarnation, 31, Records(32, 1)).ok());
+  journal->reset();
+  EXPECT_EQ(*format(), 2);
+  EXPECT_TRUE(Open().ok());
 }
 
 TEST(MemoryJournalTest, FlippedBitIsFound) {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include "common/sha256.h"
@@ -136,14 +137,22 @@ TEST(GoldenTest, EveryRowDecodesFromItsStoredBytes) {
   EXPECT_GE(rows, 13);
 }
 
-// What the first version stored: never written anew.
-TEST(GoldenTest, RecordsOfTheFirstLevelDecodeForEver) {
+// What earlier versions stored: never written anew.
+struct Stored {
+  const char* level;
+  int events;
+  int rows;
+};
+
+class EarlierLevelTest : public ::testing::TestWithParam<Stored> {};
+
+TEST_P(EarlierLevelTest, DecodesForEver) {
   int events = 0;
   int rows = 0;
-  for (const auto& file : std::filesystem::directory_iterator(GoldenPath("level_1").substr(
-           0, GoldenPath("level_1").size() - std::string(".hex").size()))) {
+  for (const auto& file : std::filesystem::directory_iterator(std::string(TRAINYARD_GOLDEN) + "/" +
+                                                              GetParam().level)) {
     const std::string name = file.path().stem().string();
-    const auto stored = BytesOfHex(ReadGolden("level_1/" + name));
+    const auto stored = BytesOfHex(ReadGolden(std::string(GetParam().level) + "/" + name));
     ASSERT_TRUE(stored.ok() && !stored->empty()) << name;
     if (name.rfind("event_", 0) == 0) {
       ++events;
@@ -161,11 +170,15 @@ TEST(GoldenTest, RecordsOfTheFirstLevelDecodeForEver) {
     ASSERT_TRUE(row->ParseFromString(*stored)) << name;
     EXPECT_TRUE(row->GetReflection()->GetUnknownFields(*row).empty()) << name;
   }
-  EXPECT_EQ(events, 33);
-  EXPECT_EQ(rows, 13);
+  EXPECT_EQ(events, GetParam().events);
+  EXPECT_EQ(rows, GetParam().rows);
 }
 
-// A program of the first level is stopped by what it would misread, and by nothing else.
+INSTANTIATE_TEST_SUITE_P(Levels, EarlierLevelTest,
+                         ::testing::Values(Stored{"level_1", 33, 13}, Stored{"level_2", 37, 15}),
+                         [](const auto& param) { return std::string(param.param.level); });
+
+// A program of an earlier level is stopped by what it would misread, and by nothing else.
 TEST(RecordTest, LevelIsTheLowestThatReadsTheRecordTruly) {
   v1::Event event;
   event.mutable_job_labels_set()->set_job_uid(1);
@@ -176,6 +189,43 @@ TEST(RecordTest, LevelIsTheLowestThatReadsTheRecordTruly) {
   EXPECT_EQ(EncodeEvent(event)[5], 2);
   event.mutable_setting_set()->mutable_setting()->set_key("queues/q");
   EXPECT_EQ(EncodeEvent(event)[5], 2);
+  event.mutable_request()->set_body_hash(std::string(16, 'h'));
+  EXPECT_EQ(LevelOfRecord(EncodeEvent(event)), 2);
+  event.mutable_request()->set_body_hash(std::string(8, 'h'));
+  EXPECT_EQ(LevelOfRecord(EncodeEvent(event)), 3);
+  EXPECT_EQ(LevelOfRecord(""), 0);
+}
+
+TEST(RecordTest, WhatLevelTwoWouldMisreadIsOfLevelThree) {
+  std::map<std::string, v1::Event> events;
+  events["held"].mutable_trial_held()->set_trial(1);
+  events["checkpoint"].mutable_run_created()->mutable_checkpoint()->set_step(1);
+  events["origin"].mutable_trials_suggested()->add_suggestions()->set_origin(1);
+  events["earlier"].mutable_study_created()->mutable_study()->add_earlier(1);
+  events["regret"]
+      .mutable_study_created()
+      ->mutable_study()
+      ->mutable_spec()
+      ->mutable_study_stopping()
+      ->set_regret_below(1);
+  events["slices"].mutable_agent_connected()->mutable_inventory()->add_devices()->set_profile("s");
+  events["joins"].mutable_agent_joined()->mutable_inventory()->add_devices()->set_profile("s");
+  const auto spec_of = [&](const char* name) {
+    return events[name].mutable_job_created()->mutable_spec();
+  };
+  spec_of("topology")->mutable_scheduling()->mutable_topology()->set_at_most(1);
+  spec_of("profile")->add_worker_pools()->mutable_resources()->set_gpu_profile("3g.40gb");
+  spec_of("memory")->add_worker_pools()->mutable_resources()->set_gpu_memory_bytes(1);
+  spec_of("stopping")->mutable_study_spec()->mutable_study_stopping()->set_regret_below(1);
+  for (const auto& [name, event] : events) {
+    EXPECT_EQ(LevelOfRecord(EncodeEvent(event)), 3) << name;
+    // The same kind without it.
+    v1::Event plain;
+    if (event.body_case() == v1::Event::kTrialHeld) continue;
+    plain.GetReflection()->MutableMessage(
+        &plain, plain.GetDescriptor()->FindFieldByNumber(event.body_case()));
+    EXPECT_EQ(LevelOfRecord(EncodeEvent(plain)), 1) << name;
+  }
 }
 
 TEST(RecordTest, HigherLevelIsRefusedNotGuessed) {
@@ -187,7 +237,7 @@ TEST(RecordTest, HigherLevelIsRefusedNotGuessed) {
   ASSERT_EQ(bytes[4], 1 << 3);
   const auto as_stored = DecodeEvent(bytes);
   ASSERT_TRUE(as_stored.ok());
-  const auto newer = BytesOfHex(ReadGolden("level_3"));
+  const auto newer = BytesOfHex(ReadGolden("level_4"));
   ASSERT_TRUE(newer.ok() && !newer->empty());
   EXPECT_EQ(DecodeEvent(*newer).status().code(), absl::StatusCode::kFailedPrecondition);
 }

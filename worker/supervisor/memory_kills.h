@@ -1,0 +1,65 @@
+// Which processes the kernel's out-of-memory killer took. Its log names each victim: where that may
+// be read and counts processes as we do, nothing else is believed. Elsewhere the counter of the
+// process's own memory cgroup is looked at every second, and only a rise within the last look
+// counts; where no cgroup counts, the machine's counter does, and only against a process that held
+// a good part of the machine's memory. Errs towards "no". Single-threaded.
+#ifndef TRAINYARD_WORKER_SUPERVISOR_MEMORY_KILLS_H_
+#define TRAINYARD_WORKER_SUPERVISOR_MEMORY_KILLS_H_
+
+#include <sys/types.h>
+
+#include <map>
+#include <set>
+#include <string>
+
+namespace trainyard::worker {
+
+class MemoryKills {
+ public:
+  // Where the kernel tells it; other places in tests.
+  struct Places {
+    std::string log = "/dev/kmsg";
+    std::string proc = "/proc";
+    std::string cgroups = "/sys/fs/cgroup";
+  };
+
+  MemoryKills() = default;
+  explicit MemoryKills(Places places) : places_(std::move(places)) {}
+  ~MemoryKills();
+  MemoryKills(const MemoryKills&) = delete;
+  MemoryKills& operator=(const MemoryKills&) = delete;
+
+  // What happened before does not count. False: Look() is to be called every second.
+  bool Begin();
+  // The process lives: notes where it is counted and how much it holds. Nothing when Begin() was
+  // true.
+  void Look(pid_t pid);
+  // The process has ended by a SIGKILL; true when there is evidence that the kernel sent it for
+  // want of memory. Waits at most a twentieth of a second for the kernel to write it down.
+  bool Took(pid_t pid);
+
+ private:
+  struct Seen {
+    std::string file;  // with the counter of its cgroup; "": none
+    long kills = -1;   // -1: unknown
+    long pages = 0;    // resident
+  };
+  void ReadLog();
+  std::string CounterOf(pid_t pid) const;
+  long MachineKills() const;
+
+  const Places places_;
+  int log_ = -1;
+  bool named_ = false;       // the log names victims as we number processes
+  std::string rest_;         // of a line of the log that is not whole yet
+  std::set<pid_t> victims_;  // that the log names
+  std::map<pid_t, Seen> seen_;
+  long machine_kills_ = -1;  // at Begin(), or at the last look where that counts
+};
+
+// The process that this line of the kernel's log says was killed for want of memory; -1: none.
+pid_t VictimOf(const std::string& line);
+
+}  // namespace trainyard::worker
+
+#endif  // TRAINYARD_WORKER_SUPERVISOR_MEMORY_KILLS_H_
