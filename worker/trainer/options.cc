@@ -168,6 +168,10 @@ const Flag kFlags[] = {
      SetText<&Options::accuracy>},
     {"checkpoint_every", "epochs between checkpoints, 0 for none; default 5",
      SetInteger<&Options::checkpoint_every, 0, 1000000>},
+    {"checkpoint_minutes", "a checkpoint after so long at most, inside an epoch too; 0: no limit",
+     [](absl::string_view v, Options* o) {
+       return SetReal(v, 0, 1e6, true, &o->checkpoint_minutes);
+     }},
     {"checkpoint_keep", "newest checkpoints that stay; default 3",
      SetInteger<&Options::checkpoint_keep, 1, 1000000>},
     {"job-dir", "folder for history.jsonl, and for model and checkpoints outside a job",

@@ -37,6 +37,7 @@ struct Options {
   double test_fraction = 0.2;
   std::string accuracy = "accuracy";  // name of the metric
   int64_t checkpoint_every = 5;
+  double checkpoint_minutes = 0;  // 0: not by the clock
   int64_t checkpoint_keep = 3;
   double clip_norm = 0;          // 0: any
   int64_t accumulate = 1;        // passes a step

@@ -7,13 +7,13 @@
 #include <cstdio>
 #include <cstring>
 #include <numbers>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/errors.h"
-#include "common/file.h"
+#include "worker/trainer/history.h"
+#include "worker/training/spare_cores.h"
 #include "worker/training/step_times.h"
 
 namespace trainyard::trainer {
@@ -24,10 +24,12 @@ using training::Range;
 using training::ReduceOp;
 
 constexpr size_t kEvaluationBatch = 256;
-// What travels with the gradients: ranks that are told to stop, ranks whose shard is being written.
+// What travels with the gradients: ranks that are told to stop, ranks whose shard is being written,
+// ranks that find the next checkpoint due.
 constexpr size_t kStop = 0;
 constexpr size_t kUnwritten = 1;
-constexpr size_t kExtras = 2;
+constexpr size_t kDue = 2;
+constexpr size_t kExtras = 3;
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -115,17 +117,22 @@ absl::Status Trainer::Prepare(const Dataset& data, const Split& split,
   optimizer_ = std::make_unique<training::ShardedOptimizer>(
       OptimizerOptionsOf(options_), count_, communicator_, options_.shard_optimizer);
   parameters_.resize(optimizer_->padded_size());
-  return PrepareGradients(static_cast<int64_t>(std::thread::hardware_concurrency()));
+  return PrepareGradients();
 }
 
 // Overlap pays where a core is free for the thread that reduces.
-absl::Status Trainer::PrepareGradients(int64_t cores) {
+absl::Status Trainer::PrepareGradients() {
   training::BucketOptions options;
   options.clip_norm = options_.clip_norm;
   if (options_.wire == "float16") options.wire = DataType::kFloat16;
   if (options_.wire == "bfloat16") options.wire = DataType::kBFloat16;
-  const bool spare = communicator_->size() > 1 && cores >= 2 * communicator_->size();
-  options.overlap = options_.overlap == "on" || (options_.overlap == "auto" && spare);
+  options.overlap = options_.overlap == "on";
+  if (options_.overlap == "auto" && communicator_->size() > 1) {
+    auto spare = training::EveryRankHasSpareCore(training::CoresOfThread(), folders_.local_rank,
+                                                 folders_.local_ranks, communicator_);
+    if (!spare.ok()) return spare.status();
+    options.overlap = *spare;
+  }
   std::vector<size_t> sizes;
   for (const Parameter& parameter : ParametersOf(best_.architecture)) {
     sizes.push_back(parameter.size);
@@ -170,18 +177,19 @@ absl::Status Trainer::ChoosePrecision() {
 
 absl::StatusOr<bool> Trainer::Run() {
   if (absl::Status status = ChoosePrecision(); !status.ok()) return status;
+  if (head() && !folders_.history.empty()) Warn(TrimHistory(folders_.history, epoch_));
+  saved_at_ = std::chrono::steady_clock::now();
   while (epoch_ < options_.epochs && !stopping_) {
     const auto start = std::chrono::steady_clock::now();
     auto whole = TrainEpoch();
     if (!whole.ok()) return whole.status();
     if (!*whole) break;
-    TellWritten(/*wait=*/false);
     if (absl::Status status = EndEpoch(SecondsSince(start)); !status.ok()) return status;
     auto stop = AgreeToStop();
     if (!stop.ok()) return stop.status();
     stopping_ = *stop;
-    const bool due = options_.checkpoint_every > 0 && epoch_ % options_.checkpoint_every == 0;
-    if (due || stopping_) {
+    due_ = due_ || (options_.checkpoint_every > 0 && epoch_ % options_.checkpoint_every == 0);
+    if (due_ || stopping_) {
       if (absl::Status status = Save(); !status.ok()) return status;
     }
   }
@@ -194,12 +202,12 @@ absl::StatusOr<bool> Trainer::TrainEpoch() {
   std::vector<size_t> order = sampler_->Order(static_cast<uint64_t>(epoch_));
   for (size_t& position : order) position = split_.train[position];  // now rows of the data
   for (; step_ < sampler_->steps_per_epoch(); ++step_) {
-    if (stopping_) {
-      absl::Status status = Save();
-      if (!status.ok()) return status;
-      return false;
+    if (stopping_ || due_) {
+      if (absl::Status status = Save(); !status.ok()) return status;
     }
+    if (stopping_) return false;
     if (absl::Status status = TrainStep(step_, order); !status.ok()) return status;
+    TellWritten(/*wait=*/false);
   }
   return true;
 }
@@ -210,6 +218,7 @@ absl::Status Trainer::TrainStep(size_t step, const std::vector<size_t>& order) {
   gradients_->Begin();
   gradients_->extras()[kStop] = *stop_ != 0 ? 1.0F : 0.0F;
   gradients_->extras()[kUnwritten] = pending_step_ >= 0 && !writer_->shard_done() ? 1.0F : 0.0F;
+  gradients_->extras()[kDue] = head() && SaveIsDue() ? 1.0F : 0.0F;
   const double scale = 1.0 / static_cast<double>(sampler_->BatchSize(step));
   const int passes = static_cast<int>(options_.accumulate);
   for (int pass = 0; pass < passes; ++pass) {
@@ -222,6 +231,7 @@ absl::Status Trainer::TrainStep(size_t step, const std::vector<size_t>& order) {
   absl::Status status = gradients_->Finish();
   if (!status.ok()) return status;
   stopping_ = gradients_->extras()[kStop] > 0;
+  due_ = gradients_->extras()[kDue] > 0;
   if (gradients_->extras()[kUnwritten] == 0) status = CommitShards(/*wait=*/false);
   if (!status.ok()) return status;
   const double steps = static_cast<double>(sampler_->steps_per_epoch());
@@ -284,16 +294,7 @@ void Trainer::Report(double train_loss, double loss, double accuracy, double sec
   Warn(reporter_->Report(
       epoch_, {{options_.accuracy, accuracy}, {"loss", loss}, {"train_loss", train_loss}}));
   if (folders_.history.empty()) return;
-  const std::string path = JoinPath(folders_.history, "history.jsonl");
-  std::FILE* file = std::fopen(path.c_str(), "ae");
-  if (file == nullptr) return Warn(ErrnoError(errno, "cannot write", path));
-  // 17 digits: whoever reads them has the same numbers. JSON knows no NaN.
-  const auto number = [](double value) {
-    return std::isfinite(value) ? absl::StrFormat("%.17g", value) : std::string("null");
-  };
-  absl::FPrintF(file, "{\"epoch\":%d,\"train_loss\":%s,\"loss\":%s,\"accuracy\":%s}\n", epoch_,
-                number(train_loss), number(loss), number(accuracy));
-  std::fclose(file);
+  Warn(AppendHistory(folders_.history, {epoch_, train_loss, loss, accuracy}));
 }
 
 absl::StatusOr<bool> Trainer::AgreeToStop() {

@@ -4,12 +4,13 @@
 //    resumed from a checkpoint with as many ranks goes on bit for bit.
 //  - Ranks stop together: a wish to stop travels with the gradients.
 //  - Rank 0 alone reports, prints and writes the model. Checkpoints are shared out: each rank
-//  writes
-//    a slice of parameters, moments and best model, one rank a node commits and declares them.
+//    writes a slice of parameters, moments and best model, one rank a node commits and declares
+//    them.
 // One thread.
 #ifndef TRAINYARD_WORKER_TRAINER_TRAINER_H_
 #define TRAINYARD_WORKER_TRAINER_TRAINER_H_
 
+#include <chrono>
 #include <csignal>
 #include <memory>
 #include <string>
@@ -58,12 +59,13 @@ class Trainer {
   bool head() const { return communicator_->rank() == 0; }
   absl::StatusOr<bool> TrainEpoch();  // false: stopped in the middle
   absl::Status TrainStep(size_t step, const std::vector<size_t>& order);
-  absl::Status PrepareGradients(int64_t cores);
+  absl::Status PrepareGradients();
   absl::Status EndEpoch(double seconds);
   absl::Status ChoosePrecision();
   void KeepBest(double accuracy, double loss);
   void Report(double train_loss, double loss, double accuracy, double seconds);
   absl::StatusOr<bool> AgreeToStop();
+  bool SaveIsDue() const;  // by the clock
   absl::Status Save();
   absl::Status CommitShards(bool wait);
   std::vector<training::TensorView> PartOfState() const;
@@ -74,6 +76,8 @@ class Trainer {
   absl::StatusOr<bool> ReadShards(Found* found);
   absl::Status AgreeOn(const absl::Status& mine, const std::string& step);
   absl::Status Restore(const training::CheckpointManifest& manifest);
+  absl::Status CheckSameRun(const training::CheckpointManifest& manifest) const;
+  training::CheckpointState RunState() const;
   absl::Status RestoreLosses(const training::CheckpointManifest& manifest);
   absl::Status ShareCounters(int root);
   absl::Status ShareTensors(const Found& found);
@@ -95,7 +99,7 @@ class Trainer {
   std::unique_ptr<Network> network_;
   size_t count_ = 0;                                      // parameters
   std::vector<float> parameters_;                         // padded behind count_
-  std::unique_ptr<training::GradientBuckets> gradients_;  // extras: kStop, kUnwritten
+  std::unique_ptr<training::GradientBuckets> gradients_;  // extras: kStop and on
   int64_t epoch_ = 0;                                     // epochs finished
   size_t step_ = 0;                                       // steps done in the epoch under way
   double train_loss_ = 0;                                 // of this rank in the epoch under way
@@ -110,6 +114,8 @@ class Trainer {
   std::unique_ptr<training::CheckpointWriter> writer_;
   std::string precision_;  // float32 or bfloat16, once chosen
   bool stopping_ = false;
+  bool due_ = false;  // the next checkpoint is
+  std::chrono::steady_clock::time_point saved_at_;
   bool warned_ = false;
   std::vector<float> inputs_;  // of one batch
   std::vector<int64_t> labels_;

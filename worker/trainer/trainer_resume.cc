@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/errors.h"
 #include "common/file.h"
@@ -70,12 +71,14 @@ struct Trainer::Found {
 
 absl::Status Trainer::Resume() {
   if (folders_.checkpoints.empty()) return absl::OkStatus();
+  // No rank writes before all have met below.
+  if (folders_.local_rank == 0) Warn(training::SweepCheckpoints(folders_.checkpoints));
   auto found = FindNewest();
   if (!found.ok()) return found.status();
   if (found->step < 0) return absl::OkStatus();
   const int root = static_cast<int>(found->root);
-  const absl::Status mine =
-      communicator_->rank() == root ? Restore(found->manifest) : absl::OkStatus();
+  // All that see it look: the first rank, which alone prints, is most likely one of them.
+  const absl::Status mine = found->sees ? Restore(found->manifest) : absl::OkStatus();
   absl::Status status = AgreeOn(mine, training::CheckpointName(found->step));
   if (status.ok()) status = ShareCounters(root);
   if (status.ok()) status = ShareTensors(*found);
@@ -170,18 +173,24 @@ absl::Status Trainer::AgreeOn(const absl::Status& mine, const std::string& step)
                    : absl::AbortedError(absl::StrCat("another rank could not resume from ", step));
 }
 
+// Names all that differs at once. What a checkpoint does not say was not kept by its writer, and is
+// taken as the same, but for model and optimiser.
+absl::Status Trainer::CheckSameRun(const CheckpointManifest& manifest) const {
+  std::vector<std::string> differs;
+  for (const auto& [key, mine] : RunState()) {
+    const auto found = manifest.state.find(key);
+    const bool must = key == "architecture" || key == "optimizer";
+    if (found == manifest.state.end() && !must) continue;
+    const std::string theirs = found == manifest.state.end() ? "?" : found->second;
+    if (theirs != mine) differs.push_back(absl::StrCat(key, " was ", theirs, ", is ", mine));
+  }
+  if (differs.empty()) return absl::OkStatus();
+  return Unusable(manifest.step, absl::StrJoin(differs, "; "));
+}
+
 // Checks that the checkpoint is of this run, and takes its counters.
 absl::Status Trainer::Restore(const CheckpointManifest& manifest) {
-  const auto text = manifest.state.find("architecture");
-  if (text == manifest.state.end() || text->second != best_.architecture.Text()) {
-    return Unusable(manifest.step, absl::StrCat("it holds the model ",
-                                                text == manifest.state.end() ? "?" : text->second,
-                                                ", not ", best_.architecture.Text()));
-  }
-  const auto optimizer = manifest.state.find("optimizer");
-  if (optimizer == manifest.state.end() || optimizer->second != options_.optimizer) {
-    return Unusable(manifest.step, "it is of another optimizer");
-  }
+  if (absl::Status status = CheckSameRun(manifest); !status.ok()) return status;
   // What a measurement chose stays chosen: the run goes on with the same bits.
   const auto precision = manifest.state.find("precision");
   if (options_.precision == "auto" && precision != manifest.state.end()) {

@@ -41,17 +41,29 @@ absl::StatusOr<CheckpointState> Trainer::State() {
   if (!status.ok()) return status;
   std::vector<std::string> texts;
   for (const double loss : losses) texts.push_back(Exact(loss));
-  return CheckpointState{
-      {"architecture", best_.architecture.Text()},
-      {"optimizer", options_.optimizer},
-      {"precision", precision_},
-      {"optimizer_steps", absl::StrCat(optimizer_->steps())},
-      {"epoch", absl::StrCat(epoch_)},
-      {"samples", absl::StrCat(step_ * static_cast<size_t>(options_.batch_size))},
-      {"train_losses", absl::StrJoin(texts, " ")},
-      {"best_epoch", absl::StrCat(best_.epoch)},
-      {"best_accuracy", Exact(best_.validation_accuracy)},
-      {"best_loss", Exact(best_.validation_loss)}};
+  CheckpointState state = RunState();
+  state.insert({{"precision", precision_},
+                {"optimizer_steps", absl::StrCat(optimizer_->steps())},
+                {"epoch", absl::StrCat(epoch_)},
+                {"samples", absl::StrCat(step_ * static_cast<size_t>(options_.batch_size))},
+                {"train_losses", absl::StrJoin(texts, " ")},
+                {"best_epoch", absl::StrCat(best_.epoch)},
+                {"best_accuracy", Exact(best_.validation_accuracy)},
+                {"best_loss", Exact(best_.validation_loss)}});
+  return state;
+}
+
+// What must be the same in a run that goes on from a checkpoint: otherwise its samples come in
+// another order, or training rows become test rows. The number of ranks may change.
+CheckpointState Trainer::RunState() const {
+  return {{"architecture", best_.architecture.Text()},
+          {"optimizer", options_.optimizer},
+          {"batch_size", absl::StrCat(options_.batch_size)},
+          {"seed", absl::StrCat(options_.seed)},
+          {"split_seed", absl::StrCat(options_.split_seed)},
+          {"validation_fraction", absl::StrCat(options_.validation_fraction)},
+          {"test_fraction", absl::StrCat(options_.test_fraction)},
+          {"rows", absl::StrCat(data_->count)}};
 }
 
 std::vector<TensorView> Trainer::PartOfState() const {
@@ -70,18 +82,26 @@ std::vector<TensorView> Trainer::PartOfState() const {
   return tensors;
 }
 
+bool Trainer::SaveIsDue() const {
+  const std::chrono::duration<double> since = std::chrono::steady_clock::now() - saved_at_;
+  return options_.checkpoint_minutes > 0 && since.count() >= 60 * options_.checkpoint_minutes;
+}
+
 absl::Status Trainer::Save() {
-  if (folders_.checkpoints.empty() || options_.checkpoint_every == 0 ||
-      optimizer_->steps() == saved_step_) {
+  due_ = false;
+  if (folders_.checkpoints.empty() || optimizer_->steps() == saved_step_ ||
+      (options_.checkpoint_every == 0 && options_.checkpoint_minutes == 0)) {
     return absl::OkStatus();
   }
+  saved_at_ = std::chrono::steady_clock::now();
   if (absl::Status status = CommitShards(/*wait=*/true); !status.ok()) return status;
   auto state = State();
   if (!state.ok()) return state.status();
   saved_step_ = optimizer_->steps();
   if (writer_ == nullptr) {
     writer_ = std::make_unique<training::CheckpointWriter>(
-        folders_.checkpoints, static_cast<size_t>(options_.checkpoint_keep));
+        folders_.checkpoints, static_cast<size_t>(options_.checkpoint_keep),
+        /*alone=*/folders_.local_ranks == communicator_->size());
   }
   if (communicator_->size() == 1) {
     writer_->Start(saved_step_, 1, PartOfState(), *state);

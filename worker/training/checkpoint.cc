@@ -1,11 +1,12 @@
 // See checkpoint.h.
 #include "worker/training/checkpoint.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -25,28 +26,64 @@ using Json = nlohmann::json;
 constexpr absl::string_view kFormat = "trainyard-checkpoint-1";
 constexpr absl::string_view kManifest = "manifest.json";
 
+constexpr absl::string_view kPartial = ".partial";
+constexpr absl::string_view kOld = ".old";
+
 std::string HiddenFolder(const std::string& folder, int64_t step) {
-  return JoinPath(folder, absl::StrCat(".", CheckpointName(step), ".partial"));
+  return JoinPath(folder, absl::StrCat(".", CheckpointName(step), kPartial));
+}
+
+std::string OldFolder(const std::string& folder, int64_t step) {
+  return JoinPath(folder, absl::StrCat(".", CheckpointName(step), kOld));
+}
+
+// Whether a name is of a checkpoint that is being written or removed.
+bool IsRest(absl::string_view name) {
+  int64_t step = 0;
+  return absl::ConsumePrefix(&name, ".step_") &&
+         (absl::ConsumeSuffix(&name, kPartial) || absl::ConsumeSuffix(&name, kOld)) &&
+         absl::SimpleAtoi(name, &step);
 }
 
 absl::Status Lost(const std::string& path, absl::string_view what) {
   return absl::DataLossError(absl::StrCat(path, ": ", what));
 }
 
-// Renames the complete hidden folder to its name; a broken folder of that name gives way.
-absl::Status Publish(const std::string& hidden, const std::string& visible,
-                     const std::string& folder) {
-  TRAINYARD_FAULT_POINT("checkpoint.before_commit");
-  if (rename(hidden.c_str(), visible.c_str()) != 0) {
-    if (errno != ENOTEMPTY && errno != EEXIST) {
-      return ErrnoError(errno, "cannot commit checkpoint", visible);
-    }
-    if (absl::Status status = RemoveTree(visible); !status.ok()) return status;
-    if (rename(hidden.c_str(), visible.c_str()) != 0) {
-      return ErrnoError(errno, "cannot commit checkpoint", visible);
-    }
+// Gives `hidden` the name `visible`, which another folder has, and that one the name `old`.
+absl::Status Exchange(const std::string& hidden, const std::string& visible,
+                      const std::string& old) {
+  // At every moment there is a whole one.
+  if (renameat2(AT_FDCWD, hidden.c_str(), AT_FDCWD, visible.c_str(), RENAME_EXCHANGE) == 0) {
+    return rename(hidden.c_str(), old.c_str()) == 0
+               ? absl::OkStatus()
+               : ErrnoError(errno, "cannot put aside the checkpoint replaced by", visible);
   }
-  return FsyncFolder(folder);
+  // Some file systems cannot exchange.
+  if (errno != EINVAL && errno != ENOSYS) {
+    return ErrnoError(errno, "cannot commit checkpoint", visible);
+  }
+  if (rename(visible.c_str(), old.c_str()) == 0 && rename(hidden.c_str(), visible.c_str()) == 0) {
+    return absl::OkStatus();
+  }
+  return ErrnoError(errno, "cannot commit checkpoint", visible);
+}
+
+// Renames the complete hidden folder to its name; a folder that has it gives way.
+absl::Status Publish(const std::string& folder, int64_t step) {
+  const std::string hidden = HiddenFolder(folder, step), old = OldFolder(folder, step);
+  const std::string visible = JoinPath(folder, CheckpointName(step));
+  TRAINYARD_FAULT_POINT("checkpoint.before_commit");
+  if (rename(hidden.c_str(), visible.c_str()) == 0) return FsyncFolder(folder);
+  if (errno != ENOTEMPTY && errno != EEXIST) {
+    return ErrnoError(errno, "cannot commit checkpoint", visible);
+  }
+  absl::Status status = RemoveTree(old);
+  if (status.ok()) status = Exchange(hidden, visible, old);
+  if (status.ok()) status = FsyncFolder(folder);
+  if (!status.ok()) return status;
+  TRAINYARD_FAULT_POINT("checkpoint.after_exchange");
+  RemoveTree(old).IgnoreError();  // costs room, no more
+  return absl::OkStatus();
 }
 
 // Over the manifest without its own checksum; keys are sorted, so the text is canonical.
@@ -200,7 +237,7 @@ absl::Status CommitCheckpoint(const std::string& folder, int64_t step, int world
   if (absl::Status status = WriteFileDurably(JoinPath(hidden, kManifest), text); !status.ok()) {
     return status;
   }
-  return Publish(hidden, JoinPath(folder, CheckpointName(step)), folder);
+  return Publish(folder, step);
 }
 
 absl::Status WriteCheckpointBytes(const std::string& folder, int64_t step, int world_size,
@@ -215,6 +252,17 @@ absl::Status WriteCheckpoint(const std::string& folder, int64_t step, int world_
   return WriteCheckpointBytes(folder, step, world_size, EncodeSafetensors(tensors, {}), state);
 }
 
+absl::Status SweepCheckpoints(const std::string& folder) {
+  if (!Exists(folder)) return absl::OkStatus();
+  auto names = ListFolder(folder);
+  if (!names.ok()) return names.status();
+  absl::Status status;
+  for (const std::string& name : *names) {
+    if (IsRest(name)) status.Update(RemoveTree(JoinPath(folder, name)));
+  }
+  return status;
+}
+
 absl::Status PruneCheckpoints(const std::string& folder, int64_t newest, size_t keep) {
   auto steps = CheckpointSteps(folder);
   if (!steps.ok()) return steps.status();
@@ -223,7 +271,7 @@ absl::Status PruneCheckpoints(const std::string& folder, int64_t newest, size_t 
   for (const int64_t step : *steps) {
     if (step > newest || kept++ < keep) continue;
     // Under another name first: nobody finds half a checkpoint.
-    const std::string hidden = absl::StrCat(JoinPath(folder, "."), CheckpointName(step), ".old");
+    const std::string hidden = OldFolder(folder, step);
     status.Update(RemoveTree(hidden));
     if (rename(JoinPath(folder, CheckpointName(step)).c_str(), hidden.c_str()) != 0) {
       status.Update(ErrnoError(errno, "cannot remove checkpoint", CheckpointName(step)));

@@ -1,7 +1,9 @@
 // Checkpoints on disk: <folder>/step_<N>/ holds one safetensors file a shard and manifest.json with
 // their sizes and SHA-256 (and its own). The folder appears under its name by one rename, after
 // everything in it is durable: a reader meets a whole checkpoint or none. What was committed never
-// changes.
+// changes; a step that is committed again, after a resume from an older one, is exchanged whole.
+//  - What is being written or removed lies under names with a dot; what a killed process left there
+//    is removed by SweepCheckpoints().
 //  - Ranks with folders of their own, on several nodes, hold the shards that they wrote and one and
 //    the same manifest, which names all of them.
 // Thread-safe for different steps, and for different shards of a step.
@@ -54,6 +56,8 @@ absl::Status WriteCheckpoint(const std::string& folder, int64_t step, int world_
 // The same, of a shard that is already encoded (EncodeSafetensors).
 absl::Status WriteCheckpointBytes(const std::string& folder, int64_t step, int world_size,
                                   absl::string_view bytes, const CheckpointState& state);
+// Removes what writers that were killed left in `folder`, if it is there. Before anybody writes.
+absl::Status SweepCheckpoints(const std::string& folder);
 // Removes committed checkpoints of steps before `newest` but for the last `keep` up to it.
 absl::Status PruneCheckpoints(const std::string& folder, int64_t newest, size_t keep);
 

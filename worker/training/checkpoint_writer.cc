@@ -6,8 +6,8 @@
 
 namespace trainyard::training {
 
-CheckpointWriter::CheckpointWriter(std::string folder, size_t keep)
-    : folder_(std::move(folder)), keep_(std::max<size_t>(1, keep)) {}
+CheckpointWriter::CheckpointWriter(std::string folder, size_t keep, bool alone)
+    : folder_(std::move(folder)), keep_(std::max<size_t>(1, keep)), alone_(alone) {}
 
 void CheckpointWriter::Start(int64_t step, int world_size, const std::vector<TensorView>& tensors,
                              const CheckpointState& state) {
@@ -39,8 +39,12 @@ void CheckpointWriter::Commit(int64_t step, int world_size, const CheckpointStat
 }
 
 void CheckpointWriter::Ended(int64_t step, absl::Status status) {
-  // What cannot be removed costs room, no more.
-  if (status.ok()) PruneCheckpoints(folder_, step, keep_).IgnoreError();
+  if (status.ok()) {
+    const int64_t everywhere = alone_ ? step : committed_;
+    // What cannot be removed costs room, no more.
+    if (everywhere >= 0) PruneCheckpoints(folder_, everywhere, keep_).IgnoreError();
+    committed_ = step;
+  }
   MutexLock lock(&mutex_);
   written_.push_back({step, std::move(status)});
 }

@@ -1,11 +1,12 @@
 // Writes checkpoints beside the training: Start() copies the tensors and returns, a thread makes
 // them durable and visible, and removes all but the newest few.
 //  - A rank of several writes its shard alone: StartShard(), then Commit() once all ranks' shards
-//  are
-//    durable, by one rank of those that see the folder.
+//    are durable, by one rank of those that see the folder.
 //  - At most one checkpoint is being written: a Start() before it is through waits for it.
 //  - What was written becomes known through Take(), to the thread that trains: it may then be
-//    reported. A checkpoint is removed only when `keep` newer ones are committed.
+//    reported. A checkpoint is removed only when `keep` newer ones are committed; where other
+//    nodes have parts of it in folders of their own, only at the commit after that: every node has
+//    committed the newer ones by then, because it wrote its shards of this step behind them.
 // One thread at a time.
 #ifndef TRAINYARD_WORKER_TRAINING_CHECKPOINT_WRITER_H_
 #define TRAINYARD_WORKER_TRAINING_CHECKPOINT_WRITER_H_
@@ -30,8 +31,9 @@ class CheckpointWriter {
     absl::Status status;  // OK: committed and durable
   };
 
-  // `keep`: committed checkpoints that stay, at least 1.
-  CheckpointWriter(std::string folder, size_t keep);
+  // `keep`: committed checkpoints that stay, at least 1. `alone`: no part of a checkpoint lies in
+  // another folder.
+  CheckpointWriter(std::string folder, size_t keep, bool alone = true);
   // What was started is finished.
   ~CheckpointWriter() = default;
 
@@ -53,7 +55,9 @@ class CheckpointWriter {
 
   const std::string folder_;
   const size_t keep_;
-  std::string bytes_;  // the snapshot; its memory is used again
+  const bool alone_;
+  int64_t committed_ = -1;  // the last step; of the queue's thread
+  std::string bytes_;       // the snapshot; its memory is used again
   absl::StatusOr<ShardEntry> shard_ = absl::UnavailableError("no shard was written");
   std::atomic<bool> shard_done_ = false;  // shard_ may be read
   Mutex mutex_;

@@ -16,6 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "common/errors.h"
 #include "worker/training/hang.h"
+#include "worker/training/stack_dump.h"
 
 namespace trainyard::training {
 namespace {
@@ -103,6 +104,7 @@ GangSync::GangSync(SharedRegion* region, int rank, int size, std::vector<int> nu
       seats_(reinterpret_cast<Seat*>(region->base() + sizeof(Cores))) {
   SetSpin();
   seats_[rank_].pid.store(getpid(), std::memory_order_relaxed);
+  seats_[rank_].dumps.store(DumpStackOnSignal() ? 1 : 0, std::memory_order_relaxed);
   cpu_set_t mine;
   if (sched_getaffinity(0, sizeof(mine), &mine) != 0) return;
   for (size_t core = 0; core < kCoresMax; ++core) {
@@ -217,9 +219,15 @@ absl::Status GangSync::Sleep(const Seat& seat, int rank, const Call& call) {
 
 absl::Status GangSync::Late(const Call& call, int64_t waited_ns) const {
   std::vector<std::string> names;
+  std::vector<pid_t> dumping;
   for (int rank = 0; rank < size_; ++rank) {
     if (rank == rank_ || HasCome(seats_[rank])) continue;
-    const std::string doing = DescribeProcess(seats_[rank].pid.load(std::memory_order_relaxed));
+    const pid_t pid = seats_[rank].pid.load(std::memory_order_relaxed);
+    const std::string doing = DescribeProcess(pid);
+    // Ranks that are threads of this process would write our own.
+    if (seats_[rank].dumps.load(std::memory_order_relaxed) != 0 && pid != getpid()) {
+      dumping.push_back(pid);
+    }
     std::string note = doing.empty() ? "" : absl::StrCat(" (", doing, ")");
     // A stopped one waits for nobody.
     if (extra_patience_ns_ > 0 && !absl::StrContains(doing, "stopped")) {
@@ -227,6 +235,7 @@ absl::Status GangSync::Late(const Call& call, int64_t waited_ns) const {
     }
     names.push_back(absl::StrCat(NumberOf(rank), note));
   }
+  AskForStacks(dumping);
   return Hang(absl::StrCat(names.size() == 1 ? "rank " : "ranks ", absl::StrJoin(names, ", "),
                            " on node ", NodeName(), names.size() == 1 ? " has" : " have"),
               Describe(call), absl::Nanoseconds(waited_ns));

@@ -4,7 +4,8 @@
 //  - Each meeting carries the call it belongs to. Ranks that meet in different calls get an error
 //    that names both, instead of a hang or wrong sums.
 //  - A rank whose process ends while others wait is named within about 100 ms; one that does not
-//    come for TRAINYARD_HANG_TIMEOUT is named with what its process is doing.
+//    come for TRAINYARD_HANG_TIMEOUT is named with what its process is doing, and asked to write
+//    its stack to its log (stack_dump.h).
 // One thread at a time per rank.
 #ifndef TRAINYARD_WORKER_TRAINING_GANG_SYNC_H_
 #define TRAINYARD_WORKER_TRAINING_GANG_SYNC_H_
@@ -71,7 +72,8 @@ class GangSync {
     std::atomic<uint32_t> meetings;  // that it has come to
     std::atomic<uint32_t> sleepers;  // ranks asleep until `meetings` changes
     std::atomic<int32_t> pid;
-    Call calls[2];  // of the last two meetings
+    std::atomic<int32_t> dumps;  // it writes its stack when asked
+    Call calls[2];               // of the last two meetings
   };
 
   // Of all ranks together.

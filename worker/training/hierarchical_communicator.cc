@@ -88,9 +88,9 @@ class HierarchicalCommunicator : public Communicator {
   absl::Status Broadcast(void* data, size_t count, DataType type, int root) override;
   absl::Status Barrier() override {
     Drain();
-    absl::Status status = LocalBarrier();
+    absl::Status status = LocalBarrier(/*behind=*/false);
     if (status.ok() && head()) status = bridge_->Barrier({});
-    return Checked(status.ok() ? LocalBarrier() : status);
+    return Checked(status.ok() ? LocalBarrier(/*behind=*/!head()) : status);
   }
   absl::StatusOr<void*> Allocate(size_t bytes) override {
     return local_ != nullptr ? local_->Allocate(bytes) : memory_.Allocate(bytes);
@@ -103,9 +103,15 @@ class HierarchicalCommunicator : public Communicator {
     if (!status.ok()) session_->MarkBroken();
     return status;
   }
-  absl::Status LocalBarrier() { return local_ != nullptr ? local_->Barrier() : absl::OkStatus(); }
-  absl::Status LocalBroadcast(void* data, size_t bytes, int root) {
+  // `behind`: this rank waits here for one that may wait for other nodes.
+  absl::Status LocalBarrier(bool behind) {
     if (local_ == nullptr) return absl::OkStatus();
+    local_->SetBehind(behind);
+    return local_->Barrier();
+  }
+  absl::Status LocalBroadcast(void* data, size_t bytes, int root, bool behind) {
+    if (local_ == nullptr) return absl::OkStatus();
+    local_->SetBehind(behind);
     return local_->Broadcast(data, bytes / 2, DataType::kFloat16, root);
   }
   void SetAcross();
@@ -246,13 +252,15 @@ absl::Status HierarchicalCommunicator::GatherByNode(const void* send, char* all,
   const size_t own = static_cast<size_t>(map_.node);
   absl::Status status;
   if (local_ != nullptr) {
+    local_->SetBehind(false);
     status = local_->AllGather(send, parts[own].data, call.count, call.type);
   } else {
     std::memmove(parts[own].data, send, bytes);
   }
   if (status.ok() && head()) status = bridge_->Gather(parts, call);
   for (size_t node = 0; status.ok() && node < parts.size(); ++node) {
-    if (node != own) status = LocalBroadcast(parts[node].data, parts[node].bytes, 0);
+    if (node == own) continue;
+    status = LocalBroadcast(parts[node].data, parts[node].bytes, 0, /*behind=*/!head());
   }
   return status;
 }
@@ -290,11 +298,12 @@ absl::Status HierarchicalCommunicator::Broadcast(void* data, size_t count, DataT
     root_local = static_cast<int>(at - ranks.begin());
   }
   const bool here = root_node == map_.node;
-  absl::Status status = here ? LocalBroadcast(data, bytes, root_local) : absl::OkStatus();
+  absl::Status status =
+      here ? LocalBroadcast(data, bytes, root_local, /*behind=*/false) : absl::OkStatus();
   if (status.ok() && head()) {
     status = bridge_->Broadcast(static_cast<char*>(data), bytes, root_node, call);
   }
-  if (status.ok() && !here) status = LocalBroadcast(data, bytes, 0);
+  if (status.ok() && !here) status = LocalBroadcast(data, bytes, 0, /*behind=*/!head());
   return Checked(status);
 }
 

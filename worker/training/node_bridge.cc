@@ -41,7 +41,7 @@ constexpr useconds_t kNap = 20;
 constexpr useconds_t kLongNap = 200;
 constexpr int64_t kLongWait = 50'000'000;  // nanoseconds
 // Behind the ranks of one node, which know better who is missing.
-constexpr int64_t kExtraPatience = 750'000'000;
+constexpr int64_t kExtraPatience = 400'000'000;
 
 int64_t Nanoseconds() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(

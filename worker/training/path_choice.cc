@@ -9,6 +9,7 @@ Path PathChoice::Take(Collective collective, size_t bytes) {
   collective_ = static_cast<size_t>(collective);
   // Four classes an octave would be finer than the noise; one is enough.
   class_ = static_cast<size_t>(std::bit_width(bytes)) % kClasses;
+  bytes_ = static_cast<double>(bytes > 0 ? bytes : 1);
   path_ = kinds_[collective_][class_].next;
   turn_ = 1 - turn_;
   first_ = true;
@@ -20,7 +21,12 @@ Path PathChoice::Wanted(const Kind& kind) const {
   // The call under way is not counted yet: the next one takes the other way while both are tried.
   const int staged = kind.calls[0] + (path_ == Path::kStaged ? 1 : 0);
   const int direct = kind.calls[1] + (path_ == Path::kDirect ? 1 : 0);
-  if (staged < kTries || direct < kTries) return staged > direct ? Path::kDirect : Path::kStaged;
+  const int tries = staged + direct;
+  if (tries < 2 * kTries) {
+    const bool first = path_ == Path::kStaged;
+    const bool staged_next = tries % 2 == 1 ? !first : tries / 2 % 2 == 0;
+    return staged_next ? Path::kStaged : Path::kDirect;
+  }
   return kind.best[1] < kind.best[0] ? Path::kDirect : Path::kStaged;
 }
 
@@ -48,9 +54,12 @@ void PathChoice::Done() {
   if (!decides_) return;
   Kind& kind = kinds_[collective_][class_];
   const size_t way = static_cast<size_t>(path_);
-  if (kind.calls[way] >= kTries) return;
-  const double took =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  if (kind.calls[0] + kind.calls[1] >= 2 * kTries) {
+    if (++kind.settled == kSettledCalls) kind = {kind.next, {0, 0}, {0, 0}, 0};
+    return;
+  }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start_;
+  const double took = seconds.count() / bytes_;
   // The first try pays for page faults and caches.
   if (++kind.calls[way] == 1) return;
   if (kind.calls[way] == 2 || took < kind.best[way]) kind.best[way] = took;

@@ -1,6 +1,9 @@
 // Which of two ways a collective over private memory takes, by the size of its data: each way is
-// tried a few times in real calls, then the faster one stays. Both ways give the same bits, so a
-// choice can change nothing but time.
+// tried a few times in real calls, then the one that was faster by the byte stays. Both ways give
+// the same bits, so a choice can change nothing but time.
+//  - Which way begins changes from pair to pair of tries: what a change of the machine's load does
+//    to one way it does to the other. After kSettledCalls both are tried anew, so that a busy
+//    moment does not decide for ever.
 //  - All ranks take the same way: rank 0 alone measures and says before the first meeting of a call
 //    which way the next call of that kind and size takes; the others read it behind that meeting.
 //    Two places are used in turn: one is written again only when all ranks are in the next call.
@@ -40,12 +43,15 @@ class PathChoice {
   void Done();
   // Tries before a choice is final, of each way; the first of each is no measurement.
   static constexpr int kTries = 5;
+  // How long a choice holds: trying anew costs at most 0.5 % of the calls.
+  static constexpr int kSettledCalls = 1000;
 
  private:
   struct Kind {
     Path next = Path::kStaged;
     int calls[2] = {0, 0};
-    double best[2] = {0, 0};  // seconds
+    double best[2] = {0, 0};  // seconds a byte
+    int settled = 0;          // calls since the choice
   };
   Path Wanted(const Kind& kind) const;
   void Say();
@@ -54,6 +60,7 @@ class PathChoice {
   Said* const said_;
   const bool decides_;
   size_t collective_ = 0, class_ = 0;  // of the call under way
+  double bytes_ = 1;                   // likewise
   Path path_ = Path::kStaged;
   size_t turn_ = 0;
   bool first_ = false;  // the next meeting is the first of the call

@@ -72,9 +72,9 @@ absl::Status PeerMemory::Read(int rank, size_t offset, void* to, size_t bytes) c
   const Card& card = cards_[rank];
   if (ReadFrom(card.pid, card.data + offset, to, bytes)) return absl::OkStatus();
   return MakeError(absl::StatusCode::kUnavailable, "UNAVAILABLE",
-                   absl::StrCat("rank ", rank_, " cannot read the memory of rank ", rank, ": ",
-                                std::strerror(errno)),
-                   absl::StrCat("see the log of rank ", rank));
+                   absl::StrCat("rank ", NumberOf(rank_), " cannot read the memory of rank ",
+                                NumberOf(rank), ": ", std::strerror(errno)),
+                   absl::StrCat("see the log of rank ", NumberOf(rank)));
 }
 
 }  // namespace trainyard::training

@@ -9,6 +9,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "worker/training/gang_sync.h"
@@ -26,7 +28,9 @@ class PeerMemory {
     uint64_t data;  // address of what the call under way is about
   };
 
-  PeerMemory(Card* cards, int rank, int size) : cards_(cards), rank_(rank), size_(size) {}
+  // `numbers`: by which people know this node's ranks; empty: their own.
+  PeerMemory(Card* cards, int rank, int size, std::vector<int> numbers = {})
+      : cards_(cards), rank_(rank), size_(size), numbers_(std::move(numbers)) {}
 
   // Collective, in front of `call`: finds out whether every rank can read every other.
   // TRAINYARD_DIRECT=0 in the environment of any rank says no.
@@ -41,10 +45,14 @@ class PeerMemory {
 
  private:
   bool ReadsAll() const;
+  int NumberOf(int rank) const {
+    return numbers_.empty() ? rank : numbers_[static_cast<size_t>(rank)];
+  }
 
   Card* const cards_;
   const int rank_;
   const int size_;
+  const std::vector<int> numbers_;
   bool opened_ = false;
   bool usable_ = false;
   uint64_t word_ = 0;  // the others try to read it

@@ -1,7 +1,10 @@
 // See route_table.h.
 #include "worker/training/route_table.h"
 
+#include <sys/stat.h>
+
 #include <cstdlib>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +16,13 @@ namespace trainyard::training {
 namespace {
 
 using Json = nlohmann::json;
+
+constexpr time_t kKept = 7 * 24 * 3600;  // seconds
+
+bool IsFresh(const std::string& path) {
+  struct stat info {};
+  return stat(path.c_str(), &info) == 0 && std::time(nullptr) - info.st_mtime < kKept;
+}
 
 std::string CacheFolder() {
   const auto text = [](const char* name) {
@@ -43,7 +53,8 @@ std::string RoutesFile(const std::vector<std::string>& hosts, const std::vector<
 }
 
 bool ReadRoutes(const std::string& path, int carriers_max, RouteTable* table) {
-  auto text = path.empty() ? absl::NotFoundError("") : ReadFile(path);
+  if (path.empty() || !IsFresh(path)) return false;
+  auto text = ReadFile(path);
   if (!text.ok()) return false;
   const Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("carriers") || !json["carriers"].is_array() ||

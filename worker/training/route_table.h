@@ -1,6 +1,7 @@
 // How many ranks of each node talk to the other nodes at once, by the size of the data: one, or as
 // many as every node has. Measured when a gang starts and remembered for the same hosts in the same
 // shape. Both ways give the same bits, so a choice can change nothing but time.
+//  - What was measured counts for a week: machines and their networks change.
 //  - The memory is a small file in TRAINYARD_ROUTES, else XDG_CACHE_HOME/trainyard, else
 //    HOME/.cache/trainyard; TRAINYARD_ROUTES= (empty) remembers nothing. A file that cannot be read
 //    or written costs a measurement, never more.
@@ -28,7 +29,7 @@ struct RouteTable {
 // Where the table of these hosts is remembered: hosts in the order of nodes, ranks of each. ""
 // where nothing is.
 std::string RoutesFile(const std::vector<std::string>& hosts, const std::vector<int>& ranks);
-// False when there is none, or none that fits `carriers_max`.
+// False when there is none, none of the last week, or none that fits `carriers_max`.
 bool ReadRoutes(const std::string& path, int carriers_max, RouteTable* table);
 void RememberRoutes(const std::string& path, const RouteTable& table);
 

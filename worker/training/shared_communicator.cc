@@ -24,7 +24,7 @@ constexpr size_t kHugePage = 2 << 20;
 absl::Status SharedCommunicator::Reduce(void* data, size_t count, DataType type, ReduceOp op) {
   Call call = {Collective::kAllReduce, type, op, 0, count, 0};
   const size_t bytes = count * SizeOf(type);
-  sync_.set_extra_patience(absl::ZeroDuration());
+  SetBehind(false);
   if (bytes <= kSmallBytes) return ReduceSmall(data, call);
   char* const start = static_cast<char*>(data);
   const size_t piece = PieceOf(start, bytes);
@@ -39,11 +39,12 @@ absl::Status SharedCommunicator::Reduce(void* data, size_t count, DataType type,
   return ReduceInArena(start, piece, call);
 }
 
-absl::Status SharedCommunicator::Complete(void* slice, size_t count, const Call& call) {
+absl::Status SharedCommunicator::Complete(void* slice, size_t count, const Call& call,
+                                          int carriers) {
   Call part = call;
   part.count = count;
-  // Who waits for a carrier lets it say first for whom it waits.
-  sync_.set_extra_patience(absl::Milliseconds(1250));
+  // The only one who carries waits for nobody who waits for another node.
+  SetBehind(carriers > 1 || rank_ != 0);
   absl::Status status = count == 0 ? absl::OkStatus() : across_.reduce(slice, count, part);
   Finish(slice, count, call.type, call.op, across_.world_size);
   return status;
@@ -73,7 +74,7 @@ absl::Status SharedCommunicator::ReduceSmall(void* data, const Call& call) {
 // The first rank carries and shows the result in another slot: its own may still be read.
 absl::Status SharedCommunicator::CompleteSmall(void* data, uint64_t turn, const Call& call) {
   const size_t bytes = call.count * SizeOf(call.type);
-  absl::Status status = Complete(data, rank_ == 0 ? call.count : 0, call);
+  absl::Status status = Complete(data, rank_ == 0 ? call.count : 0, call, /*carriers=*/1);
   if (rank_ == 0) std::memcpy(BuffersOf(0).out[turn], data, bytes);
   if (status.ok()) status = sync_.Meet(call);
   if (status.ok() && rank_ != 0) std::memcpy(data, BuffersOf(0).out[turn], bytes);
@@ -126,9 +127,10 @@ absl::Status SharedCommunicator::ReduceInArenaAcross(char* first, size_t piece, 
   }
   char* const own = of(rank_, mine.begin);
   const size_t each = across_.direct ? std::max<size_t>(mine.size(), 1) : kStageBytes / element;
-  absl::Status status = Complete(own, std::min(each, mine.size()), call);
+  const int carriers = across_.carriers(call.count * element);
+  absl::Status status = Complete(own, std::min(each, mine.size()), call, carriers);
   for (size_t i = each; status.ok() && i < mine.size(); i += each) {
-    status = Complete(own + i * element, std::min(each, mine.size() - i), call);
+    status = Complete(own + i * element, std::min(each, mine.size() - i), call, carriers);
   }
   for (int rank = 0; status.ok() && rank < size_; ++rank) {
     if (rank != rank_) std::memcpy(of(rank, mine.begin), own, mine.size() * element);
@@ -170,7 +172,7 @@ absl::Status SharedCommunicator::ReduceStage(char* data, Range chunk, uint64_t t
   }
   if (alone()) return absl::OkStatus();
   char* const sums = out + slice.begin * element;
-  absl::Status status = Complete(sums, slice.size(), call);
+  absl::Status status = Complete(sums, slice.size(), call, across_.carriers(call.count * element));
   std::memcpy(data + (chunk.begin + slice.begin) * element, sums, slice.size() * element);
   return status;
 }
@@ -218,6 +220,7 @@ size_t SharedCommunicator::PieceOf(const char* data, size_t bytes) const {
 
 absl::StatusOr<void*> SharedCommunicator::Allocate(size_t bytes) {
   Drain();
+  SetBehind(false);
   const size_t unit = bytes >= kHugePage ? kHugePage : kPage;
   const Piece piece = {RoundUp(arena_, unit), RoundUp(std::max<size_t>(bytes, 1), unit)};
   const size_t ranks = static_cast<size_t>(size_);

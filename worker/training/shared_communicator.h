@@ -41,6 +41,9 @@ class NodeCommunicator : public Communicator {
   virtual void SetAcross(Across across) = 0;
   // Whether the ranks can read each other's private memory; collective inside the node.
   virtual absl::StatusOr<bool> CanRead() = 0;
+  // What follows comes behind a call to other nodes by one of these ranks: those who wait for it
+  // let it say first for whom it waits itself. Other calls than all-reduces; false to begin with.
+  virtual void SetBehind(bool behind) = 0;
   // Waits for what StartAllReduce() began.
   virtual void Drain() = 0;
 };

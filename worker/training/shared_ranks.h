@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "worker/training/async_queue.h"
 #include "worker/training/direct_paths.h"
 #include "worker/training/gang_sync.h"
@@ -25,6 +26,8 @@ inline constexpr size_t kStageBytes = Across::kPortionBytes;
 inline constexpr size_t kDirectBytes = 8 << 10;  // below it reading from a peer cannot pay
 inline constexpr size_t kSaidBytes = 128;
 inline constexpr size_t kPage = 4096;
+// More than a carrier's own extra patience (node_bridge.cc); both within a second.
+inline constexpr absl::Duration kBehind = absl::Milliseconds(800);
 
 inline size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
@@ -43,14 +46,16 @@ class SharedCommunicator : public NodeCommunicator {
       : region_(std::move(region)),
         rank_(rank),
         size_(size),
-        sync_(region_.get(), rank, size, std::move(numbers)),
+        sync_(region_.get(), rank, size, numbers),
         choice_(At<PathChoice::Said>(GangSync::BytesFor(size)), rank == 0),
-        peers_(At<PeerMemory::Card>(GangSync::BytesFor(size) + kSaidBytes), rank, size),
+        peers_(At<PeerMemory::Card>(GangSync::BytesFor(size) + kSaidBytes), rank, size,
+               std::move(numbers)),
         direct_(&peers_,
                 {[this](const Call& call) { return Meet(call); },
                  [this](int of, const Call& call) { return Slice(call.count, of, call); },
                  [this](char* slice, size_t count, const Call& call) {
-                   return Complete(slice, count, call);
+                   return Complete(slice, count, call,
+                                   across_.carriers(call.count * SizeOf(call.type)));
                  },
                  [this] { return alone(); }},
                 rank, size) {
@@ -93,6 +98,9 @@ class SharedCommunicator : public NodeCommunicator {
   absl::StatusOr<void*> Allocate(size_t bytes) override;
 
   void SetAcross(Across across) override { across_ = std::move(across); }
+  void SetBehind(bool behind) override {
+    sync_.set_extra_patience(behind ? kBehind : absl::ZeroDuration());
+  }
   absl::StatusOr<bool> CanRead() override {
     if (!peers_.opened()) {
       if (absl::Status status = peers_.Open(&sync_, {}); !status.ok()) return status;
@@ -126,8 +134,8 @@ class SharedCommunicator : public NodeCommunicator {
   }
   absl::Status Reduce(void* data, size_t count, DataType type, ReduceOp op);
   // With other nodes: makes this node's reduction of a slice the whole one. Every rank calls it
-  // once a call or chunk, those that carry nothing with 0 elements.
-  absl::Status Complete(void* slice, size_t count, const Call& call);
+  // once a call or chunk, those that carry nothing with 0 elements; the first `carriers` carry.
+  absl::Status Complete(void* slice, size_t count, const Call& call, int carriers);
   // Which part of `count` elements `rank` reduces, in a call over `call.count` of them.
   Range Slice(size_t count, int rank, const Call& call) const;
   bool alone() const { return across_.reduce == nullptr; }

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -30,6 +31,11 @@ absl::Status NotFound(const std::string& what, int error) {
       absl::StrCat("the ranks of this node do not find each other: ", what,
                    error == 0 ? "" : absl::StrCat(": ", std::strerror(error))),
       "start all ranks with one launcher; gangs started by hand need different MASTER_PORT");
+}
+
+absl::Status NoMemory(size_t bytes, int error) {
+  return absl::ResourceExhaustedError(
+      absl::StrCat("no memory for ", bytes, " shared bytes: ", std::strerror(error)));
 }
 
 // The abstract address of a gang. Hashed: names may be long, and addresses are 107 bytes.
@@ -122,11 +128,22 @@ absl::Status SharedRegion::Map() {
 }
 
 absl::Status SharedRegion::Reserve(size_t offset, size_t bytes) {
-  if (fallocate(memory_.get(), 0, static_cast<off_t>(offset), static_cast<off_t>(bytes)) == 0) {
-    return absl::OkStatus();
+  // A signal that comes meanwhile undoes it.
+  while (fallocate(memory_.get(), 0, static_cast<off_t>(offset), static_cast<off_t>(bytes)) != 0) {
+    if (errno != EINTR) return NoMemory(bytes, errno);
   }
-  return absl::ResourceExhaustedError(
-      absl::StrCat("no memory for ", bytes, " shared bytes: ", std::strerror(errno)));
+  return absl::OkStatus();
+}
+
+SharedRegion::Peer SharedRegion::PeerOf(FileDescriptor socket) {
+  ucred peer = {};
+  socklen_t length = sizeof(peer);
+  Peer result;
+  if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && peer.pid > 0) {
+    result.process = FileDescriptor(static_cast<int>(syscall(SYS_pidfd_open, peer.pid, 0)));
+  }
+  result.socket = std::move(socket);
+  return result;
 }
 
 absl::StatusOr<std::unique_ptr<SharedRegion>> SharedRegion::Alone() {
@@ -163,13 +180,13 @@ absl::Status SharedRegion::Invite(const std::string& name, int size, absl::Time 
     int32_t rank = 0;
     if (!peer.valid() || !SameUser(peer.get()) || !WaitReadable(peer.get(), deadline) ||
         recv(peer.get(), &rank, sizeof(rank), 0) != sizeof(rank) || rank < 1 || rank >= size ||
-        peers_[static_cast<size_t>(rank)].valid()) {
+        peers_[static_cast<size_t>(rank)].socket.valid()) {
       continue;  // a stranger
     }
     if (absl::Status status = SendDescriptor(peer.get(), memory_.get()); !status.ok()) {
       return status;
     }
-    peers_[static_cast<size_t>(rank)] = std::move(peer);
+    peers_[static_cast<size_t>(rank)] = PeerOf(std::move(peer));
     ++joined;
   }
   return absl::OkStatus();
@@ -185,7 +202,7 @@ absl::Status SharedRegion::Accept(const std::string& name, int rank, absl::Time 
       if (!SameUser(peer.get())) {
         return absl::PermissionDeniedError("another user holds the name of this gang");
       }
-      peers_.push_back(std::move(peer));
+      peers_.push_back(PeerOf(std::move(peer)));
       break;
     }
     if (absl::Now() > deadline) return NotFound("the first rank did not come", errno);
@@ -193,11 +210,12 @@ absl::Status SharedRegion::Accept(const std::string& name, int rank, absl::Time 
     pause = std::min(pause * 2, absl::Milliseconds(10));
   }
   const int32_t number = rank;
-  if (send(peers_[0].get(), &number, sizeof(number), MSG_NOSIGNAL) != sizeof(number) ||
-      !WaitReadable(peers_[0].get(), deadline)) {
+  const int first = peers_[0].socket.get();
+  if (send(first, &number, sizeof(number), MSG_NOSIGNAL) != sizeof(number) ||
+      !WaitReadable(first, deadline)) {
     return NotFound("the first rank does not answer", errno);
   }
-  auto memory = ReceiveDescriptor(peers_[0].get());
+  auto memory = ReceiveDescriptor(first);
   if (!memory.ok()) return memory.status();
   memory_ = *std::move(memory);
   return Map();
@@ -205,9 +223,11 @@ absl::Status SharedRegion::Accept(const std::string& name, int rank, absl::Time 
 
 int SharedRegion::FindDead() const {
   for (size_t rank = 0; rank < peers_.size(); ++rank) {
-    if (!peers_[rank].valid()) continue;
-    pollfd entry = {peers_[rank].get(), POLLIN, 0};
-    if (poll(&entry, 1, 0) > 0) return static_cast<int>(rank);  // nothing is ever sent later
+    const Peer& peer = peers_[rank];
+    if (!peer.socket.valid()) continue;
+    // poll() passes over a process of -1. Nothing is ever sent on the socket.
+    pollfd entries[] = {{peer.socket.get(), POLLIN, 0}, {peer.process.get(), POLLIN, 0}};
+    if (poll(entries, 2, 0) > 0) return static_cast<int>(rank);
   }
   return -1;
 }

@@ -3,7 +3,8 @@
 // whatever ends them; nothing is left in a file system.
 //  - The region is sparse: pages exist once touched. All ranks carve the same pieces in the same
 //    order, so that no message is needed for a piece.
-//  - The sockets stay open: a closed one tells that its rank has ended.
+//  - The sockets stay open: a closed one tells that its rank has ended. What a rank forks keeps its
+//    socket open, so that the process itself is looked at too, where the kernel shows it.
 // One thread at a time; the memory itself is shared by its users' own protocol.
 #ifndef TRAINYARD_WORKER_TRAINING_SHARED_REGION_H_
 #define TRAINYARD_WORKER_TRAINING_SHARED_REGION_H_
@@ -47,7 +48,13 @@ class SharedRegion {
 
   FileDescriptor memory_;
   char* base_ = nullptr;
-  std::vector<FileDescriptor> peers_;  // by rank on rank 0; [0] elsewhere
+  struct Peer {
+    FileDescriptor socket;
+    FileDescriptor process;  // a pidfd; invalid where there is none
+  };
+  static Peer PeerOf(FileDescriptor socket);
+
+  std::vector<Peer> peers_;  // by rank on rank 0; [0] elsewhere
 };
 
 }  // namespace trainyard::training

@@ -6,6 +6,7 @@ their numbers on every rank, whatever order gradients come in; what no rank's lo
 reduced at the end of the pass with the rest.
 """
 import contextlib
+import weakref
 
 import torch
 
@@ -15,6 +16,16 @@ class _Bucket:
 
     def __init__(self, begin):
         self.begin, self.end, self.size, self.missing, self.pending = begin, begin, 0, 0, None
+
+
+class _Pass:
+    """One backward pass. torch alone holds it: when the pass ends by an exception, it is gone."""
+
+    def __init__(self, finish):
+        self._finish = finish
+
+    def __call__(self):
+        self._finish()
 
 
 class GradientHook:
@@ -31,9 +42,7 @@ class GradientHook:
             raise ValueError(f"gradients do not travel as {wire!r}; "
                              "use float32, float16 or bfloat16")
         gang.broadcast_parameters(module.parameters())
-        for buffer in module.buffers():
-            if buffer.numel() > 0 and str(buffer.dtype) in ("torch.float32", "torch.int64"):
-                gang.broadcast(buffer)
+        gang.broadcast_parameters(b for b in module.buffers() if b.numel() > 0)
         count = sum(p.numel() for p in self._parameters)
         self._whole = torch.from_numpy(gang.empty(count))
         self._wire = None
@@ -41,7 +50,7 @@ class GradientHook:
             self._wire = torch.from_numpy(gang.empty(count, "float16")).view(getattr(torch, wire))
         self._buckets, self._bucket_of, self._places = [], [], []
         self._cut(max(1, bucket_bytes // 4))
-        self._started, self._running, self._off = 0, False, False
+        self._started, self._pass, self._off = 0, None, False
         self._accumulators = []  # torch holds them weakly
         for number, parameter in enumerate(self._parameters):
             accumulator = parameter.expand_as(parameter).grad_fn.next_functions[0][0]
@@ -72,17 +81,25 @@ class GradientHook:
         finally:
             self._off = before
 
+    def _running(self):
+        return self._pass is not None and self._pass() is not None
+
     def _begin(self):
-        self._running, self._started = True, 0
         for bucket in self._buckets:
             bucket.missing = bucket.size
+            if bucket.pending is not None:  # of a pass that an exception ended
+                bucket.pending.wait()
+                bucket.pending = None
+        self._started = 0
+        this = _Pass(self._finish)
+        self._pass = weakref.ref(this)
         # Runs when the pass is through, before backward() returns.
-        torch.autograd.Variable._execution_engine.queue_callback(self._finish)
+        torch.autograd.Variable._execution_engine.queue_callback(this)
 
     def _ready(self, number):
         if self._off:
             return
-        if not self._running:
+        if not self._running():
             self._begin()
         self._collect(number)
         self._buckets[self._bucket_of[number]].missing -= 1
@@ -107,7 +124,7 @@ class GradientHook:
         self._started += 1
 
     def _finish(self):
-        self._running = False
+        self._pass = None
         for number, bucket in enumerate(self._bucket_of):
             if self._buckets[bucket].missing > 0:
                 self._collect(number)

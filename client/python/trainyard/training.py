@@ -10,13 +10,19 @@
     gang.attach(module)                          # or: each backward() does that, overlapped
 
 `gang.empty(count, dtype)` gives a numpy array in the memory that is reduced fastest. All ranks must
-make the same calls in the same order. One thread at a time uses a gang. Nothing is compiled: this
+make the same calls in the same order. One thread at a time uses a gang. A gang is left when the
+program ends; a program that fails does not wait for the others then. Nothing is compiled: this
 loads libtrainyard_training.so, from TRAINYARD_TRAINING_LIBRARY, from beside this package's folder,
 or from beside the programs of Trainyard in PATH.
 """
+import atexit
 import ctypes
+import faulthandler
 import os
 import pathlib
+import signal
+import sys
+import weakref
 
 _TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3, "int32": 4, "int64": 5}
 _FORMATS = {"f": "float32", "d": "float64", "e": "float16", "i": "int32", "q": "int64",
@@ -121,24 +127,55 @@ class Pending:
         """Returns the reduced data."""
         if self._handle:
             handle, self._handle = self._handle, None
+            if not self._gang._handle:
+                raise TrainingError("the gang was closed before the reduction was waited for")
             self._gang._must(self._gang._library.trainyard_wait(handle))
         return self._data
+
+    def __del__(self):
+        # The memory is written until the reduction is through: it cannot be given back before.
+        if self._handle:
+            try:
+                self.wait()
+            except TrainingError:
+                pass  # the next call says it again
+
+
+class _Gradients:
+    """Shared memory for the gradients of some torch parameters, held by their identities."""
+
+    def __init__(self, parameters, memory):
+        self._of, self.memory = [], memory
+        self.take(parameters)
+
+    def take(self, parameters):
+        self._of = [weakref.ref(parameter) for parameter in parameters]
+
+    def belongs_to(self, parameters):
+        return len(self._of) == len(parameters) and all(
+            reference() is parameter for reference, parameter in zip(self._of, parameters))
+
+    def free(self):
+        return all(reference() is None for reference in self._of)
 
 
 class Gang:
     """The ranks of this launch. Made by init()."""
 
     def __init__(self):
+        self._broken = False
         self._library = _load()
+        _dump_stacks()
         self._handle = ctypes.c_void_p()
         self._must(self._library.trainyard_open(ctypes.byref(self._handle)))
         self.rank = self._library.trainyard_rank(self._handle)
         self.size = self._library.trainyard_size(self._handle)
         self.name = self._library.trainyard_name(self._handle).decode()
-        self._gradients = None
+        self._gradients = []  # _Gradients, of as many modules on every rank
 
     def _must(self, code):
         if code != 0:
+            self._broken = True
             raise TrainingError(self._library.trainyard_error().decode(errors="replace"))
 
     def _call(self, name, *arguments):
@@ -205,26 +242,41 @@ class Gang:
         return numpy.frombuffer(whole, dtype=name, count=count)
 
     def broadcast_parameters(self, parameters):
-        """Rank 0's values of torch parameters (module.parameters()) everywhere."""
+        """Rank 0's values of torch parameters or buffers (module.parameters()) everywhere.
+
+        They may be of any type and layout, on the CPU.
+        """
         for parameter in parameters:
-            self.broadcast(parameter.detach())
+            parameter = parameter.detach()
+            if str(parameter.dtype).rpartition(".")[2] in _TYPES and parameter.is_contiguous():
+                self.broadcast(parameter)
+            else:
+                self._broadcast_bytes(parameter)
+
+    def _broadcast_bytes(self, tensor):
+        """Of a tensor whose elements the collectives do not know."""
+        import torch  # the caller has it
+
+        if tensor.device.type != "cpu":
+            raise ValueError(f"the tensor is on {tensor.device}; move it to the cpu")
+        own = tensor.contiguous().reshape(-1).view(torch.uint8)
+        words = torch.zeros((own.numel() + 3) // 4 * 4, dtype=torch.uint8)
+        words[:own.numel()] = own
+        self.broadcast(words.view(torch.int32))
+        tensor.copy_(words[:own.numel()].view(tensor.dtype).reshape(tensor.shape))
 
     def average_gradients(self, parameters):
         """Replaces each torch parameter's gradient by its mean over ranks.
 
         Call it between backward() and step(). One all-reduce; parameters are float32 on the CPU.
-        The first call moves the gradients into shared memory, where zero_grad(set_to_none=False)
-        leaves them.
+        The first call for some parameters moves their gradients into shared memory, where
+        zero_grad(set_to_none=False) leaves them; memory of parameters that are gone is used again.
         """
-        import torch  # the caller has it
-
         parameters = [p for p in parameters if p.requires_grad]
-        count = sum(p.numel() for p in parameters)
-        if self._gradients is None or self._gradients.numel() != count:
-            self._gradients = torch.from_numpy(self.empty(count))
+        memory = self._gradient_memory(parameters)
         offset = 0
         for parameter in parameters:
-            place = self._gradients[offset:offset + parameter.numel()].view(parameter.shape)
+            place = memory[offset:offset + parameter.numel()].view(parameter.shape)
             if parameter.grad is None:
                 place.zero_()
                 parameter.grad = place
@@ -232,7 +284,27 @@ class Gang:
                 place.copy_(parameter.grad)
                 parameter.grad = place
             offset += parameter.numel()
-        self.all_reduce(self._gradients, op="mean")
+        self.all_reduce(memory, op="mean")
+
+    def _gradient_memory(self, parameters):
+        """A tensor as long as `parameters` together, always the same for the same ones."""
+        import torch  # the caller has it
+
+        for known in self._gradients:
+            if known.belongs_to(parameters):
+                return known.memory
+        count = sum(p.numel() for p in parameters)
+        # Ranks collect their garbage at different times: what is used again must be free on all.
+        free = torch.tensor([int(known.free() and known.memory.numel() == count)
+                             for known in self._gradients], dtype=torch.int32)
+        if free.numel() > 0:
+            self.all_reduce(free, op="min")
+        for known, usable in zip(self._gradients, free.tolist()):
+            if usable:
+                known.take(parameters)
+                return known.memory
+        self._gradients.append(_Gradients(parameters, torch.from_numpy(self.empty(count))))
+        return self._gradients[-1].memory
 
     def attach(self, module, bucket_bytes=4 << 20, wire="float32"):
         """From now on each backward() through a torch module leaves averaged gradients.
@@ -254,6 +326,37 @@ class Gang:
 
 
 _gang = None
+_failed = False  # the program ends with an error
+
+
+def _dump_stacks():
+    """On SIGUSR2, which ranks that wait in vain for this one send, all threads' stacks go to
+    stderr."""
+    wish = os.environ.get("TRAINYARD_STACK_DUMP")
+    if wish in (None, "own") and signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL:
+        try:
+            faulthandler.register(signal.SIGUSR2, all_threads=True)
+        except (AttributeError, OSError, RuntimeError, ValueError):
+            return  # stderr is no file
+        os.environ["TRAINYARD_STACK_DUMP"] = "own"
+
+
+def _watch_exit():
+    """A rank that fails must not wait for peers that wait for it: that is known by its exit."""
+    leave = sys.exit
+
+    def leave_watched(code=None):
+        global _failed
+        _failed = code not in (None, 0)
+        leave(code)
+
+    sys.exit = leave_watched
+
+
+def _at_exit():
+    # What was raised and printed is in last_value; os._exit() and signals do not come here.
+    if _gang is not None and not (_gang._broken or _failed or hasattr(sys, "last_value")):
+        _gang.close()
 
 
 def init():
@@ -261,4 +364,6 @@ def init():
     global _gang
     if _gang is None:
         _gang = Gang()
+        _watch_exit()
+        atexit.register(_at_exit)
     return _gang

@@ -189,6 +189,26 @@ class Gangs(unittest.TestCase):
             state = [p / "checkpoints" / "step_42" / "shard-0.safetensors" for p in (part, whole)]
             self.assertEqual(state[0].read_bytes(), state[1].read_bytes())
 
+    def test_checkpoints_by_the_clock_lie_inside_epochs(self):
+        arguments = [self.data, "--model=cnn", "--epochs=2", "--batch_size=2",
+                     "--checkpoint_every=0"]  # 100 steps an epoch
+        whole, part = self.folder / "whole", self.folder / "part"
+        train(2, *arguments, f"--job-dir={whole}")
+        self.assertFalse(any((whole / "checkpoints").iterdir()))
+        arguments += ["--checkpoint_minutes=0.0005", "--checkpoint_keep=1000"]
+        train(2, *arguments, f"--job-dir={part}")
+        saved = {int(p.name[5:]): p for p in (part / "checkpoints").iterdir()}
+        inside = [step for step in saved if step % 100 != 0 and step > 100]
+        self.assertTrue(inside, sorted(saved))
+        for step in saved:
+            if step > min(inside):
+                shutil.rmtree(saved[step])
+        done = train(2, *arguments, f"--job-dir={part}")
+        self.assertIn(f"resumed from step_{min(inside)}\n", done.stdout)
+        self.assertEqual(history(part), history(whole), "each epoch once, bit for bit")
+        self.assertEqual((part / "model" / "model.safetensors").read_bytes(),
+                         (whole / "model" / "model.safetensors").read_bytes())
+
     def test_resuming_with_other_ranks_keeps_the_order(self):
         arguments = [self.data, "--hidden=16", "--epochs=4", "--batch_size=30",
                 "--checkpoint_every=2"]
@@ -284,12 +304,43 @@ class Gangs(unittest.TestCase):
         done = train(1, *arguments)
         self.assertIn("passed over", done.stderr)
         self.assertIn("resumed from step_", done.stdout)
+        self.assertEqual([line["epoch"] for line in history(self.folder / "out")], [1, 2, 3, 4])
+
+    def test_what_a_killed_writer_left_is_swept(self):
+        left = self.folder / "out" / "checkpoints" / ".step_9999.partial"
+        left.mkdir(parents=True)
+        (left / "shard-0.safetensors").write_bytes(b"half")
+        train(2, self.data, "--epochs=1", "--checkpoint_every=1",
+              f"--job-dir={self.folder / 'out'}")
+        self.assertEqual([p.name for p in left.parent.iterdir()], ["step_4"])
 
     def test_checkpoint_of_another_model_is_refused(self):
         out = f"--job-dir={self.folder / 'out'}"
         train(1, self.data, "--epochs=2", "--checkpoint_every=1", out)
         done = train(2, self.data, "--epochs=2", "--model=logistic", out, expected=1)
         self.assertEqual(done.stderr.count("does not fit this run"), 1)
+
+    def test_checkpoint_of_another_run_is_refused_by_what_differs(self):
+        """Its samples would come in another order, or training rows be test rows."""
+        arguments = [self.data, "--epochs=2", "--checkpoint_every=1", "--seed=3",
+                     f"--job-dir={self.folder / 'out'}"]
+        train(1, *arguments)
+        for flag, said in (("--batch_size=32", "batch_size was 64, is 32"),
+                           ("--seed=4", "seed was 3, is 4"),
+                           ("--split_seed=2", "split_seed was 1, is 2"),
+                           ("--validation_fraction=0.3", "validation_fraction was 0.2, is 0.3"),
+                           ("--test_fraction=0.1", "test_fraction was 0.2, is 0.1"),
+                           ("--optimizer=adam", "optimizer was sgd, is adam")):
+            done = train(2, *arguments, flag, expected=1)
+            self.assertIn(said, done.stderr)
+            self.assertIn("does not fit this run", done.stderr)
+        self.write_data(rows=330)
+        done = train(1, *arguments, "--seed=9", expected=1)
+        self.assertIn("rows was 331, is 330; seed was 3, is 9", done.stderr)
+        self.write_data()
+        done = train(2, *arguments, "--epochs=3", "--learning_rate=0.01")
+        self.assertIn("resumed from step_", done.stdout)
+        self.assertEqual([line["epoch"] for line in history(self.folder / "out")], [1, 2, 3])
 
     def test_saved_model_evaluates_to_what_the_run_said(self):
         for model in ("logistic", "mlp", "cnn"):

@@ -5,9 +5,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "common/fault_point.h"
@@ -177,6 +179,42 @@ TEST_F(CheckpointTest, DeathAnywhereLeavesOldOrNew) {
   const auto checkpoint = ReadNewestCheckpoint(folder_);
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   EXPECT_EQ(checkpoint->step, 2);
+  // The step is there now, and is committed again.
+  EXPECT_TRUE(write_in_child("checkpoint.after_exchange=exit@1"));
+  EXPECT_TRUE(ReadCheckpoint(folder_, 2).ok());
+  ASSERT_TRUE(Write(2, 2).ok());
+  EXPECT_THAT(*ListFolder(folder_), testing::ElementsAre("step_1", "step_2"));
+}
+
+TEST_F(CheckpointTest, AStepThatIsCommittedAgainIsWholeAtEveryMoment) {
+  ASSERT_TRUE(Write(3, 1).ok());
+  std::atomic<bool> over = false;
+  std::thread writer([&] {
+    for (int i = 0; i < 100; ++i) EXPECT_TRUE(Write(3, 1).ok());
+    over = true;
+  });
+  int reads = 0;
+  while (!over) {
+    EXPECT_TRUE(ReadCheckpoint(folder_, 3).ok()) << ++reads;
+  }
+  writer.join();
+  ASSERT_TRUE(Write(3, 5).ok());
+  EXPECT_EQ(ReadCheckpoint(folder_, 3)->shards[0].Floats("p", 100)->front(), 5);
+  EXPECT_THAT(*ListFolder(folder_), testing::ElementsAre("step_3"));
+}
+
+TEST_F(CheckpointTest, WhatKilledWritersLeftIsSwept) {
+  ASSERT_TRUE(SweepCheckpoints(folder_ + "/absent").ok());
+  ASSERT_TRUE(Write(3, 1).ok());
+  ASSERT_TRUE(WriteCheckpointShard(folder_, 4, 0, "left").ok());
+  ASSERT_TRUE(MakeFolders(folder_ + "/.step_2.old/below").ok());
+  for (const char* name : {".step_x.partial", "step_5.partial", ".mine", ".step_6"}) {
+    ASSERT_TRUE(MakeFolders(JoinPath(folder_, name)).ok());
+  }
+  ASSERT_TRUE(SweepCheckpoints(folder_).ok());
+  EXPECT_THAT(*ListFolder(folder_), testing::ElementsAre(".mine", ".step_6", ".step_x.partial",
+                                                         "step_3", "step_5.partial"));
+  EXPECT_TRUE(ReadCheckpoint(folder_, 3).ok());
 }
 
 }  // namespace

@@ -86,6 +86,21 @@ TEST_F(CheckpointWriterTest, TheNewestStay) {
   EXPECT_THAT(*ListFolder(folder_), testing::UnorderedElementsAre("step_4", "step_5", "step_99"));
 }
 
+// Another node may have died before it committed the newest step: the one before must be there.
+TEST_F(CheckpointWriterTest, BesideOtherNodesTheOldOnesGoOneCommitLater) {
+  CheckpointWriter writer(folder_, 1, /*alone=*/false);
+  const std::vector<float> values(10, 1.0F);
+  for (int64_t step = 1; step <= 4; ++step) {
+    writer.StartShard(step, 0, View(values));
+    writer.Wait();
+    writer.Commit(step, 1, {}, {*writer.shard()});
+    writer.Wait();
+    const auto steps = *CheckpointSteps(folder_);
+    EXPECT_EQ(steps,
+              step == 1 ? std::vector<int64_t>({1}) : std::vector<int64_t>({step, step - 1}));
+  }
+}
+
 TEST_F(CheckpointWriterTest, AFailureIsToldAndTheNextOneTried) {
   const std::string file = folder_ + "/no_folder";
   ASSERT_TRUE(WriteFileAtomically(file, "x").ok());

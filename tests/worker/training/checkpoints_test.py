@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""trainyard.checkpoints reads what the runtime wrote, and passes over what is damaged.
+"""trainyard.checkpoints reads what the runtime wrote, and passes over what is damaged; the runtime
+reads what it wrote.
 
 usage: checkpoints_test.py SAMPLE_PROGRAM
 """
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import unittest
+
+import numpy
 
 SAMPLE = os.path.abspath(sys.argv.pop(1))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "client" / "python"))
@@ -53,6 +56,54 @@ class Checkpoints(unittest.TestCase):
 
     def test_nothing_there_is_none(self):
         self.assertIsNone(checkpoints.load(self.folder / "absent"))
+
+    def test_what_is_saved_is_read_here_and_by_the_runtime(self):
+        folder = self.folder / "own"
+        tensors = {"weights": numpy.arange(6, dtype="float32").reshape(2, 3),
+                   "big": numpy.array([1, 2], dtype=">f8"),
+                   "turned": numpy.arange(6, dtype="int32").reshape(2, 3).T,
+                   "empty": numpy.zeros((0, 4), dtype="int64"), "one": numpy.float64(2.5)}
+        path = checkpoints.save(folder, 12, tensors, {"note": 'quotes " and \u00e9 and \x01'})
+        self.assertEqual(path, str(folder / "step_12"))
+        self.assertEqual([p.name for p in folder.iterdir()], ["step_12"])
+        found = checkpoints.load(folder)
+        self.assertEqual((found.step, found.world_size, found.skipped), (12, 1, []))
+        self.assertEqual(found.state, {"note": 'quotes " and \u00e9 and \x01'})
+        self.assertEqual(set(found.tensors), set(tensors))
+        for name, tensor in tensors.items():
+            self.assertEqual(found.tensors[name].tolist(), tensor.tolist(), name)
+            self.assertEqual(found.tensors[name].shape, tensor.shape, name)
+        read = subprocess.run([SAMPLE, folder, "read"], check=True, capture_output=True, text=True)
+        self.assertIn("step 12 of 1 note=quotes", read.stdout)
+        self.assertIn(" weights:float32,2,3=", read.stdout)
+        self.assertIn(" empty:int64,0,4=0", read.stdout)
+        with self.assertRaisesRegex(TypeError, "cannot be saved"):
+            checkpoints.save(folder, 13, {"names": numpy.array(["a"])})
+        with self.assertRaisesRegex(TypeError, "text to text"):
+            checkpoints.save(folder, 13, {}, {"epoch": 3})
+        self.assertEqual(checkpoints.load(folder).step, 12)
+
+    def test_saving_again_exchanges_keeps_and_sweeps(self):
+        folder = self.folder / "own"
+        (folder / ".step_99.partial").mkdir(parents=True)
+        for step in (1, 2, 3, 2):
+            checkpoints.save(folder, step, {"x": numpy.full(3, step)}, keep=2)
+        self.assertEqual(sorted(p.name for p in folder.iterdir()), ["step_2", "step_3"])
+        self.assertEqual(checkpoints.read(folder / "step_2").tensors["x"].tolist(), [2, 2, 2])
+        # What a writer of more ranks left in the folder of the same step is no part of it.
+        (folder / ".step_5.partial").mkdir()
+        (folder / ".step_5.partial" / "shard-7.safetensors").write_bytes(b"left")
+        checkpoints.save(folder, 5, {"x": numpy.full(3, 5)})
+        self.assertEqual(sorted(p.name for p in (folder / "step_5").iterdir()),
+                         ["manifest.json", "shard-0.safetensors"])
+
+    def test_a_save_that_fails_leaves_the_one_before(self):
+        folder = self.folder / "own"
+        checkpoints.save(folder, 1, {"x": numpy.zeros(3)})
+        (folder / ".step_2.partial").write_text("no folder", encoding="utf-8")
+        with self.assertRaises(OSError):
+            checkpoints.save(folder, 2, {"x": numpy.zeros(3)})
+        self.assertEqual(checkpoints.load(folder).step, 1)
 
     def test_any_damage_has_an_answer(self):
         good, source = self.shard.read_bytes(), random.Random(5)

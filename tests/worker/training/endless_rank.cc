@@ -1,5 +1,7 @@
 // A rank that reduces until something ends it; says "ready" first, and why it ended.
-//   endless_rank [COUNT]      COUNT: this rank's elements, if not 1000
+//   endless_rank [COUNT [CALL]]   COUNT: this rank's elements, if not 1000; CALL: what it does
+//       instead of reducing them: barrier, broadcast, gather; fork: reduce, with a child that lives
+//       on; leave: rank 1 does nothing any more
 #include <unistd.h>
 
 #include <cstdio>
@@ -11,6 +13,22 @@
 
 using namespace trainyard::training;
 
+namespace {
+
+absl::Status DoCall(Communicator* gang, const std::string& call, std::vector<float>* data) {
+  if (call == "barrier") return gang->Barrier();
+  if (call == "broadcast") {
+    return gang->Broadcast(data->data(), data->size(), DataType::kFloat32, 0);
+  }
+  if (call == "gather") {
+    std::vector<float> all(data->size() * static_cast<size_t>(gang->size()));
+    return gang->AllGather(data->data(), all.data(), data->size(), DataType::kFloat32);
+  }
+  return gang->AllReduce(data->data(), data->size(), DataType::kFloat32, ReduceOp::kMax);
+}
+
+}  // namespace
+
 int main(int count, char** arguments) {
   auto context = RankContextFromEnvironment();
   if (!context.ok()) return 2;
@@ -20,9 +38,15 @@ int main(int count, char** arguments) {
     return 2;
   }
   std::vector<float> data(count > 1 ? static_cast<size_t>(std::atoi(arguments[1])) : 1000);
+  const std::string call = count > 2 ? arguments[2] : "";
+  if (call == "fork" && fork() == 0) {
+    // As a data loader's worker does: it holds what its parent had open.
+    alarm(60);
+    while (true) pause();
+  }
   for (int64_t i = 0;; ++i) {
-    const absl::Status status =
-        (*gang)->AllReduce(data.data(), data.size(), DataType::kFloat32, ReduceOp::kMax);
+    // The first ones are reductions, whatever comes then.
+    const absl::Status status = DoCall(gang->get(), i < 5 ? "" : call, &data);
     if (!status.ok()) {
       std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
       std::_Exit(1);  // a broken gang is not left in order
@@ -31,6 +55,7 @@ int main(int count, char** arguments) {
       std::printf("ready\n");
       std::fflush(stdout);
     }
+    while (i > 10 && call == "leave" && context->rank == 1) pause();
     if (i > 10) usleep(500);
   }
 }

@@ -21,13 +21,13 @@ sys.path.insert(0, str(ROOT / "client" / "python"))
 from trainyard import timeline  # noqa: E402  pylint: disable=wrong-import-position
 
 
-def start(size, *, counts=None, **more):
+def start(size, *, counts=None, call=None, **more):
     ranks = []
     for rank in range(size):
         env = dict(os.environ, RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank),
                    LOCAL_WORLD_SIZE=str(size),
                    TRAINYARD_JOB=f"hang-{os.getpid()}-{start.number}", **more)
-        command = [RANK] + ([str(counts[rank])] if counts else [])
+        command = [RANK, str(counts[rank] if counts else 1000)] + ([call] if call else [])
         ranks.append(subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE))
     start.number += 1
@@ -72,6 +72,39 @@ class Hangs(unittest.TestCase):
         said = ranks[0].communicate(timeout=30)[1]
         self.assertIn("rank 2 has ended while rank 0 waits in all-reduce (max)", said)
         self.assertIn("has ended", ranks[1].communicate(timeout=30)[1])
+
+    def test_a_killed_rank_is_named_though_a_child_of_it_lives(self):
+        for dead in (2, 0):
+            ranks = self.gang(3, call="fork", TRAINYARD_HANG_TIMEOUT="60")
+            self.ready(ranks)
+            children = [pid for rank in ranks for pid in subprocess.run(
+                ["pgrep", "-P", str(rank.pid)], capture_output=True, text=True,
+                check=True).stdout.split()]
+            self.addCleanup(lambda pids=children: [os.kill(int(p), signal.SIGKILL) for p in pids])
+            ranks[dead].kill()
+            begin = time.monotonic()
+            # The children hold stderr open too: only a line is waited for.
+            said = ranks[1].stderr.readline()
+            self.assertLess(time.monotonic() - begin, 5)
+            self.assertIn("has ended while rank 1 waits in all-reduce (max)", said)
+
+    def test_a_rank_that_hangs_writes_its_stack(self):
+        ranks = self.gang(3, call="leave", TRAINYARD_HANG_TIMEOUT="1")
+        self.ready(ranks)
+        ranks[0].communicate(timeout=30)
+        ranks[1].kill()  # it is asleep for ever, in a call of its own
+        said = ranks[1].communicate(timeout=30)[1]
+        self.assertIn("stack of this rank, which others wait for:", said)
+        self.assertIn("endless_rank", said)
+        self.assertIn("pause", said)
+
+    def test_a_program_without_a_handler_is_not_ended_by_the_question(self):
+        ranks = self.gang(3, call="leave", TRAINYARD_HANG_TIMEOUT="1", TRAINYARD_STACK_DUMP="0")
+        self.ready(ranks)
+        ranks[0].communicate(timeout=30)
+        ranks[1].kill()
+        self.assertNotIn("stack", ranks[1].communicate(timeout=30)[1])
+        self.assertEqual(ranks[1].returncode, -signal.SIGKILL)
 
     def test_ranks_out_of_step_are_named(self):
         ranks = self.gang(2, counts=[10, 20])
@@ -126,6 +159,23 @@ class Hangs(unittest.TestCase):
                 self.assertRegex(line, r"not come to all-reduce \(max\) of \d+ float32")
             named.append(re.search(itself.format(rank), errors) is not None)
         self.assertTrue(any(named), "none was named by who sees it")
+
+    def test_a_hang_in_any_call_is_named_within_a_second_of_its_limit(self):
+        """By a rank that sees it, also where reductions went before."""
+        for call, name in (("barrier", "barrier"), ("gather", "all-gather of 1000 float32"),
+                           ("reduce", r"all-reduce \(max\) of 1000 float32")):
+            for _ in range(3):  # on a busy machine another one may be the first to speak
+                run = self.across(["1000", call], TRAINYARD_HANG_TIMEOUT="2")
+                for _ in range(4):
+                    self.assertEqual(run.stdout.readline(), "ready\n")
+                os.kill(self.pid_of(run, 1), signal.SIGSTOP)
+                errors = run.communicate(timeout=60)[1]
+                said = re.search(r"hang: rank 1 \(stopped by a signal\) on node \S+ has not come "
+                                 rf"to {name} for (\d+\.\d) s", errors)
+                if said:
+                    break
+            self.assertTrue(said, errors)
+            self.assertLess(float(said.group(1)), 3.0)
 
     def test_nodes_out_of_step_are_named(self):
         # Also one whose data goes in one message with one whose data goes in many.

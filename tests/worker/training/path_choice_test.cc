@@ -2,8 +2,13 @@
 // faster one stays.
 #include "worker/training/path_choice.h"
 
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
 #include <memory>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -49,6 +54,56 @@ TEST(PathChoiceTest, RanksAgreeAndTheFasterPathStays) {
     EXPECT_EQ(tries[0], PathChoice::kTries);
     EXPECT_EQ(tries[1], PathChoice::kTries);
   }
+}
+
+// Which way begins changes from pair to pair, and a settled choice is looked at again.
+TEST(PathChoiceTest, TriesAreFairAndRepeated) {
+  auto region = SharedRegion::Alone();
+  ASSERT_TRUE(region.ok());
+  auto* const said = reinterpret_cast<PathChoice::Said*>((*region)->base() + (1 << 16));
+  GangSync sync(region->get(), 0, 1);
+  PathChoice choice(said, true);
+  const auto calls = [&](int count) {
+    std::string taken;
+    for (int i = 0; i < count; ++i) {
+      taken += choice.Take(Collective::kAllReduce, 1 << 20) == Path::kStaged ? 's' : 'd';
+      EXPECT_TRUE(choice.Meet(&sync, {}).ok());
+      choice.Done();
+    }
+    return taken;
+  };
+  const auto tries = [](const std::string& taken) {
+    return std::pair(std::count(taken.begin(), taken.end(), 's'),
+                     std::count(taken.begin(), taken.end(), 'd'));
+  };
+  EXPECT_EQ(calls(2 * PathChoice::kTries), "sddssddssd");
+  const std::string settled = calls(PathChoice::kSettledCalls);
+  EXPECT_EQ(settled, std::string(settled.size(), settled[0]));
+  EXPECT_EQ(tries(calls(2 * PathChoice::kTries)),
+            std::pair(std::ptrdiff_t{PathChoice::kTries}, std::ptrdiff_t{PathChoice::kTries}));
+  const std::string again = calls(PathChoice::kSettledCalls);
+  EXPECT_EQ(again, std::string(again.size(), again[0]));
+}
+
+// Calls of one class differ in size: what counts is the time for a byte.
+TEST(PathChoiceTest, LongerCallsAreNotSlowerOnes) {
+  auto region = SharedRegion::Alone();
+  ASSERT_TRUE(region.ok());
+  auto* const said = reinterpret_cast<PathChoice::Said*>((*region)->base() + (1 << 16));
+  GangSync sync(region->get(), 0, 1);
+  PathChoice choice(said, true);
+  for (int i = 0; i < 2 * PathChoice::kTries; ++i) {
+    // The staged way takes 1.5 times as long for 1.9 times as many bytes.
+    const bool staged = "sddssddssd"[i] == 's';
+    EXPECT_EQ(choice.Take(Collective::kAllReduce, staged ? 1'900'000 : 1'050'000) == Path::kStaged,
+              staged);
+    EXPECT_TRUE(choice.Meet(&sync, {}).ok());
+    const auto until =
+        std::chrono::steady_clock::now() + std::chrono::milliseconds(staged ? 15 : 10);
+    while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    choice.Done();
+  }
+  EXPECT_EQ(choice.Take(Collective::kAllReduce, 1'500'000), Path::kStaged);
 }
 
 TEST(PathChoiceTest, SizesAreChosenApart) {

@@ -6,12 +6,15 @@ Run with Debian's own Python, which has Debian's numpy.
 
 usage: python_test.py LIBRARY            the test
        python_test.py LIBRARY rank       one rank of it, started by mpirun
+       python_test.py LIBRARY leave HOW  a rank that ends without closing its gang
 """
 import array
+import gc
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "client" / "python"))
@@ -89,6 +92,142 @@ def check_torch(gang):
         assert torch.allclose(parameter.grad, gradient, atol=1e-6), (parameter.grad, gradient)
     tensor = gang.all_reduce(torch.full((5,), float(gang.rank)).bfloat16(), op="max")
     assert tensor.tolist() == [gang.size - 1] * 5
+
+
+def check_gradients_of_two_modules(gang):
+    """Modules of equal size have memory of their own; that of modules that are gone is used
+    again."""
+    try:
+        import torch
+    except ImportError as error:
+        print(f"skipped: gradients of two modules ({error})")
+        return
+    mean = (gang.size - 1) / 2
+
+    def average(module, value):
+        for parameter in module.parameters():
+            parameter.grad = torch.full_like(parameter, value + gang.rank)
+        gang.average_gradients(module.parameters())
+
+    for sizes in ((3, 3), (3, 7)):
+        first, second = (torch.nn.Linear(size, 2) for size in sizes)
+        average(first, 10.0)
+        average(second, 20.0)
+        for module, value in ((first, 10.0), (second, 20.0)):
+            for parameter in module.parameters():
+                assert (parameter.grad == value + mean).all(), (sizes, value, parameter.grad)
+        known = len(gang._gradients)
+        for _ in range(3):
+            average(first, 1.0)
+            average(second, 2.0)
+        assert len(gang._gradients) == known, "memory is asked for again and again"
+    for _ in range(5):
+        module = torch.nn.Linear(11, 2)
+        average(module, 1.0)
+        del module
+        gc.collect()
+        most = len(gang._gradients)
+        assert most <= known + 1, f"{most} pieces of memory, {known} before"
+
+
+def check_broadcast_of_any_type(gang):
+    try:
+        import torch
+    except ImportError as error:
+        print(f"skipped: buffers of any type ({error})")
+        return
+    for kind in ("bool", "uint8", "int16", "float16", "float64", "complex64", "float32"):
+        for count in (1, 5, 1000):
+            tensor = (torch.arange(count) % 2 + gang.rank).to(getattr(torch, kind))
+            gang.broadcast_parameters([tensor])
+            expected = (torch.arange(count) % 2).to(getattr(torch, kind))
+            assert torch.equal(tensor, expected), (kind, count, tensor)
+    turned = torch.full((3, 4), float(gang.rank)).t()
+    gang.broadcast_parameters([turned])
+    assert (turned == 0).all()
+    module = torch.nn.Linear(2, 2)
+    module.register_buffer("mask", torch.full((7,), gang.rank % 2 == 1))
+    module.register_buffer("scale", torch.tensor(float(gang.rank), dtype=torch.float64))
+    gang.attach(module)
+    assert not module.mask.any() and module.scale == 0, (module.mask, module.scale)
+
+
+def check_after_an_exception(gang):
+    """A backward pass that failed in the middle leaves nothing behind."""
+    try:
+        import torch
+    except ImportError as error:
+        print(f"skipped: exceptions in backward ({error})")
+        return
+
+    class Fails(torch.autograd.Function):
+        broken = True
+
+        @staticmethod
+        def forward(_, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(_, gradient):
+            if Fails.broken:
+                raise ArithmeticError("in the middle")
+            return gradient
+
+    first, last = torch.nn.Linear(3, 3), torch.nn.Linear(3, 1)
+    model = torch.nn.Sequential(first, last)
+    gang.attach(model, bucket_bytes=16)  # a bucket for each parameter
+    inputs = torch.full((1, 3), 1.0 + gang.rank)
+    raises(ArithmeticError, lambda: last(Fails.apply(first(inputs))).sum().backward())
+    Fails.broken = False
+    for only in (False, True):  # all of it, then the part which the failed pass did not reach
+        model.zero_grad(set_to_none=True)
+        (first if only else model)(inputs).sum().backward()
+        mean = first.weight.grad.clone()
+        gathered = torch.zeros(gang.size * 9)
+        gang.all_gather(mean.reshape(-1), gathered)
+        assert torch.equal(gathered.reshape(gang.size, 9)[0], gathered.reshape(gang.size, 9)[-1])
+        if only:
+            assert torch.allclose(mean, torch.full((3, 3), (gang.size + 1) / 2)), mean
+        Fails.broken = True
+        raises(ArithmeticError, lambda: last(Fails.apply(first(inputs))).sum().backward())
+        Fails.broken = False
+
+
+def check_pending_that_is_dropped(gang):
+    """Its memory is not given back before the reduction is through."""
+    import numpy
+
+    for _ in range(20):
+        gang.start_all_reduce(numpy.ones(1 << 18, dtype="float32"), op="sum")
+        other = numpy.full(1 << 18, 3.0, dtype="float32")  # likely where the first one was
+        gang.barrier()
+        assert (other == 3).all(), "memory of others was written to"
+
+
+def check_checkpoints(gang):
+    """Each rank's shard, committed as one; a rank that fails costs the step on all."""
+    import numpy
+
+    from trainyard import checkpoints
+
+    folder = pathlib.Path(os.environ["CHECKPOINTS"])
+    for step in (1, 2, 3):
+        mine = {"part": numpy.full(2, 10 * step + gang.rank, dtype="float32")}
+        if gang.rank == 0:
+            mine["whole"] = numpy.array([step])
+        path = checkpoints.save(folder, step, mine, {"epoch": str(step)}, gang=gang, keep=2)
+        found = checkpoints.read(path)
+        assert found.world_size == gang.size and found.state == {"epoch": str(step)}
+        assert found.tensors["whole"].tolist() == [step]
+        assert found.tensors["part"].tolist() == [10 * step + r for r in range(gang.size)
+                                                  for _ in range(2)]
+    assert sorted(p.name for p in folder.iterdir()) == ["step_2", "step_3"], list(folder.iterdir())
+    gang.barrier()
+    last = gang.rank == gang.size - 1
+    bad = {"part": numpy.array(["text" if last else 1])}
+    said = raises(TypeError if last else OSError, checkpoints.save, folder, 4, bad, gang=gang)
+    assert last or "another rank" in said, said
+    assert checkpoints.load(folder).step == 3
 
 
 def make_model(torch):
@@ -169,10 +308,44 @@ def rank():
     check_numpy(gang)
     check_buffers(gang)
     check_torch(gang)
+    check_gradients_of_two_modules(gang)
     check_attached(gang)
+    check_broadcast_of_any_type(gang)
+    check_after_an_exception(gang)
+    check_pending_that_is_dropped(gang)
+    check_checkpoints(gang)
     gang.barrier()
     gang.close()
     print(f"rank {gang.rank} ok")
+
+
+def leave(how):
+    """Ends without close(), well or, on the last rank, badly while the others wait for it."""
+    import numpy
+
+    from trainyard import training
+
+    gang = training.init()
+    gang.all_reduce(numpy.ones(3))
+    print(f"rank {gang.rank} ok", flush=True)
+    if how == "well":
+        return
+    if gang.rank == gang.size - 1:
+        if how == "exit":
+            sys.exit(3)
+        raise ArithmeticError("this rank fails")
+    gang.all_reduce(numpy.ones(3))
+
+
+def check_leaving(command, environment):
+    """Two nodes of one rank each: MPI is begun, and must be ended by who ends well only."""
+    environment = dict(environment, TRAINYARD_PRETEND_NODES_OF="1")
+    for how in ("well", "exit", "raise"):
+        done = subprocess.run([*command, "leave", how], env=environment, capture_output=True,
+                              text=True, timeout=60, check=False)
+        assert done.stdout.count(" ok") == 2, (how, done.stdout, done.stderr)
+        assert (done.returncode == 0) == (how == "well"), (how, done.returncode, done.stderr)
+        assert ("this rank fails" in done.stderr) == (how == "raise"), done.stderr
 
 
 def main():
@@ -182,11 +355,17 @@ def main():
     if sys.argv[2:] == ["rank"]:
         rank()
         return 0
+    if sys.argv[2:3] == ["leave"]:
+        leave(sys.argv[3])
+        return 0
+    check_leaving(["mpirun", "-np", "2", "--oversubscribe", sys.executable, __file__, library],
+                  environment)
     for ranks in (1, 2, 3):
         command = ["mpirun", "-np", str(ranks), "--oversubscribe", sys.executable, __file__,
                 library, "rank"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250,
-                check=False)
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(command, env=dict(environment, CHECKPOINTS=folder), text=True,
+                                  capture_output=True, timeout=250, check=False)
         print(done.stdout, end="")
         if done.returncode != 0 or done.stdout.count(" ok") != ranks:
             print(f"{ranks} ranks: exit {done.returncode}\n{done.stderr}")

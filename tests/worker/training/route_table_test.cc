@@ -1,8 +1,13 @@
 // Routes by size, and their memory: written, read, refused when they do not fit.
 #include "worker/training/route_table.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <cstdlib>
+#include <ctime>
 #include <string>
+#include <utility>
 
 #include "common/file.h"
 #include "gtest/gtest.h"
@@ -44,6 +49,19 @@ TEST_F(RouteTableTest, RemembersByHostsAndShape) {
   ASSERT_TRUE(ReadRoutes(file, 2, &read));
   EXPECT_EQ(read.carriers, written.carriers);
   EXPECT_FALSE(ReadRoutes(file, 1, &read)) << "more carriers than there are ranks";
+}
+
+TEST_F(RouteTableTest, WhatIsOlderThanAWeekIsMeasuredAgain) {
+  const std::string file = RoutesFile({"a", "b"}, {2, 2});
+  RememberRoutes(file, {});
+  RouteTable read;
+  for (const auto& [days, known] : {std::pair(6, true), std::pair(8, false)}) {
+    const timespec when = {std::time(nullptr) - days * 24 * 3600, 0}, times[2] = {when, when};
+    ASSERT_EQ(utimensat(AT_FDCWD, file.c_str(), times, 0), 0);
+    EXPECT_EQ(ReadRoutes(file, 2, &read), known) << days;
+  }
+  RememberRoutes(file, {});
+  EXPECT_TRUE(ReadRoutes(file, 2, &read));
 }
 
 TEST_F(RouteTableTest, DamagedMemoryIsNoMemory) {
