@@ -8,6 +8,7 @@ A fenced block says in its info string how it is checked:
   console fails=N    the block's last command must end with exit status N
   sh by=PATH         run by that script, which holds every command of the block, and which another
                      script or a CMakeLists.txt of the tests runs
+  sh by=ctest        each command is one test of the suite: build/release/tests/NAME or a script
 Blocks of any other language are data (yaml, json, text, python ...). A plain "sh" or "bash"
 block is a fault, and so is a command in an indented block: nothing runs it. Every relative link
 leads to a file, and to a heading of it when it names one.
@@ -115,11 +116,33 @@ def code_of(file):
         first = ast.parse(text).body[0]
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
             text = "\n".join(text.splitlines()[first.end_lineno:])
-    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    comment = "//" if file.suffix in (".cc", ".h") else "#"
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(comment))
+
+
+def test_lists():
+    """What the CMakeLists.txt below tests/ say, without comments."""
+    return "\n".join(code_of(one) for one in (ROOT / "tests").rglob("CMakeLists.txt"))
+
+
+def check_ctest(where, body, faults):
+    """Every command is a test of its own."""
+    lists = test_lists()
+    for command in filter(None, (line.split("#")[0].strip() for line in body)):
+        program = pathlib.Path(command)
+        if command.startswith("build/release/tests/"):
+            known = re.search(rf"trainyard_test\({re.escape(program.name)}\s", lists)
+        else:
+            known = (ROOT / program).exists() and program.name in lists
+        if not known:
+            faults.append(f"{where}: no test of the suite: {command}")
 
 
 def check_by(where, script, body, faults):
     """The script exists, something runs it, and it holds what the block shows."""
+    if script == "ctest":
+        check_ctest(where, body, faults)
+        return
     file = ROOT / script
     if not file.exists():
         faults.append(f"{where}: {script} does not exist")
@@ -129,8 +152,7 @@ def check_by(where, script, body, faults):
         command = line.split("#")[0].strip()
         if command and command not in text:
             faults.append(f"{where}: {script} does not run: {command}")
-    lists = [ROOT / ".ci" / "run", *(ROOT / "tests").rglob("CMakeLists.txt")]
-    if not any(file.name in code_of(one) for one in lists if one.exists()):
+    if file.name not in code_of(ROOT / ".ci" / "run") + test_lists():
         faults.append(f"{where}: nothing runs {script}")
 
 
@@ -230,6 +252,16 @@ def check_file(path, env, faults):
     return count
 
 
+def starts_its_own(path):
+    """Whether the page itself begins with trainyard up."""
+    for info, _, body in blocks(path):
+        if info.split()[:1] == ["console"]:
+            ours = [command for command, _ in commands(body) if command.startswith("trainyard ")]
+            if ours:
+                return ours[0] == "trainyard up"
+    return False
+
+
 def with_cluster(build, path, faults):
     """Each file has a cluster of its own, so that names in one do not meet those of another."""
     state = tempfile.mkdtemp(prefix="trainyard-docs-")
@@ -245,9 +277,9 @@ def with_cluster(build, path, faults):
     env.pop("XDG_STATE_HOME", None)
     trainyard = str(build / "bin/trainyard")
     try:
-        subprocess.run(
-            [trainyard, "up"], env=env, check=True, stdin=subprocess.DEVNULL, capture_output=True
-        )
+        if not starts_its_own(path):
+            subprocess.run([trainyard, "up"], env=env, check=True, stdin=subprocess.DEVNULL,
+                           capture_output=True)
         return check_file(path, env, faults)
     finally:
         subprocess.run([trainyard, "down", "--kill"], env=env, check=False, capture_output=True)

@@ -1,13 +1,6 @@
 #!/usr/bin/env python3
 """trainyard-sim run as people use it: output, figures as JSON, exit statuses, the same seed twice
 in two processes.
-
-Beside it, by themselves:
-    build/release/tests/sim_seeds_test
-    build/release/tests/sim_guards_test
-    build/release/tests/sim_world_test
-    tests/models/models_test.py
-    tests/fuzz/run.py --seconds 10
 """
 import json
 import os
