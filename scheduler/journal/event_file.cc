@@ -13,6 +13,7 @@ namespace trainyard::journal {
 namespace {
 
 constexpr int kLogPagesMax = 8192;  // 32 MiB: then an append moves the log itself
+constexpr char kLogBytesMax[] = "PRAGMA journal_size_limit=33554432";  // of a log that begins anew
 constexpr size_t kDropAtLeast = 256;
 
 std::string HeadText(const char* separator, std::initializer_list<uint64_t> values) {
@@ -39,14 +40,16 @@ absl::StatusOr<std::unique_ptr<EventFile>> EventFile::Open(const std::string& pa
   auto checkpointer = Database::Open(path, Database::Mode::kReadWriteCreate);
   if (!checkpointer.ok()) return checkpointer.status();
   file->checkpointer_ = *std::move(checkpointer);
+  // A connection that has read nothing does not know of the log yet, and would move nothing.
+  const absl::StatusOr<int64_t> looked = file->checkpointer_->QueryInt("PRAGMA user_version");
+  if (!looked.ok()) return looked.status();
   if (absl::Status status = file->Prepare(); !status.ok()) return status;
   return file;
 }
 
 // Makes the tables of a new file; an old one must have exactly them.
 absl::Status EventFile::MakeSchema() {
-  for (const char* sql :
-       {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA wal_autocheckpoint=0"}) {
+  for (const char* sql : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", kLogBytesMax}) {
     if (absl::Status status = database_->Execute(sql); !status.ok()) return status;
   }
   const absl::StatusOr<int64_t> tables = database_->QueryInt("SELECT count(*) FROM sqlite_master");

@@ -13,7 +13,9 @@ namespace {
 
 constexpr int kLive = 0;
 constexpr int kOld = 1;
-constexpr size_t kManyRows = 10'000;  // written at once: the pages they took are not needed again
+constexpr int kLogPagesMax = 1000;    // 4 MiB: then a write moves the log
+constexpr size_t kSomeRows = 256;     // written at once: the pages they took are not needed again
+constexpr size_t kManyRows = 10'000;  // of one part: worth reading all as they lie
 
 int PartOf(absl::string_view kind) { return absl::StartsWith(kind, "old_") ? kOld : kLive; }
 
@@ -35,8 +37,8 @@ absl::StatusOr<std::unique_ptr<RowFile>> RowFile::Open(const std::string& path) 
 }
 
 absl::Status RowFile::MakeSchema() {
-  for (const char* sql :
-       {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA cache_size=-16384"}) {
+  for (const char* sql : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL",
+                          "PRAGMA cache_size=-16384", "PRAGMA journal_size_limit=33554432"}) {
     if (absl::Status status = database_->Execute(sql); !status.ok()) return status;
   }
   const absl::StatusOr<int64_t> tables = database_->QueryInt("SELECT count(*) FROM sqlite_master");
@@ -214,7 +216,8 @@ absl::Status RowFile::Write(const std::vector<RowUpdate>& rows, uint64_t through
   if (absl::Status status = database_->Execute("BEGIN IMMEDIATE"); !status.ok()) return status;
   absl::Status status = WriteAll(rows, through);
   if (!status.ok()) database_->Execute("ROLLBACK").IgnoreError();
-  if (rows.size() > kManyRows) database_->ReleaseMemory();
+  if (status.ok() && database_->log_pages() > kLogPagesMax) status = database_->Checkpoint();
+  if (rows.size() > kSomeRows) database_->ReleaseMemory();
   return status;
 }
 

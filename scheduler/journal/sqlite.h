@@ -60,7 +60,8 @@ class Database {
   absl::StatusOr<Statement> Prepare(const char* sql);
   // First column of the first row of a query, as a number.
   absl::StatusOr<int64_t> QueryInt(const char* sql);
-  // Moves what it can from the log into the file, without waiting for anybody.
+  // Moves what it can from the log into the file, without waiting for anybody. Nobody else does:
+  // SQLite's own automatic is off.
   absl::Status Checkpoint();
   // Gives back the pages that it keeps in memory.
   void ReleaseMemory();

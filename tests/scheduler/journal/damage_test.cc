@@ -243,6 +243,35 @@ TEST_F(SqliteDamageTest, FileFormatRisesWithTheFirstRecordThatAsksForIt) {
   EXPECT_TRUE(Open().ok());
 }
 
+// What was moved into the file is overwritten; a log that only grew would fill the disk and make
+// every start slower.
+TEST(SqliteLogTest, StaysSmall) {
+  TemporaryFolder folder;
+  const std::string path = folder.path + "/journal.db";
+  auto journal = OpenSqliteJournal(path);
+  const uint64_t incarnation = (*journal)->Recover()->incarnation;
+  uint64_t sequence = 0;
+  for (int i = 0; i < 30; ++i) {
+    v1::Event event = EventNumber(++sequence);
+    event.mutable_job_cancel_requested()->set_reason(std::string(4 << 20, 'r'));
+    ASSERT_TRUE((*journal)->Append(incarnation, sequence - 1, {EncodeEvent(event)}).ok());
+  }
+  EXPECT_LT(fs::file_size(path + "-wal"), 40u << 20);
+  for (int i = 0; i < 30; ++i) {
+    const std::string value(4 << 20, 'v');
+    ASSERT_TRUE(
+        (*journal)->WriteRows(incarnation, {{"job", "key", value, sequence}}, sequence).ok());
+  }
+  EXPECT_LT(fs::file_size(path + ".rows-wal"), 20u << 20);
+  // Appends now begin the log anew, which the writing of rows has moved.
+  for (int i = 0; i < 3; ++i) {
+    ++sequence;
+    ASSERT_TRUE((*journal)->Append(incarnation, sequence - 1, Records(sequence, 1)).ok());
+    ASSERT_TRUE((*journal)->WriteRows(incarnation, {{"job", "key", "v", sequence}}, sequence).ok());
+  }
+  EXPECT_LE(fs::file_size(path + "-wal"), 32u << 20);
+}
+
 TEST(MemoryJournalTest, FlippedBitIsFound) {
   MemoryJournal journal;
   const uint64_t incarnation = journal.Recover()->incarnation;
