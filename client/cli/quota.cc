@@ -198,7 +198,7 @@ Command QuotaSetCommand() {
       {.name = "guarantee", .value = "N", .help = "devices that are theirs when they want them"},
       {.name = "limit", .value = "N", .help = "never more"},
       {.name = "no-limit", .help = "as much as is idle"},
-      {.name = "weight", .value = "N", .help = "among siblings, of what is idle"}};
+      {.name = "weight", .value = "N", .help = "of a user: by the policy fair"}};
   command.notes = {
       "PLACE is cluster, teams/T, projects/P or projects/P/users/U. What is not named stays."};
   command.run = Set;

@@ -166,6 +166,12 @@ struct PlacedRun {
   uint64_t run_uid = 0;
   std::vector<journal::v1::MemberRow> members;
 };
+// Why a placement was dropped although its run waits.
+struct Refusal {
+  uint64_t run_uid = 0;
+  std::string node_id;  // that is in the way; empty: no one node
+  std::string why;
+};
 struct PreemptedRun {
   uint64_t run_uid = 0;
   std::string reason;

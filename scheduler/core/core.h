@@ -26,6 +26,7 @@ struct Decision {
   Reply reply;
   bool ignored_fact =
       false;  // a fact that made no sense (old epoch, unknown member): nothing changed
+  std::vector<Refusal> refusals = {};  // of an ApplyPlan
 };
 absl::StatusOr<Decision> Decide(const State& state, const Command& command);
 

@@ -14,6 +14,7 @@
 #include "scheduler/core/draft.h"
 #include "scheduler/core/elastic.h"
 #include "scheduler/core/job_machine.h"
+#include "scheduler/core/limits.h"
 #include "scheduler/core/queue_machine.h"
 #include "scheduler/core/queueing.h"
 #include "scheduler/core/requests.h"
@@ -38,6 +39,7 @@ absl::Status CheckSystem(const Draft& draft) {
 struct Decider {
   Draft* draft;
   bool* ignored;
+  std::vector<Refusal>* refusals;
 
   using Result = absl::StatusOr<Reply>;
   Result operator()(const StartServer& c) const { return Start(c, draft); }
@@ -88,7 +90,15 @@ struct Decider {
       PreemptRun(preempted.run_uid, stop, preempted.reason, draft);
     }
     // What does not fit any more goes on waiting and is planned again.
-    for (const PlacedRun& placement : plan.placements) PlaceRun(placement, draft).IgnoreError();
+    Limits limits(*draft);
+    for (const PlacedRun& placement : plan.placements) {
+      Refusal refusal{placement.run_uid, "", ""};
+      const absl::Status status = PlaceRun(placement, &limits, draft, &refusal.node_id);
+      const RunPtr run = draft->Run(placement.run_uid);
+      if (status.ok() || run == nullptr || run->state() != records::R_WAITING) continue;
+      refusal.why = std::string(status.message());
+      refusals->push_back(std::move(refusal));
+    }
     return Reply();
   }
 
@@ -129,7 +139,8 @@ absl::StatusOr<Decision> Decide(const State& state, const Command& command) {
     decision.reply = *std::move(*answer);
     return decision;
   }
-  absl::StatusOr<Reply> reply = std::visit(Decider{&draft, &decision.ignored_fact}, command.body);
+  absl::StatusOr<Reply> reply =
+      std::visit(Decider{&draft, &decision.ignored_fact, &decision.refusals}, command.body);
   if (!reply.ok()) return reply.status();
   RememberAnswer(*reply, &draft);
   decision.reply = *std::move(reply);

@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "scheduler/core/capacity.h"
+#include "scheduler/core/limits.h"
 #include "scheduler/core/overlap.h"
 #include "scheduler/core/queueing.h"
 #include "scheduler/core/ranks.h"
@@ -19,6 +20,8 @@
 
 namespace trainyard::core {
 namespace {
+
+constexpr char kBeforeItEnds[] = " before the run surely ends";
 
 absl::Status Refuse(absl::string_view why) { return absl::FailedPreconditionError(why); }
 
@@ -56,11 +59,13 @@ absl::Status FillRank(const RankNeed& need, const wire::RankSlot& planned,
 // Whole members from the plan: numbered, with what the spec says; every rank exactly once.
 absl::StatusOr<std::vector<records::MemberRow>> FillMembers(const PlacedRun& plan,
                                                             const v1::JobSpec& spec,
-                                                            const Draft& draft) {
+                                                            const Draft& draft,
+                                                            std::string* node_id) {
   const std::vector<RankNeed> needs = RanksOf(spec);
   std::vector<bool> seen(needs.size(), false);
   std::vector<records::MemberRow> members;
   for (const records::MemberRow& planned : plan.members) {
+    *node_id = planned.node_id();
     const AgentPtr agent = draft.Agent(planned.node_id());
     if (agent == nullptr) return Refuse(absl::StrCat("there is no node ", planned.node_id()));
     const std::string reason = UnschedulableReason(*agent);
@@ -80,6 +85,7 @@ absl::StatusOr<std::vector<records::MemberRow>> FillMembers(const PlacedRun& pla
     if (member.ranks().empty()) return Refuse("a member has no rank");
     members.push_back(std::move(member));
   }
+  node_id->clear();
   // An elastic job may start with its first ranks.
   const auto missing = std::find(seen.begin(), seen.end(), false);
   const auto ranks = missing - seen.begin();
@@ -93,9 +99,11 @@ absl::StatusOr<std::vector<records::MemberRow>> FillMembers(const PlacedRun& pla
 }
 
 // Members of one gang may share a node: they are counted one after the other.
-absl::Status CheckRoom(const std::vector<records::MemberRow>& members, const Draft& draft) {
+absl::Status CheckRoom(const std::vector<records::MemberRow>& members, const Draft& draft,
+                       std::string* node_id) {
   std::map<std::string, NodeUse> use;
   for (const records::MemberRow& member : members) {
+    *node_id = member.node_id();
     NodeUse& here = use.try_emplace(member.node_id(), draft.UseOf(member.node_id())).first->second;
     if (member.gpu_milli() == 0) {
       const std::set<std::string> distinct(member.device_uuids().begin(),
@@ -111,6 +119,7 @@ absl::Status CheckRoom(const std::vector<records::MemberRow>& members, const Dra
       if (milli > 1000) return Refuse(absl::StrCat("device ", uuid, " is planned twice"));
     }
   }
+  node_id->clear();
   return absl::OkStatus();
 }
 
@@ -139,18 +148,21 @@ absl::Status CheckNode(const std::string& node_id, const records::JobRow& job,
       return Refuse(absl::StrCat(node_id, " has the taint ", taint));
     }
   }
-  const int64_t ends_us = draft.now_us() + TimeLimitUs(job, spec);
+  // What may be preempted is told to stop when the node is wanted.
+  const bool preemptible = spec.scheduling().preemptible();
+  const int64_t ends_us = draft.now_us() + (preemptible ? 1 : TimeLimitUs(job, spec));
   const int64_t leaves_us = LeavesAtUs(*agent);
   if (leaves_us > 0 && ends_us > leaves_us - kLeaveAheadUs) {
-    return Refuse(absl::StrCat(node_id, " goes away before the run surely ends"));
+    return Refuse(absl::StrCat(node_id, " goes away", preemptible ? "" : kBeforeItEnds));
   }
   if (ReservationInTheWay(draft.state(), node_id, draft.now_us(), ends_us) != nullptr) {
-    return Refuse(absl::StrCat(node_id, " is reserved before the run surely ends"));
+    return Refuse(absl::StrCat(node_id, " is reserved", preemptible ? "" : kBeforeItEnds));
   }
   return absl::OkStatus();
 }
 
-absl::Status PlaceRun(const PlacedRun& plan, Draft* draft) {
+absl::Status PlaceRun(const PlacedRun& plan, Limits* limits, Draft* draft, std::string* node_id) {
+  node_id->clear();
   const RunPtr run = draft->Run(plan.run_uid);
   if (run == nullptr || run->state() != records::R_WAITING) {
     return Refuse("the run does not wait any more");
@@ -162,13 +174,16 @@ absl::Status PlaceRun(const PlacedRun& plan, Draft* draft) {
   if (AwaitsRelease(*run, *spec, [&](const std::string& node) { return draft->Agent(node); })) {
     return Refuse("the run's attempt before is not gone yet");
   }
-  auto members = FillMembers(plan, *spec, *draft);
+  auto members = FillMembers(plan, *spec, *draft, node_id);
   if (!members.ok()) return members.status();
   for (const records::MemberRow& member : *members) {
+    *node_id = member.node_id();
     absl::Status status = CheckNode(member.node_id(), *job, *spec, *draft);
     if (!status.ok()) return status;
   }
-  if (absl::Status status = CheckRoom(*members, *draft); !status.ok()) return status;
+  if (absl::Status status = CheckRoom(*members, *draft, node_id); !status.ok()) return status;
+  if (absl::Status status = limits->Check(*job, *members); !status.ok()) return status;
+  limits->Add(*job, *members);
   const records::ServerRow& server = draft->Server();
   records::Event event;
   records::RunPlaced* placed = event.mutable_run_placed();

@@ -3,18 +3,24 @@
 #ifndef TRAINYARD_SCHEDULER_CORE_RUN_MACHINE_H_
 #define TRAINYARD_SCHEDULER_CORE_RUN_MACHINE_H_
 
+#include <string>
+
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "scheduler/core/draft.h"
 
 namespace trainyard::core {
 
-// Places a waiting run as planned, after checking again that everything still fits. The error says
-// what does not; the run goes on waiting.
-absl::Status PlaceRun(const PlacedRun& plan, Draft* draft);
+class Limits;
 
-// Whether a run of the job may be on the node, which exists: its labels and taints, and that the
-// run surely ends before the node is kept free or goes away.
+// Places a waiting run as planned, after checking again that everything still fits, also into
+// `limits`, which then have it. The error says
+// what does not, and `node_id` where, empty when it is not about one node; the run goes on waiting.
+absl::Status PlaceRun(const PlacedRun& plan, Limits* limits, Draft* draft, std::string* node_id);
+
+// Whether a run of the job may be on the node, which exists: its labels and taints, that the node
+// is not kept free now, and that the run surely ends before it will be or goes away. A run that may
+// be preempted is there until then.
 absl::Status CheckNode(const std::string& node_id, const records::JobRow& job,
                        const v1::JobSpec& spec, const Draft& draft);
 

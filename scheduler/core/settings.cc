@@ -96,7 +96,8 @@ absl::Status CheckQuotaName(const std::string& key, const State& state) {
   return absl::OkStatus();
 }
 
-absl::Status CheckShares(const v1::Quota& quota) {
+absl::Status CheckShares(const v1::Quota& quota, const std::string& key) {
+  const bool of_user = absl::StrContains(key, "/users/");
   std::set<std::string> models;
   if (quota.shares_size() > kSharesMax) {
     return Wrong("OUT_OF_RANGE", absl::StrCat(quota.shares_size(), " models"),
@@ -121,6 +122,10 @@ absl::Status CheckShares(const v1::Quota& quota) {
     if (share.weight() < 0 || share.weight() > kWeightMax) {
       return Wrong("OUT_OF_RANGE", "a weight is from 1 to 1,000,000", "give another one",
                    "quota.shares.weight");
+    }
+    if (share.weight() > 1 && (!of_user || !share.model().empty())) {
+      return Wrong("BAD_VALUE", "a weight is of a user, of all GPUs together, by the policy fair",
+                   "leave it out here", "quota.shares.weight");
     }
   }
   return absl::OkStatus();
@@ -187,7 +192,7 @@ absl::Status CheckSetting(const records::SettingRow& setting, const Draft& draft
       return CheckReservation(setting.reservation(), draft);
     case records::SettingRow::kQuota:
       if (absl::Status status = CheckQuotaName(key, state); !status.ok()) return status;
-      if (absl::Status status = CheckShares(setting.quota()); !status.ok()) return status;
+      if (absl::Status status = CheckShares(setting.quota(), key); !status.ok()) return status;
       return CheckFitsIntoTree(setting.quota(), key, state);
     case records::SettingRow::BODY_NOT_SET:
       break;

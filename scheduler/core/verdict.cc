@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "scheduler/core/deadline.h"
+#include "scheduler/core/elastic.h"
 
 namespace trainyard::core {
 namespace {
@@ -151,6 +152,10 @@ bool JudgeStop(const records::RunRow& run, const records::JobRow* job,
       ended->set_state(records::A_PREEMPTED);
       *ended->mutable_exit() =
           Because(v1::PREEMPTED_CAUSE, StopMessage(job, reason, run.attempt().stop_why()));
+      if (run.attempt().stop_why().empty()) {
+        absl::StrAppend(ended->mutable_exit()->mutable_message(), " than ",
+                        CountRanks(run.attempt()));
+      }
       ended->set_next(records::R_WAITING);
       return true;
     case wire::STOP_PAUSE:

@@ -9,7 +9,7 @@
 
 namespace trainyard::core {
 
-// What the exit of an attempt says that was stopped to go on larger.
+// How the exit of an attempt begins that was stopped to go on larger; how many it had follows.
 inline constexpr absl::string_view kStoppedToGrow = "stopped to go on with more replicas";
 
 // Who pays for a cause.

@@ -11,12 +11,15 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "common/errors.h"
 #include "common/logging.h"
 #include "common/steady_clock.h"
@@ -41,6 +44,8 @@ ABSL_FLAG(std::string, embedded_node, "", "makes agent.token for the agent of th
 ABSL_FLAG(std::string, policy, "las-r", "how waiting jobs are served; queues may have their own");
 ABSL_FLAG(absl::Duration, min_run, absl::ZeroDuration(),
           "how long a job runs before it may be preempted for another; 0: as the policy says");
+ABSL_FLAG(std::vector<std::string>, policy_set, {},
+          "NAME=NUMBER of --policy, several with commas; the names are in docs/placement.md");
 ABSL_FLAG(absl::Duration, lease, absl::Seconds(15), "how long an agent may be silent");
 
 namespace trainyard::daemon {
@@ -69,6 +74,17 @@ absl::StatusOr<placement::Policy> PolicyFromFlags() {
     return MakeError(
         absl::StatusCode::kInvalidArgument, "USAGE", absl::StrCat("there is no policy ", name),
         absl::StrCat("give --policy=", absl::StrJoin(placement::PolicyNames(), " or --policy=")));
+  }
+  for (const std::string& setting : absl::GetFlag(FLAGS_policy_set)) {
+    const std::vector<std::string> parts = absl::StrSplit(setting, absl::MaxSplits('=', 1));
+    double value = 0;
+    const bool good = parts.size() == 2 && absl::SimpleAtod(parts[1], &value) && value >= 0 &&
+                      placement::SetParameter(parts[0], value, &*policy);
+    if (good) continue;
+    return MakeError(absl::StatusCode::kInvalidArgument, "USAGE",
+                     absl::StrCat("--policy_set: ", setting),
+                     absl::StrCat("write NAME=NUMBER with one of ",
+                                  absl::StrJoin(placement::ParameterNames(), ", ")));
   }
   const absl::Duration min_run = absl::GetFlag(FLAGS_min_run);
   if (min_run > absl::ZeroDuration()) policy->min_run_us = absl::ToInt64Microseconds(min_run);

@@ -42,10 +42,11 @@ int32_t Cluster::SetNode(const NodeView& view) {
   Node& node = nodes_[static_cast<size_t>(index)];
   std::vector<int32_t> holders = std::move(node.holders);
   leaving_ -= node.leaving;
-  const auto kept = std::tuple(node.kept_for, node.kept_priority, node.kept_until_us);
+  const auto kept =
+      std::tuple(node.kept_for, node.kept_priority, node.kept_until_us, node.kept_closed);
   node = Node{};
   node.holders = std::move(holders);
-  std::tie(node.kept_for, node.kept_priority, node.kept_until_us) = kept;
+  std::tie(node.kept_for, node.kept_priority, node.kept_until_us, node.kept_closed) = kept;
   node.name = name;
   node.present = true;
   node.schedulable = view.schedulable;
@@ -112,6 +113,7 @@ void Cluster::KeepFor(int32_t node, uint64_t run_uid, int32_t priority, int64_t 
   kept.kept_for = run_uid;
   kept.kept_priority = priority;
   kept.kept_until_us = until_us;
+  kept.kept_closed = false;
   if (run_uid == 0) ++grown_;
 }
 
@@ -275,6 +277,25 @@ Slice Cluster::Cut(int32_t index, const Needs& needs, int32_t rank, int models) 
     slice.devices.push_back(static_cast<int16_t>(best));
   }
   return slice;
+}
+
+bool Cluster::CutExactly(int32_t index, const Needs& needs, int32_t rank,
+                         const std::vector<std::string>& uuids, Slice* slice) const {
+  const Node& at = node(index);
+  const auto wanted = needs.gpu_milli > 0 ? size_t{1} : static_cast<size_t>(needs.gpu_count);
+  if (at.cpu_free < needs.cpu_milli || at.memory_free < needs.memory_bytes) return false;
+  if (uuids.size() != wanted) return false;
+  *slice = Slice{index, rank, kWhole, needs.cpu_milli, needs.memory_bytes, {}};
+  if (needs.gpu_milli > 0) slice->gpu_milli = needs.gpu_milli;
+  for (const std::string& uuid : uuids) {
+    const auto found = std::find(at.uuids->begin(), at.uuids->end(), uuid);
+    if (found == at.uuids->end()) return false;
+    const auto position = static_cast<int16_t>(found - at.uuids->begin());
+    const Device& device = at.devices[static_cast<size_t>(position)];
+    if (!Accepts(needs, device, 1 << 20) || device.milli_free < slice->gpu_milli) return false;
+    slice->devices.push_back(position);
+  }
+  return true;
 }
 
 Cluster Cluster::Emptied(bool all_nodes) const {

@@ -69,6 +69,7 @@ struct Node {
   uint64_t kept_for = 0;      // the run that is to have it next; 0: none
   int32_t kept_priority = 0;  // of that run
   int64_t kept_until_us = 0;  // when it is expected to start; 0: unknown
+  bool kept_closed = false;   // nobody starts there any more who would have to make way again
 };
 
 // What besides its shape decides where a run may go.
@@ -80,6 +81,7 @@ struct Terms {
   bool present_only = false;  // nodes where nothing is leaving
   uint64_t run_uid = 0;       // whose nodes may be kept for it; 0: of no run in particular
   int32_t priority = 0;
+  const std::vector<char>* only = nullptr;  // by node: those it may use; null: all
 };
 
 class Cluster {
@@ -94,6 +96,8 @@ class Cluster {
   // From now on the node takes only the run, what can be told to stop for it, what ends before it
   // is expected to start, and what has a higher priority. `run_uid` 0: everybody again.
   void KeepFor(int32_t node, uint64_t run_uid, int32_t priority, int64_t until_us);
+  // Of a kept node: from now on only the run itself and what has a higher priority starts there.
+  void CloseKept(int32_t node) { nodes_[At(node)].kept_closed = true; }
   int32_t Find(absl::string_view node_id) const;  // -1: none
 
   // Takes room for every rank, or nothing. Pack: fewest nodes, then the tightest; spread: the
@@ -102,6 +106,9 @@ class Cluster {
   // As TryTake, on the given nodes only; `nodes` in the order they are to be used.
   bool TryTakeOn(const Shape& shape, const Terms& terms, const std::vector<int32_t>& nodes,
                  Slices* slices);
+  // The slice of a rank with exactly these devices, if the node has them and all else it needs.
+  bool CutExactly(int32_t node, const Needs& needs, int32_t rank,
+                  const std::vector<std::string>& uuids, Slice* slice) const;
   void Take(const Slice& slice) { Add(slice, -1); }
   void Give(const Slice& slice) {
     Add(slice, +1);
@@ -123,6 +130,9 @@ class Cluster {
   // Ranks of `needs` that fit on the node, at most `most`, with the first `models` alternatives.
   int Fits(const Node& node, const Needs& needs, int most, int models) const;
   bool Admits(const Node& node, const Shape& shape, const Terms& terms) const;
+
+  // The domain of the level the node lies in; 0: it does not say.
+  int32_t DomainOf(const Node& node, Domain domain) const;
 
   const Node& node(int32_t index) const { return nodes_[static_cast<size_t>(index)]; }
   Node& node(int32_t index) { return nodes_[static_cast<size_t>(index)]; }
@@ -156,7 +166,6 @@ class Cluster {
   bool TakeGroups(const Shape& shape, int models, const Terms& terms,
                   const std::vector<char>* domains, Slices* slices);
   std::vector<std::vector<char>> Domains(const Shape& shape, int models, const Terms& terms) const;
-  int32_t DomainOf(const Node& node, Domain domain) const;
   bool Allowed(const Node& node, const Shape& shape, const Terms& terms,
                const std::vector<char>* domains) const;
 

@@ -95,17 +95,21 @@ void Planner::Conserve(const Key& key, int32_t first, Plan* plan) {
   std::vector<int32_t> order = Behind(key);
   order.insert(order.begin(), first);
   // Runs of one group ask for the same: the next one does not fit earlier than the one before.
-  std::map<int32_t, size_t> from;
+  std::map<std::pair<int32_t, int32_t>, size_t> from;
   for (const int32_t index : order) {
     const Run& of = run(index);
     if (!Allowed(of)) continue;
-    const int32_t group = lines_[static_cast<size_t>(of.line)].group;
+    const auto models = OpenModels(of, {});
+    if (!models.has_value()) continue;
+    const int32_t shape_id = Restricted(of.shape, *models);
+    if (shape_id == kNone) continue;
+    const std::pair group{lines_[static_cast<size_t>(of.line)].group, shape_id};
     size_t& at = from[group];
     Terms terms = TermsOf(of);
     Slices slices;
     for (; at < forecast.size(); ++at) {
       terms.present_only = at == 0 && cluster_.anything_leaving();
-      if (forecast.Fits(at, shape(of), terms, &slices)) break;
+      if (forecast.Fits(at, shapes_.at(shape_id), terms, &slices)) break;
     }
     if (at == forecast.size()) continue;  // it fits at no time that is known
     if (at == 0 && !quota_.empty() && quota_.Exceeded(of.leaf, UseOf(slices)) >= 0) continue;

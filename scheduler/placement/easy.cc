@@ -105,12 +105,14 @@ void Planner::Backfill(const Key& key, int32_t first, Plan* plan) {
     const int32_t group = lines_[static_cast<size_t>(of.line)].group;
     if (full.contains(group)) continue;
     if (!Allowed(of)) continue;
+    const auto models = OpenModels(of, {});
+    if (!models.has_value()) continue;
     Terms terms = TermsOf(of);
     terms.present_only = cluster_.anything_leaving();  // it would end later
     Slices slices;
     int32_t shape_id = of.shape;
-    if (!TakeAny(index, terms, &slices, &shape_id)) {
-      full.insert(group);
+    if (!TakeAny(of.shape, *models, terms, &slices, &shape_id)) {
+      if (models->empty()) full.insert(group);
       continue;
     }
     const bool ends =
@@ -120,7 +122,7 @@ void Planner::Backfill(const Key& key, int32_t first, Plan* plan) {
       for (const Slice& slice : slices) room.Take(slice);
       good = FitsIn(first, &room);
       for (size_t i = 0; !good && i < slices.size(); ++i) room.Untake(slices[i]);
-      if (!good) full.insert(group);
+      if (!good && models->empty()) full.insert(group);
     }
     if (good) {
       Claim(index, shape_id, std::move(slices), plan);

@@ -8,26 +8,29 @@
 
 namespace trainyard::placement {
 
-// As many ranks as find room, at least its minimum; `shape_id`: the shape with that many.
-bool Planner::TakeAny(int32_t index, const Terms& terms, Slices* slices, int32_t* shape_id) {
-  const Run& of = run(index);
-  *shape_id = of.shape;
-  if (cluster_.TryTake(shape(of), terms, slices)) return true;
-  int32_t good = shape(of).elastic_min - 1;
+// As many ranks of the shape as find room on these models (none: those it accepts), at least its
+// minimum; `shape_id`: the shape with that many.
+bool Planner::TakeAny(int32_t whole_id, const std::vector<int32_t>& models, const Terms& terms,
+                      Slices* slices, int32_t* shape_id) {
+  slices->clear();
+  const auto take = [&](int32_t wanted) {
+    *shape_id = wanted;
+    const int32_t restricted = Restricted(wanted, models);
+    return restricted != kNone && cluster_.TryTake(shapes_.at(restricted), terms, slices);
+  };
+  if (take(whole_id)) return true;
+  const int32_t least = shapes_.at(whole_id).elastic_min;
+  int32_t good = least - 1;
   if (good < 0) return false;
-  int32_t bad = shape(of).rank_count;
+  int32_t bad = shapes_.at(whole_id).rank_count;
   while (good + 1 < bad) {
     const int32_t middle = good + (bad - good) / 2;
-    const bool fits = cluster_.TryTake(shapes_.at(shapes_.Fewer(of.shape, middle)), terms, slices);
+    const bool fits = take(shapes_.Fewer(whole_id, middle));
     for (const Slice& slice : *slices) cluster_.Untake(slice);
+    slices->clear();
     (fits ? good : bad) = middle;
   }
-  if (good < shape(of).elastic_min) {
-    slices->clear();
-    return false;
-  }
-  *shape_id = shapes_.Fewer(of.shape, good);
-  return cluster_.TryTake(shapes_.at(*shape_id), terms, slices);
+  return good >= least && take(shapes_.Fewer(whole_id, good));
 }
 
 void Planner::Reshape(int32_t index, int32_t shape_id) {

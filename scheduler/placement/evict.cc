@@ -227,22 +227,22 @@ Planner::Offer Planner::OfferOf(int32_t index, const Needs& needs, int want, int
 }
 
 // Nodes where enough could become free for a rank, by counts alone.
-std::vector<int32_t> Planner::Candidates(const Shape& of, const Needs& needs, int power,
-                                         uint64_t seed) const {
+std::vector<int32_t> Planner::Candidates(const Run& by, const Shape& of, const Needs& needs,
+                                         int power, const std::vector<char>* within) const {
   std::vector<int32_t> candidates;
   const int32_t nodes = cluster_.size();
   const size_t limit = nodes <= kSmallCluster
                            ? static_cast<size_t>(nodes)
                            : std::max(kPricedMax, 2 * static_cast<size_t>(of.rank_count));
-  const auto begin = nodes <= kSmallCluster
-                         ? 0
-                         : static_cast<int32_t>(seed * 2654435761u % static_cast<uint64_t>(nodes));
-  Terms terms;
-  terms.now_us = now_us_;
-  terms.preemptible = true;
+  const auto begin =
+      nodes <= kSmallCluster
+          ? 0
+          : static_cast<int32_t>(by.uid * 2654435761u % static_cast<uint64_t>(nodes));
+  const Terms terms = TermsOf(by);
   const auto from = static_cast<size_t>(std::max(0, power + 1));
   for (int32_t n = 0; n < nodes && candidates.size() < limit; ++n) {
     const int32_t i = begin + n < nodes ? begin + n : begin + n - nodes;
+    if (within != nullptr && (*within)[static_cast<size_t>(i)] == 0) continue;
     const Node& node = cluster_.node(i);
     if (power != kReclaimPower) {
       int devices = node.whole_free;
@@ -259,21 +259,24 @@ std::vector<int32_t> Planner::Candidates(const Shape& of, const Needs& needs, in
   return candidates;
 }
 
-bool Planner::Choose(int32_t index, int power, std::vector<int32_t>* victims,
-                     std::vector<int32_t>* nodes) const {
+// Whose devices would make room for the shape on its first `models` models, on the nodes `within`
+// (null: all).
+bool Planner::Choose(int32_t index, const Shape& of, int models, int power,
+                     const std::vector<char>* within, Choice* choice) const {
   const Run& by = run(index);
-  const Shape& of = shape(by);
   std::set<int32_t> chosen;
   std::set<int32_t> used;
   QuotaTree quota;
   if (power == kReclaimPower) quota = quota_;
   for (const Shape::Group& group : of.groups) {
-    const std::vector<int32_t> candidates = Candidates(of, group.needs, power, by.uid);
+    Needs needs = group.needs;
+    if (std::ssize(needs.models) > models) needs.models.resize(static_cast<size_t>(models));
+    const std::vector<int32_t> candidates = Candidates(by, of, needs, power, within);
     auto left = static_cast<int>(group.ranks.size());
-    if (group.needs.gpu_count > 0) {  // ranks for which there are devices at all
+    if (needs.gpu_count > 0) {  // ranks for which there are devices at all
       size_t most = 0;
       for (const int32_t node : candidates) {
-        most += cluster_.node(node).devices.size() / static_cast<size_t>(group.needs.gpu_count);
+        most += cluster_.node(node).devices.size() / static_cast<size_t>(needs.gpu_count);
       }
       if (most < group.ranks.size()) return false;
     }
@@ -288,7 +291,7 @@ bool Planner::Choose(int32_t index, int power, std::vector<int32_t>* victims,
         Offer& offer = offers[c];
         const bool again = power == kReclaimPower || policy_.order == OrderBy::kFair;
         if (stale[c] != 0 || offer.ranks > left || again) {
-          offer = OfferOf(node, group.needs, left, power, by, chosen, &quota);
+          offer = OfferOf(node, needs, left, power, by, chosen, &quota);
           stale[c] = 0;
         }
         if (!offer.good) continue;
@@ -306,10 +309,11 @@ bool Planner::Choose(int32_t index, int power, std::vector<int32_t>* victims,
       }
       if (best_node == kNone) return false;
       used.insert(best_node);
-      nodes->push_back(best_node);
+      choice->nodes.push_back(best_node);
+      choice->cost += best.cost;
       for (const int32_t victim : best.victims) {
         if (!chosen.insert(victim).second) continue;
-        victims->push_back(victim);
+        choice->victims.push_back(victim);
         for (const Slice& slice : run(victim).held->slices) {  // its other nodes got cheaper
           for (size_t c = 0; c < candidates.size(); ++c) {
             if (candidates[c] == slice.node) stale[c] = 1;
@@ -320,80 +324,7 @@ bool Planner::Choose(int32_t index, int power, std::vector<int32_t>* victims,
       left -= best.ranks;
     }
   }
-  return !victims->empty();
-}
-
-bool Planner::MakeRoom(int32_t index, int power, Plan* plan) {
-  const Shape& of = shape(run(index));
-  const bool whole = of.groups.front().needs.gpu_count > 0;
-  if (power != kReclaimPower && whole) {
-    int64_t devices = 0;
-    for (size_t level = static_cast<size_t>(std::max(0, power + 1)); level < ripe_all_.size();
-         ++level) {
-      devices += ripe_all_[level];
-    }
-    if (devices == 0) return false;
-  }
-  std::vector<int32_t> victims;
-  std::vector<int32_t> nodes;
-  if (!Choose(index, power, &victims, &nodes)) return false;
-  for (const int32_t victim : victims) {
-    for (const Slice& slice : run(victim).held->slices) cluster_.Untake(slice);
-  }
-  Slices slices;
-  bool good = cluster_.TryTakeOn(of, TermsOf(run(index)), nodes, &slices) &&
-              (quota_.empty() || quota_.Exceeded(run(index).leaf, UseOf(slices)) < 0);
-  // Elastic victims keep what they can go on with; a peer may not take that.
-  std::map<int32_t, std::pair<int32_t, Slices>> kept;
-  for (size_t i = 0; good && i < victims.size(); ++i) {
-    const Run& victim = run(victims[i]);
-    if (!Spare(victim)) continue;
-    Slices keeps;
-    const int32_t shape_id = Retain(victims[i], &keeps);
-    if (shape_id != kNone) {
-      kept[victims[i]] = {shape_id, std::move(keeps)};
-    } else {
-      good = power == kReclaimPower || run(index).front || victim.priority < run(index).priority ||
-             victim.level > power || policy_.order == OrderBy::kFair;
-    }
-  }
-  if (!good) {
-    for (const auto& [victim, keeps] : kept) {
-      for (const Slice& slice : keeps.second) cluster_.Untake(slice);
-    }
-    for (const Slice& slice : slices) cluster_.Untake(slice);
-    for (const int32_t victim : victims) {
-      for (const Slice& slice : run(victim).held->slices) cluster_.Take(slice);
-    }
-    return false;
-  }
-  for (const int32_t victim : victims) {
-    const auto keeps = kept.find(victim);
-    if (keeps != kept.end()) {
-      Resize(victim, keeps->second.first, std::move(keeps->second.second), run(index).uid, plan);
-    } else {
-      Preempt(victim, power, run(index).uid, plan);
-    }
-  }
-  Claim(index, run(index).shape, std::move(slices), plan);
-  return true;
-}
-
-void Planner::Preempt(int32_t victim, int power, uint64_t for_run, Plan* plan) {
-  const Held& held = *run(victim).held;
-  Preemption& preemption = plan->preemptions.emplace_back();
-  preemption.run_uid = run(victim).uid;
-  preemption.for_run_uid = for_run;
-  preemption.reason = power == kReclaimPower ? "reclaimed for a guarantee"
-                      : power == kWindowPower
-                          ? "its node is wanted for maintenance or a reservation"
-                      : power == kKeptPower  ? "its nodes were kept for a run that may start now"
-                      : power == kFrontPower ? "a run that waited long or has priority goes first"
-                                             : "a run with less service goes first";
-  const int64_t since = std::min(now_us_, std::max(held.started_us, held.last_checkpoint_us));
-  preemption.lost_device_us = static_cast<int64_t>(
-      shape(run(victim)).devices * static_cast<double>(policy_.restart_cost_us + now_us_ - since));
-  Halt(victim, /*given=*/true);
+  return !choice->victims.empty();
 }
 
 }  // namespace trainyard::placement

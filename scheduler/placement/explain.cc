@@ -116,16 +116,15 @@ std::string Explainer::ClosedNodes() const {
 }
 
 Explainer::Finding Explainer::JudgeQuota(const Place& place) {
-  const Planner::Run& of = planner_->run(place.index);
-  const Shape& shape = planner_->shapes_.at(planner_->shape(of).least);
-  if (planner_->quota_.empty()) return {};
-  const bool cores = !shape.groups.front().needs.wants_device();
-  const int64_t milli = cores ? shape.cores_milli : shape.charge_milli;
-  const Use use = {{cores ? kCores : 0, milli}};
-  const int32_t level = planner_->quota_.Exceeded(of.leaf, use);
-  if (level < 0) return {};
-  const auto [used, limit] = planner_->quota_.UsedOf(level, cores ? kCores : 0);
-  const std::string unit = cores ? "cores" : "GPUs";
+  const Planner::LimitHit hit = planner_->LimitOf(planner_->run(place.index));
+  if (hit.level < 0) return {};
+  const int32_t level = hit.level;
+  const int64_t milli = hit.asked_milli;
+  const auto [used, limit] = planner_->quota_.UsedOf(level, hit.model);
+  const std::string unit = hit.model == kCores ? "cores"
+                           : hit.model == 0
+                               ? "GPUs"
+                               : absl::StrCat(planner_->shapes_.names().Name(hit.model), " GPUs");
   if (limit >= 0 && milli > limit) {
     return {
         "QUOTA_EXCEEDED",
@@ -165,6 +164,21 @@ Explainer::Finding Explainer::Judge(const Place& place) {
             false};
   }
   if (Finding quota = JudgeQuota(place); !quota.reason.empty()) return quota;
+  // What its limits leave it: other models may be free, it does not get them.
+  const auto models = planner_->OpenModels(of, {});
+  if (models.has_value() && !models->empty()) return JudgeRoom(place, *models);
+  return JudgeRoom(place, {});
+}
+
+// By the room there is on these models, none meaning all.
+Explainer::Finding Explainer::JudgeRoom(const Place& place, const std::vector<int32_t>& models) {
+  const WaitingRun& run = *place.run;
+  const int32_t least = planner_->shape(planner_->run(place.index)).least;
+  const int32_t restricted = planner_->Restricted(least, models);
+  const Shape& shape = planner_->shapes_.at(restricted == Planner::kNone ? least : restricted);
+  Terms terms;
+  terms.preemptible = true;
+  terms.keep_avoided = false;
   Terms own = planner_->TermsOf(planner_->run(place.index));
   const Select select = planner_->policy_.select;
   if (select == Select::kConservative && Holds(Scene::kNow, true, shape, own)) {
@@ -194,7 +208,13 @@ Explainer::Finding Explainer::Judge(const Place& place) {
   if (Holds(Scene::kUnheld, true, shape, terms)) {
     return {"WAITING_FOR_RESERVATION", "the devices that would fit are held for runs ahead", true};
   }
-  return {"WAITING_FOR_RESOURCES", Shortage(run, shape, planner_->cluster_, false), true};
+  Finding finding{"WAITING_FOR_RESOURCES", Shortage(run, shape, planner_->cluster_, false), true};
+  if (!models.empty()) {
+    std::vector<std::string> names;
+    for (const int32_t model : models) names.push_back(planner_->shapes_.names().Name(model));
+    absl::StrAppend(&finding.message, "; its quota leaves it only ", absl::StrJoin(names, ", "));
+  }
+  return finding;
 }
 
 // Which nodes are kept for a run, and who is in its way there.
@@ -243,8 +263,7 @@ bool Explainer::Holds(Scene scene, bool windows, const Shape& shape, const Terms
 
 const Explainer::Finding& Explainer::FindingOf(const Place& place) {
   const Planner::Run& of = planner_->run(place.index);
-  const std::pair<int32_t, int64_t> same{of.shape,
-                                         of.leaf * (int64_t{1} << 40) + of.limit_us / 1'000'000};
+  const Chance same{of.shape, of.leaf, of.limit_us, of.preemptible, of.priority};
   const auto [found, is_new] = findings_.try_emplace(same);
   if (is_new) found->second = Judge(place);
   return found->second;

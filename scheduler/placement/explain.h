@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -30,6 +31,8 @@ class Explainer {
     std::string message;
     bool blocks = false;  // it could start on the nodes that take work: it stands in the way
   };
+  // Shape, leaf of the quota tree, time limit, preemptible, priority.
+  using Chance = std::tuple<int32_t, int32_t, int64_t, bool, int32_t>;
   struct Place {
     int32_t index;
     const WaitingRun* run;
@@ -37,6 +40,7 @@ class Explainer {
   const Finding& FindingOf(const Place& place);
   Finding Judge(const Place& place);
   Finding JudgeQuota(const Place& place);
+  Finding JudgeRoom(const Place& place, const std::vector<int32_t>& models);
   std::string Shortage(const WaitingRun& run, const Shape& shape, const Cluster& room,
                        bool empty) const;
   std::string ClosedNodes() const;
@@ -49,7 +53,7 @@ class Explainer {
   Planner* const planner_;
   const Snapshot& snapshot_;
   absl::flat_hash_map<uint64_t, const WaitingRun*> waiting_;
-  std::map<std::pair<int32_t, int64_t>, Finding> findings_;
+  std::map<Chance, Finding> findings_;
   std::map<std::pair<Scene, bool>, std::unique_ptr<Cluster>> views_;
 };
 

@@ -34,8 +34,9 @@ bool InTime(const Node& node, const Shape& shape, const Terms& terms) {
 
 // Whether a run may use a node that is kept for another one.
 bool MakesWay(const Node& node, const Terms& terms) {
-  if (terms.run_uid == node.kept_for || terms.preemptible) return true;
-  if (terms.priority > node.kept_priority) return true;
+  if (terms.run_uid == node.kept_for || terms.priority > node.kept_priority) return true;
+  if (node.kept_closed) return false;
+  if (terms.preemptible) return true;
   return terms.limit_us > 0 && terms.now_us + terms.limit_us <= node.kept_until_us;
 }
 
@@ -43,6 +44,9 @@ bool MakesWay(const Node& node, const Terms& terms) {
 
 bool Cluster::Admits(const Node& node, const Shape& shape, const Terms& terms) const {
   if (!node.present || !node.schedulable) return false;
+  if (terms.only != nullptr && (*terms.only)[static_cast<size_t>(&node - nodes_.data())] == 0) {
+    return false;
+  }
   if (terms.present_only && node.leaving > 0) return false;
   if (node.kept_for != 0 && !MakesWay(node, terms)) return false;
   for (const auto& taint : node.taints) {

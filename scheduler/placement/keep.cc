@@ -128,7 +128,9 @@ void Planner::AddKept(const Reservation& reservation) {
     nodes.push_back(node);
   }
   if (found == by_uid_.end()) {  // of a run that is planned apart from these
-    for (const int32_t node : nodes) cluster_.KeepFor(node, reservation.run_uid, 0, 0);
+    for (const int32_t node : nodes) {
+      cluster_.KeepFor(node, reservation.run_uid, reservation.priority, reservation.start_us);
+    }
     return;
   }
   const Run& of = run(found->second);
@@ -152,15 +154,22 @@ void Planner::StartKept(int32_t least_priority, Plan* plan) {
     const Line& line = lines_[static_cast<size_t>(of.line)];
     const bool full = StillFull(groups_[static_cast<size_t>(line.group)], PowerOf(line));
     const Try outcome = full ? Try::kNoRoom : TryStart(line, index, plan);
-    if (outcome == Try::kNoRoom) TakeKept(index, plan);
+    if (outcome == Try::kNoRoom || outcome == Try::kNoRoomHere) TakeKept(index, plan);
     if (outcome == Try::kNotAllowed) DropKept(index);  // its quota is at its limit
   }
 }
 
-// Once nobody is in the way who may not be told to stop, the others are, those first that came
-// last. Nodes that could not hold it even when empty (they changed) are given up.
+// Once nobody is in the way who may not be told to stop, nobody else starts there, and the others
+// are told when they ran their minimum, those first that came last. Nodes that could not hold it
+// even when empty (they changed) are given up.
 void Planner::TakeKept(int32_t index, Plan* plan) {
   const std::vector<int32_t> nodes = kept_.at(index).nodes;
+  const bool firm = std::any_of(nodes.begin(), nodes.end(), [&](int32_t node) {
+    const std::vector<int32_t>& holders = cluster_.node(node).holders;
+    return std::any_of(holders.begin(), holders.end(),
+                       [&](int32_t holder) { return Firm(holder, run(index).uid); });
+  });
+  for (size_t i = 0; !firm && i < nodes.size(); ++i) cluster_.CloseKept(nodes[i]);
   std::vector<int32_t> others;
   for (const int32_t node : nodes) {
     for (const int32_t holder : cluster_.node(node).holders) {
@@ -206,6 +215,7 @@ void Planner::EmitKept(std::vector<Reservation>* reservations) const {
     reservation.run_uid = run(index).uid;
     reservation.made_us = kept.since_us;
     reservation.start_us = kept.until_us;
+    reservation.priority = run(index).priority;
     reservation.reason = "kept until those that may not be preempted have ended";
     for (const int32_t node : kept.nodes) {
       reservation.holds.emplace_back().node_id = cluster_.IdOf(node);

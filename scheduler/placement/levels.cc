@@ -21,6 +21,11 @@ double Planner::ServiceUs(const Owner& owner) const {
          static_cast<double>(policy_.study_ahead_us) * static_cast<double>(owner.held_milli) / 1000;
 }
 
+// What it has to stand for: a study that held more than it does now does not rise again.
+double Planner::ChargedUs(const Owner& owner) const {
+  return std::max(owner.peak_us, ServiceUs(owner));
+}
+
 // Service at which a run of the shape leaves `level`.
 double Planner::Threshold(const Shape& of, int level) const {
   const double gang = of.gang ? policy_.gang_factor : 1;
@@ -39,7 +44,7 @@ int Planner::LevelAt(const Shape& of, double attained_us) const {
 int Planner::LevelOf(const Run& of) const {
   int level = LevelAt(shape(of), static_cast<double>(AttainedUs(of)));
   if (of.owner >= 0 && owners_[static_cast<size_t>(of.owner)].shared) {
-    level = std::max(level, LevelAt(shape(of), ServiceUs(owners_[static_cast<size_t>(of.owner)])));
+    level = std::max(level, LevelAt(shape(of), ChargedUs(owners_[static_cast<size_t>(of.owner)])));
   }
   return std::max<int>(level, of.level);
 }
@@ -57,7 +62,8 @@ void Planner::PlanSink(int32_t index) {
 void Planner::CheckOwner(int32_t index) {
   Owner& owner = owners_[static_cast<size_t>(index)];
   if (policy_.order != OrderBy::kAttained || !owner.shared) return;
-  const double service = ServiceUs(owner);
+  const double now = ServiceUs(owner);
+  const double service = owner.peak_us = std::max(owner.peak_us, now);
   if (service >= owner.next_us) {
     double next = HUGE_VAL;
     const auto look = [&](const Shape& of) {
@@ -88,7 +94,7 @@ void Planner::CheckOwner(int32_t index) {
   owner.check_us = INT64_MAX;
   if (owner.held_milli <= 0 || owner.next_us == HUGE_VAL) return;
   const double rate = static_cast<double>(owner.held_milli) / 1000;
-  owner.check_us = now_us_ + static_cast<int64_t>(std::ceil((owner.next_us - service) / rate));
+  owner.check_us = now_us_ + static_cast<int64_t>(std::ceil((owner.next_us - now) / rate));
   events_.push({owner.check_us, kOwner, index, 0});
 }
 

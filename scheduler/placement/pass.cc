@@ -61,68 +61,6 @@ Plan Planner::Decide(int64_t now_us) {
   return plan;
 }
 
-std::vector<Reservation> Planner::Claims() const {
-  std::vector<int32_t> claimed(claims_.begin(), claims_.end());
-  for (const int32_t index : elastic_) {
-    if (run(index).claim != nullptr) claimed.push_back(index);
-  }
-  std::vector<Reservation> reservations;
-  reservations.reserve(claimed.size());
-  for (const int32_t index : claimed) {
-    const Run& of = run(index);
-    Reservation& reservation = reservations.emplace_back();
-    reservation.kind = ReservationKind::kGang;
-    reservation.run_uid = of.uid;
-    reservation.made_us = of.held_since_us;
-    for (const Slice& slice : *of.claim) {
-      Reservation::Hold& hold = reservation.holds.emplace_back();
-      hold.node_id = cluster_.IdOf(slice.node);
-      hold.cpu_milli = slice.cpu_milli;
-      hold.memory_bytes = slice.memory_bytes;
-      for (const int16_t position : slice.devices) {
-        hold.device_uuids.push_back(cluster_.UuidOf(slice.node, position));
-      }
-    }
-  }
-  EmitKept(&reservations);
-  return reservations;
-}
-
-// Its nodes tell when something has left there (Grant).
-void Planner::ListClaim(int32_t index) {
-  if (claims_.insert(index).second) Stand(run(index), +1);
-  for (const Slice& slice : *run(index).claim) {
-    claims_of_[slice.node].insert(index);
-    told_.insert(index);
-  }
-}
-
-void Planner::UnlistClaim(int32_t index) {
-  if (claims_.erase(index) > 0) Stand(run(index), -1);
-  told_.erase(index);
-  for (const Slice& slice : *run(index).claim) {
-    const auto found = claims_of_.find(slice.node);
-    if (found == claims_of_.end()) continue;
-    found->second.erase(index);
-    if (found->second.empty()) claims_of_.erase(found);
-  }
-}
-
-// Which lines a guarantee covers now.
-void Planner::Cover() {
-  for (const auto& [id, at] : line_by_id_) {
-    Line& line = lines_[static_cast<size_t>(at)];
-    const Shape& of = shapes_.at(line.shape);
-    const Needs& needs = of.groups.front().needs;
-    const bool cores = !needs.wants_device();
-    const bool covered =
-        quota_.Covers(line.leaf, cores ? of.cores_milli : of.charge_milli, needs.models, cores);
-    if (covered == line.guaranteed) continue;
-    line.guaranteed = covered;
-    Rekey(at);
-  }
-}
-
 // Whether a run of this power or less finds no room in the group's shape, as one before it.
 bool Planner::StillFull(const Group& group, int power) const {
   return group.failed_room == cluster_.grown() && power >= group.failed_power &&
@@ -143,6 +81,22 @@ std::vector<std::pair<Planner::Key, int32_t>> Planner::Heads() const {
   return queue;
 }
 
+int32_t Planner::HighestPriority() const {
+  int32_t highest = INT32_MIN;
+  for (const auto& [id, at] : group_by_id_) {
+    const Key& first = *groups_[static_cast<size_t>(at)].heads.begin();
+    highest = std::max(highest, -std::get<0>(first));
+  }
+  return highest;
+}
+
+// A run of this power found no room; `again`: one before it had not either.
+void Planner::NoteFull(Group* group, bool again, int power) {
+  group->failed_room = cluster_.grown();
+  group->failed_power = again ? std::min(power, group->failed_power) : power;
+  group->failed_ripe = RipeVersion(group->failed_power);
+}
+
 // The groups' first lines in the order of their keys. Each run that starts is followed by the next
 // of its group; a group that finds no room leaves the pass.
 void Planner::Pass(Plan* plan) {
@@ -151,14 +105,7 @@ void Planner::Pass(Plan* plan) {
     KnowCapacity();
     ++ripe_version_.back();  // who is above its share may have changed
   }
-  if (!kept_.empty()) {  // first among its equals, after those of a higher priority
-    int32_t highest = INT32_MIN;
-    for (const auto& [id, at] : group_by_id_) {
-      const Key& first = *groups_[static_cast<size_t>(at)].heads.begin();
-      highest = std::max(highest, -std::get<0>(first));
-    }
-    StartKept(highest, plan);
-  }
+  if (!kept_.empty()) StartKept(HighestPriority(), plan);  // first among its equals
   std::vector<std::pair<Key, int32_t>> queue = Heads();
   std::make_heap(queue.begin(), queue.end(), std::greater<>());
   const auto push = [&queue](const Key& key, int32_t at) {
@@ -193,21 +140,23 @@ void Planner::Pass(Plan* plan) {
     }
     const bool full = !guaranteed && StillFull(groups_[static_cast<size_t>(at)], power);
     const Try outcome = full ? Try::kNoRoom : TryStart(line, first, plan);
+    if (outcome == Try::kNoRoomHere && guaranteed) {
+      // On the models that its guarantee covers; on others it has its turn like everybody.
+      lines_[static_cast<size_t>(line_at)].guaranteed = false;
+      Rekey(line_at);
+    }
     Group& group = groups_[static_cast<size_t>(at)];
-    if (outcome == Try::kNoRoom) {
+    const bool alone = guaranteed || outcome == Try::kNoRoomHere;  // others of its group may fit
+    if (outcome == Try::kNoRoom || (outcome == Try::kNoRoomHere && !guaranteed)) {
       Keep(first);
-      if (!guaranteed) {
-        group.failed_room = cluster_.grown();
-        group.failed_power = full ? std::min(power, group.failed_power) : power;
-        group.failed_ripe = RipeVersion(group.failed_power);
-      }
+      if (!alone) NoteFull(&group, full, power);
       if (policy_.select != Select::kSkip && !blocked && Possible(wanted, false)) {
         if (policy_.select == Select::kEasy) Backfill(key, first, plan);
         if (policy_.select == Select::kConservative) Conserve(key, first, plan);
         if (!quota_.any_guarantee()) break;
         blocked = true;
       }
-      if (!guaranteed) continue;
+      if (!alone) continue;
     }
     const auto next = group.heads.upper_bound(key);
     if (next != group.heads.end()) push(*next, at);
@@ -241,44 +190,48 @@ bool Planner::Possible(int32_t whole_id, bool avoiding) const {
   return found->second;
 }
 
-bool Planner::Allowed(const Run& of) const {
-  if (quota_.empty()) return true;
-  const Shape& wanted = shapes_.at(shape(of).least);
-  const bool devices = wanted.groups.front().needs.wants_device();
-  const Use least = {{devices ? 0 : kCores, devices ? wanted.charge_milli : wanted.cores_milli}};
-  return quota_.Exceeded(of.leaf, least) < 0;
-}
-
 Planner::Try Planner::TryStart(const Line& line, int32_t index, Plan* plan) {
   const Run& of = run(index);
   if (!Allowed(of)) return Try::kNotAllowed;
-  Terms terms = TermsOf(of);
-  Slices slices;
-  bool found = false;
-  int32_t shape_id = of.shape;
-  if (cluster_.anything_leaving()) {
-    terms.present_only = true;
-    found = TakeAny(index, terms, &slices, &shape_id);
-    terms.present_only = false;
-  }
-  if (!found) found = TakeAny(index, terms, &slices, &shape_id);
-  if (!found) {
-    const int power = PowerOf(line);
-    if (!policy_.preempt && power != kReclaimPower) return Try::kNoRoom;
-    return MakeRoom(index, power, plan) ? Try::kStarted : Try::kNoRoom;
-  }
-  while (!quota_.empty() && quota_.Exceeded(of.leaf, UseOf(slices)) >= 0) {
+  std::optional<std::vector<int32_t>> models =
+      OpenModels(of, line.guaranteed ? line.covered : std::vector<int32_t>());
+  if (!models.has_value()) return line.guaranteed ? Try::kNoRoomHere : Try::kNotAllowed;
+  const int32_t least = shape(of).elastic_min;
+  int32_t wanted = of.shape;
+  while (true) {
+    Slices slices;
+    int32_t shape_id = wanted;
+    if (!TakeNow(wanted, *models, TermsOf(of), &slices, &shape_id)) {
+      const int power = PowerOf(line);
+      const Try no_room = models->empty() ? Try::kNoRoom : Try::kNoRoomHere;
+      if (!policy_.preempt && power != kReclaimPower) return no_room;
+      return MakeRoom(index, power, *models, plan) ? Try::kStarted : no_room;
+    }
+    int32_t model = 0;
+    if (quota_.empty() || quota_.Exceeded(of.leaf, UseOf(slices), &model) < 0) {
+      Claim(index, shape_id, std::move(slices), plan);
+      return Try::kStarted;
+    }
     for (const Slice& slice : slices) cluster_.Untake(slice);
+    if (model > 0 && CloseModel(of, model, &*models)) continue;
     // An elastic run takes what its quota leaves.
     const int32_t fewer = shapes_.at(shape_id).rank_count - 1;
-    if (fewer < std::max(1, shape(of).elastic_min) || shape(of).elastic_min == 0) {
-      return Try::kNotAllowed;
-    }
-    shape_id = shapes_.Fewer(of.shape, fewer);
-    if (!cluster_.TryTake(shapes_.at(shape_id), terms, &slices)) return Try::kNotAllowed;
+    if (least == 0 || fewer < least) return Try::kNotAllowed;
+    wanted = shapes_.Fewer(of.shape, fewer);
+    models = OpenModels(of, line.guaranteed ? line.covered : std::vector<int32_t>());
+    if (!models.has_value()) return Try::kNotAllowed;
   }
-  Claim(index, shape_id, std::move(slices), plan);
-  return Try::kStarted;
+}
+
+// Room that is free; what nobody has to leave first where there is such.
+bool Planner::TakeNow(int32_t whole_id, const std::vector<int32_t>& models, Terms terms,
+                      Slices* slices, int32_t* shape_id) {
+  if (cluster_.anything_leaving()) {
+    terms.present_only = true;
+    if (TakeAny(whole_id, models, terms, slices, shape_id)) return true;
+    terms.present_only = false;
+  }
+  return TakeAny(whole_id, models, terms, slices, shape_id);
 }
 
 // The slices are its own from now on; it starts at once unless something has to leave first.
@@ -307,28 +260,6 @@ void Planner::Start(int32_t index, Slices slices, Plan* plan) {
   Begin(index, std::move(slices));
 }
 
-// Only claims on nodes where something left since the last time may have come true.
-void Planner::Grant(Plan* plan) {
-  const std::vector<int32_t> vacated = cluster_.TakeVacated();
-  if (claims_.empty()) return;
-  std::set<int32_t> told = std::exchange(told_, {});
-  for (const int32_t node : vacated) {
-    const auto found = claims_of_.find(node);
-    if (found != claims_of_.end()) told.insert(found->second.begin(), found->second.end());
-  }
-  for (const int32_t index : told) {
-    Run& of = run(index);
-    const bool waits = std::any_of(of.claim->begin(), of.claim->end(),
-                                   [&](const Slice& slice) { return cluster_.Waits(slice); });
-    if (waits) continue;
-    UnlistClaim(index);
-    Slices slices = std::move(*of.claim);
-    of.claim.reset();
-    quota_.Add(of.leaf, UseOf(slices), -1);
-    Start(index, std::move(slices), plan);
-  }
-}
-
 void Planner::EmitPlacement(const Run& of, const Slices& slices, Plan* plan) const {
   Placement& placement = plan->placements.emplace_back();
   placement.run_uid = of.uid;
@@ -347,40 +278,6 @@ void Planner::EmitPlacement(const Run& of, const Slices& slices, Plan* plan) con
       devices.push_back(cluster_.UuidOf(slice->node, position));
     }
   }
-}
-
-void Planner::AddClaim(const Reservation& reservation) {
-  const auto& holds = reservation.holds;
-  const bool nodes_only = std::all_of(holds.begin(), holds.end(), [](const auto& hold) {
-    return hold.device_uuids.empty() && hold.cpu_milli == 0 && hold.memory_bytes == 0;
-  });
-  if (nodes_only) return AddKept(reservation);
-  const auto found = by_uid_.find(reservation.run_uid);
-  if (found == by_uid_.end()) return;
-  const int32_t index = found->second;
-  Run& of = run(index);
-  if (of.state != State::kWaiting && of.state != State::kStopping) return;
-  std::vector<int32_t> nodes;
-  for (const Reservation::Hold& hold : reservation.holds) {
-    const int32_t node = cluster_.Find(hold.node_id);
-    if (node >= 0 && (nodes.empty() || nodes.back() != node)) nodes.push_back(node);
-  }
-  const auto ranks = static_cast<int32_t>(reservation.holds.size());  // one hold a rank
-  const bool elastic = shape(of).elastic_min > 0 && ranks >= shape(of).elastic_min &&
-                       ranks <= shapes_.at(shape(of).whole).rank_count;
-  const int32_t shape_id = elastic ? shapes_.Fewer(of.shape, ranks) : of.shape;
-  Slices slices;
-  if (!cluster_.TryTakeOn(shapes_.at(shape_id), TermsOf(of), nodes, &slices)) return;
-  of.held_since_us = reservation.made_us;
-  of.claim = std::make_unique<Slices>(std::move(slices));
-  quota_.Add(of.leaf, UseOf(*of.claim), +1);
-  if (of.state == State::kStopping) {
-    of.next_shape = shape_id;
-    return;
-  }
-  Dequeue(index);
-  Reshape(index, shape_id);
-  ListClaim(index);
 }
 
 }  // namespace trainyard::placement

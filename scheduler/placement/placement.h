@@ -3,8 +3,9 @@
 //  - Placements use devices that are free now. Room that has to be made first is a preemption (or a
 //    resize) together with a reservation: what the victims free is held for the run it is freed
 //    for.
-//  - The caller hands Plan.reservations back in the next snapshot. A gang reservation ends when its
-//    run starts, ends or is held.
+//  - The caller hands Plan.reservations and Plan.memory back in the next snapshot. A gang
+//    reservation ends when its run starts, ends or is held. Of the memory the caller leaves out
+//    what has ended.
 #ifndef TRAINYARD_SCHEDULER_PLACEMENT_PLACEMENT_H_
 #define TRAINYARD_SCHEDULER_PLACEMENT_PLACEMENT_H_
 
@@ -60,6 +61,7 @@ struct Counterfactual {
   Change change = Change::kRanks;
   int64_t value = 0;
   std::string subject;   // team, project, user, model or node
+  std::string model;     // kGuarantee, kLimit: of which the share is; empty: all devices
   int64_t start_us = 0;  // Snapshot.now_us: at once
   std::string text;      // "with 6 GPUs instead of 8 it would start now"
 };
@@ -86,6 +88,7 @@ struct Plan {
   std::vector<Resize> resizes;
   std::vector<Reservation> reservations;  // of kind kGang, all that are to be in force
   int64_t wake_us = 0;  // a plan may differ then although nothing happens before; 0: never
+  PlanMemory memory;
 };
 
 // O(waiting x nodes) at worst. Never fails: what cannot be placed is explained.

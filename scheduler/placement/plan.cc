@@ -36,6 +36,7 @@ void FillPlanner(const Snapshot& snapshot, Planner* planner) {
     }
     RunningRun holder = run;
     holder.run_uid |= kHolder;
+    holder.owner_uid = 0;  // what it attained is the waiting run's
     holder.stopping = true;
     planner->AddRunning(holder, snapshot.now_us);
   }
@@ -43,6 +44,7 @@ void FillPlanner(const Snapshot& snapshot, Planner* planner) {
   for (const Reservation& reservation : snapshot.reservations) {
     if (reservation.kind == ReservationKind::kGang) planner->AddClaim(reservation);
   }
+  planner->Recall(snapshot.memory);
 }
 
 namespace {
@@ -90,6 +92,7 @@ Plan PlanWithoutWhatIfs(const Snapshot& snapshot, const Policy& policy) {
   if (backfills) FillGuesses(snapshot, policy, &planner);
   Plan plan = planner.Decide(snapshot.now_us);
   plan.reservations = planner.Claims();
+  plan.memory = planner.Memory();
   if (!backfills) FillGuesses(snapshot, policy, &planner);
   plan.explanations = Explainer(&planner, snapshot).All();
   return plan;

@@ -7,6 +7,16 @@
 #include "absl/strings/str_cat.h"
 
 namespace trainyard::placement {
+namespace {
+
+// Of the time since it was submitted: what it attained took that long at least, the rest it waited.
+int64_t WaitedUs(const RunView& view, const Shape& shape, int64_t since_submitted_us) {
+  const auto ran_us = static_cast<int64_t>(static_cast<double>(view.attained_device_us) /
+                                           std::max(0.001, shape.devices));
+  return std::max<int64_t>(0, since_submitted_us - ran_us);
+}
+
+}  // namespace
 
 Planner::Planner(const Policy& policy)
     : policy_(policy),
@@ -43,6 +53,7 @@ void Planner::NodesChanged() {
   capacity_known_ = false;
   empty_.reset();
   possible_.clear();
+  models_here_.clear();
   windows_known_ = false;
 }
 
@@ -89,6 +100,7 @@ void Planner::SetOwner(const OwnerView& view, int64_t now_us) {
   owner.attained_us = view.attained_device_us;
   owner.at_us = now_us;
   owner.shared = true;
+  owner.told = true;
 }
 
 void Planner::SetReservations(const std::vector<Reservation>& reservations) {
@@ -132,12 +144,20 @@ int32_t Planner::Slot(uint64_t uid) {
 int32_t Planner::OwnerOf(const RunView& view, int64_t now_us) {
   uint64_t uid = view.owner_uid == view.run_uid ? 0 : view.owner_uid;
   if (policy_.order == OrderBy::kFair) {  // the user
-    const std::string user = absl::StrCat("user\n", view.project, "\n", view.principal);
+    const std::string user = absl::StrCat("user\n", view.principal);
     uid = static_cast<uint64_t>(shapes_.names().Id(user));
   }
   if (uid == 0) return kNone;
+  const bool fair = policy_.order == OrderBy::kFair;
+  const int64_t weight =
+      fair ? quota_.WeightOf(quota_.Leaf(view.team, view.project, view.principal)) : 1;
   const auto [found, is_new] = owner_by_uid_.try_emplace(uid, 0);
-  if (!is_new) return found->second;
+  if (!is_new) {  // of several projects: its largest weight
+    Owner& known = owners_[static_cast<size_t>(found->second)];
+    active_weight_ += std::max<int64_t>(0, weight - known.weight);
+    known.weight = std::max(known.weight, weight);
+    return found->second;
+  }
   if (free_owners_.empty()) {
     free_owners_.push_back(static_cast<int32_t>(owners_.size()));
     owners_.emplace_back();
@@ -148,10 +168,8 @@ int32_t Planner::OwnerOf(const RunView& view, int64_t now_us) {
   owner = Owner{};
   owner.uid = uid;
   owner.at_us = now_us;
-  if (policy_.order == OrderBy::kFair) {
-    owner.shared = true;
-    owner.weight = quota_.WeightOf(quota_.Leaf(view.team, view.project, view.principal));
-  }
+  owner.shared = fair;
+  owner.weight = weight;
   active_weight_ += owner.weight;
   return found->second;
 }
@@ -182,7 +200,7 @@ void Planner::Describe(const RunView& view, int32_t index, int64_t now_us) {
   if (owner < 0) return;
   Owner& its = owners_[static_cast<size_t>(owner)];
   its.shared |= ++its.runs > 1;
-  its.attained_us += view.attained_device_us;
+  if (!its.told) its.attained_us += view.attained_device_us;
 }
 
 void Planner::SetGuess(uint64_t run_uid, const RunTimeGuess& guess) {
@@ -211,10 +229,7 @@ void Planner::AddWaiting(const WaitingRun& view, int64_t now_us) {
   if (!known) {
     of.submitted_us = view.submitted_us > 0 ? view.submitted_us : view.queued_us;
     of.wait_from_us = view.queued_us > 0 ? view.queued_us : now_us;
-    // What it attained took that long at least; the rest of its life it waited.
-    const auto ran = static_cast<int64_t>(static_cast<double>(view.attained_device_us) /
-                                          std::max(0.001, shape(of).devices));
-    of.waited_us = std::max<int64_t>(0, of.wait_from_us - of.submitted_us - ran);
+    of.waited_us = WaitedUs(view, shape(of), of.wait_from_us - of.submitted_us);
   }
   Describe(view, index, now_us);
   of.hold = view.hold;
@@ -242,6 +257,7 @@ void Planner::AddRunning(const RunningRun& view, int64_t now_us) {
   if (of.state != State::kGone) return;  // the planner started it
   of.shape = shapes_.Of(view);
   of.submitted_us = view.submitted_us > 0 ? view.submitted_us : view.started_us;
+  of.waited_us = WaitedUs(view, shape(of), now_us_ - of.submitted_us);
   Describe(view, index, now_us);
   Slices slices;
   for (const RunningRun::Slice& from : view.slices) {
@@ -264,6 +280,7 @@ void Planner::AddRunning(const RunningRun& view, int64_t now_us) {
   // Service until now is in attained_us; from here on it is counted from now.
   Begin(index, std::move(slices));
   of.held->started_us = view.started_us;
+  of.held->ripening = false;  // by when it really started
   of.held->counted_from_us = now_us_;
   of.held->last_checkpoint_us = view.last_checkpoint_us;
   of.held->rung_ended = view.rung_ended;
@@ -348,6 +365,7 @@ void Planner::Release(int32_t index) {
   elastic_.erase(index);
   if (of.owner >= 0) {
     Owner& owner = owners_[static_cast<size_t>(of.owner)];
+    owner.peak_us = ChargedUs(owner);
     owner.attained_us = OwnerAttainedUs(owner);
     owner.at_us = now_us_;
     owner.held_milli -= shape(of).charge_milli;

@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <queue>
 #include <set>
 #include <string>
@@ -49,7 +50,8 @@ class Planner {
   void RemoveNode(const std::string& node_id);
   void SetSchedulable(const std::string& node_id, bool schedulable);
   void SetQuotas(const std::vector<QuotaNode>& quotas);
-  // Attained service of an owner up to `now_us`, beyond what its known runs attained.
+  // Attained service of an owner up to `now_us`, of all its runs: what the runs bring that are told
+  // later is in it already.
   void SetOwner(const OwnerView& owner, int64_t now_us);
   // kMaintenance and kCalendar: all that are in force or come; they replace those told before.
   void SetReservations(const std::vector<Reservation>& reservations);
@@ -76,6 +78,12 @@ class Planner {
   Plan Decide(int64_t now_us);
   // Plan.reservations after the last Decide.
   std::vector<Reservation> Claims() const;
+  // Takes up what an earlier planner left (Memory), once all runs are told. Without a memory, who
+  // runs was promised it if it waited long enough before.
+  void Recall(const PlanMemory& memory);
+  // What a later planner has to know of this one after the last Decide. Runs and studies of the
+  // memory recalled that this planner was not told of are handed on.
+  PlanMemory Memory() const;
   // When the next plan may differ although nothing happens; INT64_MAX: never.
   int64_t WakeUs() const;
 
@@ -134,7 +142,10 @@ class Planner {
     uint64_t uid = 0;
     int32_t runs = 0;  // waiting and running now
     bool shared = false;
+    bool told = false;        // attained_us has all its runs in it (SetOwner)
     int64_t attained_us = 0;  // as of at_us
+    double peak_us = 0;       // the most service it was ever charged with: it does not rise again
+    double recalled_us = 0;   // the same as of the last plan (Recall)
     int64_t at_us = 0;
     int64_t held_milli = 0;
     int64_t standing_milli = 0;  // kFair: held and claimed, without what stops
@@ -158,6 +169,7 @@ class Planner {
     bool preemptible = false;
     int32_t owner = kNone;  // of a study: all its runs here; they sink together
     bool guaranteed = false;
+    std::vector<int32_t> covered;  // guaranteed on these models; none: on all
     absl::btree_set<Member> members;
     int32_t group = kNone;
     Key key;
@@ -202,6 +214,7 @@ class Planner {
   int64_t AttainedUs(const Run& of) const;
   int64_t OwnerAttainedUs(const Owner& owner) const;
   double ServiceUs(const Owner& owner) const;
+  double ChargedUs(const Owner& owner) const;
   double Threshold(const Shape& shape, int level) const;
   int LevelOf(const Run& of) const;
   int LevelAt(const Shape& shape, double attained_us) const;
@@ -216,6 +229,11 @@ class Planner {
   void SetFront(int32_t index, bool front);
   void FitFront();
   double LimitUs() const;
+  // memory.cc
+  void RecallPeaks(const std::vector<OwnerView>& peaks);
+  void RecallPromises(const PlanMemory& memory);
+  void RecallFresh(int64_t made_us);
+  void PromiseNow(int32_t index);
   // lines.cc: the queue.
   void Enqueue(int32_t index);
   void Dequeue(int32_t index);
@@ -228,22 +246,42 @@ class Planner {
   // pass.cc
   void Pass(Plan* plan);
   std::vector<std::pair<Key, int32_t>> Heads() const;
-  void Grant(Plan* plan);  // claims whose devices have left
-  void ListClaim(int32_t index);
-  void UnlistClaim(int32_t index);
-  enum class Try { kStarted, kNoRoom, kNotAllowed };
+  // kNoRoomHere: not on the models that its quota leaves it; others of its shape may fit.
+  enum class Try { kStarted, kNoRoom, kNoRoomHere, kNotAllowed };
   Try TryStart(const Line& line, int32_t index, Plan* plan);
+  bool TakeNow(int32_t whole_id, const std::vector<int32_t>& models, Terms terms, Slices* slices,
+               int32_t* shape_id);
   bool StillFull(const Group& group, int power) const;
-  void Cover();
+  void NoteFull(Group* group, bool again, int power);
+  int32_t HighestPriority() const;
   void Claim(int32_t index, int32_t shape_id, Slices slices, Plan* plan);
   void Start(int32_t index, Slices slices, Plan* plan);
   bool Possible(int32_t whole_id, bool avoiding) const;
   Cluster& Empty() const;
   void EmitPlacement(const Run& of, const Slices& slices, Plan* plan) const;
   Terms TermsOf(const Run& of) const;
-  bool Allowed(const Run& of) const;  // by its quota's limits
   uint64_t RipeVersion(int power) const;
   int PowerOf(const Line& line) const;
+  // claims.cc
+  void Grant(Plan* plan);  // claims whose devices have left
+  void ListClaim(int32_t index);
+  void UnlistClaim(int32_t index);
+  bool TakeHolds(const Shape& shape, const Terms& terms,
+                 const std::vector<Reservation::Hold>& holds, Slices* slices);
+  // limits.cc
+  struct LimitHit {
+    int32_t level = kNone;  // of the quota tree; kNone: no limit is hit
+    int32_t model = 0;      // that is at its limit; 0: all devices, kCores: cores
+    int64_t asked_milli = 0;
+  };
+  void Cover();
+  int32_t Restricted(int32_t shape_id, const std::vector<int32_t>& models);
+  const std::vector<int32_t>& ModelsHere() const;
+  std::vector<int32_t> AcceptedModels(const Shape& shape) const;
+  LimitHit LimitOf(const Run& of) const;
+  bool Allowed(const Run& of) const;
+  std::optional<std::vector<int32_t>> OpenModels(const Run& of, std::vector<int32_t> models) const;
+  bool CloseModel(const Run& of, int32_t closed, std::vector<int32_t>* models) const;
   // windows.cc
   void FindWindows();
   void Close(Plan* plan);
@@ -264,7 +302,8 @@ class Planner {
   bool WithinShare(int32_t owner, int64_t more_milli) const;
   bool AboveShare(int32_t owner, int64_t without_milli) const;
   // elastic.cc
-  bool TakeAny(int32_t index, const Terms& terms, Slices* slices, int32_t* shape_id);
+  bool TakeAny(int32_t whole_id, const std::vector<int32_t>& models, const Terms& terms,
+               Slices* slices, int32_t* shape_id);
   void Reshape(int32_t index, int32_t shape_id);
   bool Spare(const Run& of) const;
   int32_t Retain(int32_t index, Slices* kept);
@@ -288,8 +327,12 @@ class Planner {
   void EmitKept(std::vector<Reservation>* reservations) const;
   // evict.cc
   struct Offer;
-  bool MakeRoom(int32_t index, int power, Plan* plan);
-  void Preempt(int32_t victim, int power, uint64_t for_run, Plan* plan);
+  struct Choice {
+    std::vector<int32_t> victims;
+    std::vector<int32_t> nodes;  // where the room is, in the order of their use
+    double cost = 0;
+  };
+  void Preempt(int32_t victim, int power, uint64_t for_run, Plan* plan);  // make_room.cc
   bool Evictable(const Run& victim, int power, const Run& by) const;
   double CostOf(const Run& victim, int power) const;
   Offer OfferOf(int32_t node, const Needs& needs, int want, int power, const Run& by,
@@ -298,10 +341,22 @@ class Planner {
   void KeepBorrowers(Parts* parts, QuotaTree* quota) const;
   template <typename Parts>
   void KeepAboveShare(Parts* parts, const std::set<int32_t>& chosen) const;
-  std::vector<int32_t> Candidates(const Shape& shape, const Needs& needs, int power,
-                                  uint64_t seed) const;
-  bool Choose(int32_t index, int power, std::vector<int32_t>* victims,
-              std::vector<int32_t>* nodes) const;
+  std::vector<int32_t> Candidates(const Run& by, const Shape& shape, const Needs& needs, int power,
+                                  const std::vector<char>* within) const;
+  bool Choose(int32_t index, const Shape& shape, int models, int power,
+              const std::vector<char>* within, Choice* choice) const;
+  // make_room.cc
+  struct Realm {
+    std::vector<char> nodes;  // by node
+    bool single = false;      // one domain
+  };
+  int64_t MostRanks(int32_t node, const Shape& shape, int power) const;
+  std::vector<Realm> RealmsOf(const Run& by, const Shape& shape, int power) const;
+  bool ChooseShaped(int32_t index, const Shape& shape, int models, int power, Choice* best) const;
+  bool MakeRoom(int32_t index, int power, const std::vector<int32_t>& models, Plan* plan);
+  bool TakeChosen(int32_t index, const Shape& shape, const std::vector<int32_t>& nodes,
+                  Slices* slices);
+  bool Evict(int32_t index, const Shape& shape, int power, const Choice& choice, Plan* plan);
 
   const Policy policy_;
   Shapes shapes_;
@@ -338,6 +393,7 @@ class Planner {
   int32_t firm_ = 0;           // running runs that may not be preempted
   std::set<int32_t> elastic_;  // running
   std::vector<int32_t> fresh_;
+  PlanMemory handed_on_;                     // of runs and studies that are not known here
   std::vector<std::vector<uint16_t>> ripe_;  // by level, by node: whole devices of ripe runs
   std::vector<std::vector<uint16_t>> ripe_runs_;
   std::vector<int64_t> ripe_all_;       // by level
@@ -349,6 +405,7 @@ class Planner {
   // The cluster as if nothing ran, and what it could hold; made anew when nodes change.
   mutable std::unique_ptr<Cluster> empty_;
   mutable std::map<std::pair<int32_t, bool>, bool> possible_;
+  mutable std::vector<int32_t> models_here_;
 };
 
 // Planner::Checkpointed and RunningRun::last_checkpoint_us: writes one whenever it is told to stop.

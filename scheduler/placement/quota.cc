@@ -11,6 +11,7 @@ void QuotaTree::Set(const std::vector<QuotaNode>& nodes, Names* names) {
   levels_.clear();
   by_path_.clear();
   any_guarantee_ = false;
+  any_model_limit_ = false;
   for (const QuotaNode& node : nodes) {
     const Path path{node.team, node.project, node.principal};
     const auto [found, is_new] = by_path_.try_emplace(path, static_cast<int32_t>(levels_.size()));
@@ -21,6 +22,7 @@ void QuotaTree::Set(const std::vector<QuotaNode>& nodes, Names* names) {
       level.by_model[key].share = share;
       level.by_model[key].listed = true;
       any_guarantee_ |= share.guarantee_milli > 0;
+      any_model_limit_ |= key > 0 && share.limit_milli >= 0;
     }
   }
   for (Level& level : levels_) {
@@ -57,37 +59,67 @@ void QuotaTree::Add(int32_t leaf, const Use& use, int sign) {
   }
 }
 
-int32_t QuotaTree::Exceeded(int32_t leaf, const Use& use) const {
+int32_t QuotaTree::Exceeded(int32_t leaf, const Use& use, int32_t* which) const {
   for (; leaf >= 0; leaf = levels_[static_cast<size_t>(leaf)].parent) {
     const Level& level = levels_[static_cast<size_t>(leaf)];
     for (const auto& [model, milli] : use) {
       const auto found = level.by_model.find(model);
       if (found == level.by_model.end() || found->second.share.limit_milli < 0) continue;
-      if (found->second.used + milli > found->second.share.limit_milli) return leaf;
+      if (found->second.used + milli <= found->second.share.limit_milli) continue;
+      if (which != nullptr) *which = model;
+      return leaf;
     }
   }
   return -1;
 }
 
-bool QuotaTree::Covers(int32_t leaf, int64_t milli, const std::vector<int32_t>& models,
-                       bool cores) const {
+int64_t QuotaTree::Headroom(int32_t leaf, int32_t model) const {
+  int64_t room = INT64_MAX;
+  for (; leaf >= 0; leaf = levels_[static_cast<size_t>(leaf)].parent) {
+    const auto& by_model = levels_[static_cast<size_t>(leaf)].by_model;
+    const auto found = by_model.find(model);
+    if (found == by_model.end() || found->second.share.limit_milli < 0) continue;
+    room = std::min(room, found->second.share.limit_milli - found->second.used);
+  }
+  return room;
+}
+
+std::optional<std::vector<int32_t>> QuotaTree::Covers(int32_t leaf, int64_t milli,
+                                                      const std::vector<int32_t>& models,
+                                                      bool cores) const {
+  std::vector<int32_t> covered;
   for (; leaf >= 0; leaf = levels_[static_cast<size_t>(leaf)].parent) {
     for (const auto& [model, amount] : levels_[static_cast<size_t>(leaf)].by_model) {
       if (amount.share.guarantee_milli <= 0 || (model == kCores) != cores) continue;
       const bool accepted = model <= 0 || models.empty() ||
                             std::find(models.begin(), models.end(), model) != models.end();
-      if (accepted && amount.used + milli <= amount.share.guarantee_milli) return true;
+      if (!accepted || amount.used + milli > amount.share.guarantee_milli) continue;
+      if (model <= 0) return std::vector<int32_t>();
+      if (std::find(covered.begin(), covered.end(), model) == covered.end()) {
+        covered.push_back(model);
+      }
     }
   }
-  return false;
+  if (covered.empty()) return std::nullopt;
+  std::sort(covered.begin(), covered.end(), [&](int32_t a, int32_t b) {
+    const auto rank = [&](int32_t model) {
+      return std::pair(std::find(models.begin(), models.end(), model) - models.begin(), model);
+    };
+    return rank(a) < rank(b);
+  });
+  return covered;
 }
 
+// The cores beside devices are no guarantee of those devices.
 bool QuotaTree::Borrows(int32_t leaf, const Use& use) const {
+  const bool devices =
+      std::any_of(use.begin(), use.end(), [](const auto& part) { return part.first != kCores; });
   for (; leaf >= 0; leaf = levels_[static_cast<size_t>(leaf)].parent) {
     const Level& level = levels_[static_cast<size_t>(leaf)];
     for (const auto& [model, milli] : use) {
       const auto found = level.by_model.find(model);
       if (milli == 0 || found == level.by_model.end()) continue;
+      if (devices && model == kCores) continue;
       const Amount& amount = found->second;
       if (amount.share.guarantee_milli > 0 && amount.used <= amount.share.guarantee_milli) {
         return false;

@@ -140,6 +140,29 @@ int32_t Shapes::Fewer(int32_t id, int32_t ranks) {
   return found->second;
 }
 
+int32_t Shapes::Only(int32_t id, const std::vector<int32_t>& models) {
+  const auto [found, is_new] =
+      only_.try_emplace(std::pair{id, models}, static_cast<int32_t>(shapes_.size()));
+  if (!is_new) return found->second;
+  Shape shape = at(id);
+  shape.alternatives = 1;
+  for (Shape::Group& group : shape.groups) {
+    Needs& needs = group.needs;
+    if (!needs.wants_device()) continue;
+    if (needs.models.empty()) {
+      needs.models = models;
+    } else {
+      std::erase_if(needs.models, [&](int32_t model) {
+        return std::find(models.begin(), models.end(), model) == models.end();
+      });
+    }
+    if (needs.models.empty()) return found->second = kNone;
+    shape.alternatives = std::max(shape.alternatives, static_cast<int32_t>(needs.models.size()));
+  }
+  shapes_.push_back(std::move(shape));
+  return found->second;
+}
+
 int32_t Shapes::Of(const WaitingRun& run) { return Intern(run); }
 
 int32_t Shapes::Of(const RunningRun& run) {

@@ -70,6 +70,11 @@ class Shapes {
   int32_t Of(const RunningRun& run);
   // An elastic shape with so many ranks.
   int32_t Fewer(int32_t id, int32_t ranks);
+  // The shape on these models alone, in the order of the shape's own list where it has one. kNone
+  // where a rank accepts none of them. Only to look for room by: what is placed keeps its own
+  // shape.
+  static constexpr int32_t kNone = -1;
+  int32_t Only(int32_t id, const std::vector<int32_t>& models);
   const Shape& at(int32_t id) const { return shapes_[static_cast<size_t>(id)]; }
   Shape& at(int32_t id) { return shapes_[static_cast<size_t>(id)]; }
   size_t size() const { return shapes_.size(); }
@@ -85,6 +90,7 @@ class Shapes {
   absl::flat_hash_map<std::string, int32_t> ids_;
   std::deque<Shape> shapes_;
   absl::flat_hash_map<std::pair<int32_t, int32_t>, int32_t> fewer_;
+  absl::flat_hash_map<std::pair<int32_t, std::vector<int32_t>>, int32_t> only_;
 };
 
 }  // namespace trainyard::placement

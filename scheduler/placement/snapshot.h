@@ -143,9 +143,9 @@ struct QuotaNode {
   std::string project;
   std::string principal;
   std::map<std::string, QuotaShare> by_model;  // device model, "cpu" for cores, "" for all devices
-  int64_t used_device_us = 0;  // the ledger: devices x time consumed so far, decayed as it likes
 };
-// Service of an owner (a study, a user's array): of all its runs, also those that ended.
+// Service of an owner (a study, a user's array): of all its runs together, those of the snapshot
+// and those that ended, until Snapshot.now_us.
 struct OwnerView {
   uint64_t owner_uid = 0;
   int64_t attained_device_us = 0;
@@ -162,6 +162,7 @@ struct Reservation {
   int64_t start_us = 0;  // kGang: when it is expected to start
   int64_t end_us = 0;    // 0: open
   int64_t made_us = 0;   // kGang: since when it is held
+  int32_t priority = 0;  // kGang: of the run
   struct Hold {
     std::string node_id;
     std::vector<std::string> device_uuids;  // kGang only; otherwise the whole node
@@ -173,6 +174,13 @@ struct Reservation {
 };
 class RunTimeHistory;
 
+// What one plan leaves to the next. A planner that lives on remembers it by itself.
+struct PlanMemory {
+  int64_t made_us = 0;             // when the plan was made; 0: there was none
+  std::vector<uint64_t> promised;  // unfinished runs that were promised a start
+  std::vector<OwnerView> peaks;    // the most service that studies were ever charged with
+};
+
 struct Snapshot {
   int64_t now_us = 0;
   std::vector<NodeView> nodes;
@@ -182,6 +190,7 @@ struct Snapshot {
   std::vector<OwnerView> owners;                  // who is not listed: the sum over its runs here
   std::vector<Reservation> reservations;          // in force: those of the last plan, and people's
   std::shared_ptr<const RunTimeHistory> history;  // guesses for runs that bring none; may be null
+  PlanMemory memory;                              // of the last plan
 };
 
 }  // namespace trainyard::placement

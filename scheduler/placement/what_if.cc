@@ -79,6 +79,10 @@ class Finder {
     out.text = std::move(text);
     return out;
   }
+  static Counterfactual OfModel(const std::string& model, Counterfactual change) {
+    change.model = model;
+    return change;
+  }
   bool Try(Counterfactual change) {
     if (changes_.size() >= most_) return false;
     if (!StartsNow(Apply(change, run_uid_, snapshot_), policy_, run_uid_)) return false;
@@ -190,14 +194,14 @@ class Finder {
         const std::string unit = model.empty() ? " GPUs" : absl::StrCat(" ", model, " GPUs");
         if (share.limit_milli >= 0) {
           const int64_t limit = share.limit_milli + charge;
-          Try(Make(Change::kLimit, limit, subject,
-                   absl::StrCat("with a limit of ", limit / 1000, unit, " for ", NameOf(node),
-                                " it would start now")));
+          Try(OfModel(model, Make(Change::kLimit, limit, subject,
+                                  absl::StrCat("with a limit of ", limit / 1000, unit, " for ",
+                                               NameOf(node), " it would start now"))));
         }
         const int64_t guarantee = share.guarantee_milli + charge;
-        Try(Make(Change::kGuarantee, guarantee, subject,
-                 absl::StrCat("with ", guarantee / 1000, unit, " guaranteed to ", NameOf(node),
-                              " it would start now")));
+        Try(OfModel(model, Make(Change::kGuarantee, guarantee, subject,
+                                absl::StrCat("with ", guarantee / 1000, unit, " guaranteed to ",
+                                             NameOf(node), " it would start now"))));
       }
     }
   }
@@ -287,11 +291,9 @@ Snapshot Apply(const Counterfactual& change, uint64_t run_uid, const Snapshot& s
     case Change::kGuarantee:
     case Change::kLimit:
       if (QuotaNode* const node = QuotaOf(&out, change.subject); node != nullptr) {
-        for (auto& [model, share] : node->by_model) {
-          if (model == "cpu") continue;
-          (change.change == Change::kLimit ? share.limit_milli : share.guarantee_milli) =
-              change.value;
-        }
+        QuotaShare& share = node->by_model[change.model];
+        (change.change == Change::kLimit ? share.limit_milli : share.guarantee_milli) =
+            change.value;
       }
       break;
     case Change::kTopology:

@@ -23,6 +23,7 @@ absl::StatusOr<core::Reply> Engine::Decide(core::Command* command) {
   command->random = random_.Next();
   absl::StatusOr<core::Decision> decision = core::Decide(state_, *command);
   if (!decision.ok()) return decision.status();
+  refused_now_ = std::move(decision->refusals);
   for (journal::v1::Event& event : decision->events) {
     event.set_sequence(state_.sequence + 1);
     core::Apply(event, &state_, &touched_);

@@ -25,6 +25,7 @@
 #include "scheduler/runtime/delta.h"
 #include "scheduler/runtime/leases.h"
 #include "scheduler/runtime/planner.h"
+#include "scheduler/runtime/refusals.h"
 #include "scheduler/runtime/run_history.h"
 #include "scheduler/runtime/runtime.h"
 #include "scheduler/runtime/sessions.h"
@@ -102,7 +103,8 @@ class Engine {
   void PlaceNow();
   bool UseQuickPlan() const;
   PlanJob Snapshot(size_t most, bool* truncated);
-  void CarryOut(const placement::Plan& plan, const ClusterBook::Epochs& epochs);
+  bool CarryOut(const placement::Plan& plan, const ClusterBook::Epochs& epochs, uint64_t version);
+  void Remember(const placement::PlanMemory& memory);
   void Explain(const placement::Plan& plan);
   void NoteTerminal(uint64_t job_uid);
   void ForgetOld(const core::Touched& touched, Delta* delta);
@@ -131,6 +133,9 @@ class Engine {
   std::shared_ptr<std::atomic<int>> previews_out_ = std::make_shared<std::atomic<int>>(0);
   // What the last plan holds for runs that are to start; not durable: the next plan makes it anew.
   std::vector<placement::Reservation> held_for_gangs_;
+  placement::PlanMemory memory_;            // what the last plan left; not durable either
+  std::vector<core::Refusal> refused_now_;  // by the last command
+  Refusals refusals_;
   int64_t wake_us_ = 0;            // a plan may differ then although nothing happened
   uint64_t specs_known_ = 0;       // the specs of jobs up to this one are or will be rows
   std::deque<uint64_t> terminal_;  // jobs that may leave memory, oldest first

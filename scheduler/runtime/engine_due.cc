@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
+#include "glog/logging.h"
 #include "scheduler/runtime/engine.h"
 #include "scheduler/runtime/planner_view.h"
 
@@ -49,6 +50,8 @@ PlanJob Engine::Snapshot(size_t most, bool* truncated) {
   job.snapshot = book_.Snapshot(state_, most, NowUs(), truncated);
   job.snapshot.reservations.insert(job.snapshot.reservations.end(), held_for_gangs_.begin(),
                                    held_for_gangs_.end());
+  job.snapshot.memory = memory_;
+  refusals_.Apply(&job.snapshot);
   job.policies = PoliciesOf(state_, options_.policy);
   job.policies.what_ifs = options_.what_ifs;
   for (const placement::RunningRun& run : job.snapshot.running) {
@@ -59,12 +62,42 @@ PlanJob Engine::Snapshot(size_t most, bool* truncated) {
   return job;
 }
 
-void Engine::CarryOut(const placement::Plan& plan, const ClusterBook::Epochs& epochs) {
+// What has ended is not remembered.
+void Engine::Remember(const placement::PlanMemory& memory) {
+  memory_ = memory;
+  std::erase_if(memory_.promised, [this](uint64_t uid) {
+    const auto run = state_.runs.find(uid);
+    return run == state_.runs.end() || run->second->state() == journal::v1::R_DONE;
+  });
+  std::erase_if(memory_.peaks, [this](const placement::OwnerView& peak) {
+    return state_.jobs.find(peak.owner_uid) == state_.jobs.end();
+  });
+}
+
+// `version`: of the book, when the plan's snapshot was taken. True when the core refused a placing
+// though nothing had changed since: it is told, and the run is planned elsewhere.
+bool Engine::CarryOut(const placement::Plan& plan, const ClusterBook::Epochs& epochs,
+                      uint64_t version) {
   held_for_gangs_ = plan.reservations;
   wake_us_ = plan.wake_us;
-  if (plan.placements.empty() && plan.preemptions.empty() && plan.resizes.empty()) return;
+  const int64_t forgiven_us = refusals_.NextUs();
+  if (forgiven_us > 0 && (wake_us_ == 0 || forgiven_us < wake_us_)) wake_us_ = forgiven_us;
+  Remember(plan.memory);
+  if (plan.placements.empty() && plan.preemptions.empty() && plan.resizes.empty()) return false;
+  const bool stale = version != book_.version();
   Internal(ClusterBook::PlanCommand(plan, epochs));
+  const std::vector<core::Refusal> refusals = std::exchange(refused_now_, {});
   CatchUp();
+  if (stale) return false;  // the next plan knows what changed
+  for (const core::Refusal& refusal : refusals) {
+    if (refusals_.Note(refusal, NowUs())) {
+      LOG(WARNING) << "placing refused run=" << refusal.run_uid << " node=" << refusal.node_id
+                   << " why=\"" << refusal.why << '"';
+    }
+    explanations_.push_back(
+        std::make_shared<const placement::Explanation>(Refusals::ExplanationOf(refusal)));
+  }
+  return !refusals.empty();
 }
 
 void Engine::Explain(const placement::Plan& plan) {
@@ -87,9 +120,7 @@ bool Engine::PlaceHead() {
   const size_t looked_at = job.snapshot.waiting.size();
   const PlanAnswer answer = ThinkOver(std::move(job));
   const placement::Plan& plan = answer.plan;
-  CarryOut(plan, answer.epochs);
-  // The core looked again and refused: the same plan is not tried over and over.
-  if (!plan.placements.empty() && book_.waiting() == waiting) {
+  if (CarryOut(plan, answer.epochs, answer.version)) {
     retry_plan_ = options_.clock->Monotonic() + kIdleMax;
   }
   if (plan.placements.size() != looked_at) Explain(plan);
@@ -132,7 +163,9 @@ void Engine::Answer(PlanAnswer answer) {
   next_whole_plan_ =
       options_.clock->Monotonic() + (UseQuickPlan() ? kWholePlanGap : absl::ZeroDuration());
   Explain(answer.plan);
-  CarryOut(answer.plan, answer.epochs);
+  if (!CarryOut(answer.plan, answer.epochs, answer.version)) return;
+  explained_version_ = ~0ULL;  // once more, without the nodes that refused
+  next_whole_plan_ = options_.clock->Monotonic() + kIdleMax;
 }
 
 void Engine::Look(core::Command submit, std::function<void(absl::StatusOr<Preview>)> done) {

@@ -167,6 +167,7 @@ placement::Plan MakeWholePlan(placement::Snapshot snapshot, const Policies& poli
   const auto make = policies.what_ifs ? placement::MakePlan : placement::PlanWithoutWhatIfs;
   if (policies.by_queue.empty()) return make(snapshot, policies.usual);
   placement::Plan whole;
+  whole.memory = snapshot.memory;
   std::map<const placement::Policy*, int32_t> ahead;  // that wait, by policy
   std::vector<Group> groups = GroupsOf(std::move(snapshot.waiting), policies);
   for (size_t i = 0; i < groups.size(); ++i) {
@@ -188,6 +189,9 @@ placement::Plan MakeWholePlan(placement::Snapshot snapshot, const Policies& poli
     Append(&plan.explanations, &whole.explanations);
     Append(&plan.resizes, &whole.resizes);
     AppendReservations(&plan.reservations, &whole.reservations);
+    whole.memory = plan.memory;  // what this policy does not know of it handed on
+    snapshot.memory.promised = std::move(plan.memory.promised);
+    snapshot.memory.peaks = std::move(plan.memory.peaks);
     if (plan.wake_us > 0 && (whole.wake_us == 0 || plan.wake_us < whole.wake_us)) {
       whole.wake_us = plan.wake_us;
     }

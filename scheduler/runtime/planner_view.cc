@@ -244,18 +244,6 @@ std::vector<placement::QuotaNode> QuotasOf(const core::State& state) {
       added.weight = std::max(1, share.weight());
     }
   }
-  for (const auto& [key, row] : state.ledger) {
-    int64_t device_us = 0;
-    for (const auto& devices : row->devices()) device_us += devices.device_us();
-    device_us = AttainedUs(device_us, row->cpu_us());
-    const std::string team = TeamOf(state, row->project());
-    for (placement::QuotaNode& node : quotas) {
-      const bool below = (node.team.empty() || node.team == team) &&
-                         (node.project.empty() || node.project == row->project()) &&
-                         (node.principal.empty() || node.principal == row->user());
-      if (below) node.used_device_us += device_us;
-    }
-  }
   return quotas;
 }
 

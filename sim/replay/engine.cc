@@ -105,7 +105,7 @@ Outcome Engine::Run(Pass* pass) {
     pass->Schedule(this);
     ++passes_;
   }
-  return {results_, Summarise(trace_, results_, gpus_total_, passes_)};
+  return {results_, Summarise(trace_, results_, options_, passes_)};
 }
 
 }  // namespace trainyard::replay

@@ -41,7 +41,7 @@ struct LiveJob {
 };
 
 Summary Summarise(const std::vector<TraceJob>& trace, const std::vector<JobResult>& results,
-                  int64_t gpus, int64_t passes);
+                  const Options& options, int64_t passes);
 
 class Engine;
 

@@ -3,7 +3,9 @@
 // waits again at once. See replay.h.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <queue>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -13,6 +15,7 @@
 #include "scheduler/placement/estimate.h"
 #include "scheduler/placement/history.h"
 #include "scheduler/placement/planner.h"
+#include "scheduler/placement/what_if.h"
 #include "sim/replay/passes.h"
 
 namespace trainyard::replay {
@@ -26,6 +29,7 @@ class PlannerReplay {
                 const placement::Policy& policy)
       : trace_(trace),
         options_(options),
+        policy_(policy),
         planner_(policy),
         jobs_(trace.size()),
         results_(trace.size()) {
@@ -40,6 +44,7 @@ class PlannerReplay {
         view.devices[static_cast<size_t>(g)].index = g;
       }
       planner_.SetNode(view);
+      nodes_.push_back(std::move(view));
     }
     node_gpus_ = gpus;
     for (size_t row = 0; row < trace.size(); ++row) jobs_[row].remaining = trace[row].duration;
@@ -65,8 +70,7 @@ class PlannerReplay {
       for (size_t row = first; options_.estimates && row < arrived_; ++row) Estimate(row);
     }
     Outcome outcome;
-    outcome.summary =
-        Summarise(trace_, results_, int64_t{options_.nodes} * options_.gpus_per_node, passes_);
+    outcome.summary = Summarise(trace_, results_, options_, passes_);
     outcome.jobs = std::move(results_);
     outcome.summary.estimates = history_.starts();
     outcome.summary.estimates_met = history_.hits();
@@ -84,6 +88,8 @@ class PlannerReplay {
     int64_t predicted_us = -1;  // wait, as it was estimated on arrival
     placement::RunTimeHistory::Band band;
     bool overdue = false;  // still waits after its band: counted as missed already
+    int64_t queued = 0;
+    placement::Placement held;  // while it runs
   };
   struct Finish {
     int64_t time;
@@ -101,23 +107,28 @@ class PlannerReplay {
     }
     if (!finishes_.empty()) next = finishes_.top().time;
     if (arrived_ < trace_.size()) next = std::min(next, trace_[arrived_].submit);
-    if (next == INT64_MAX && planner_.runs() == 0) return next;
-    const int64_t wake = planner_.WakeUs();
+    if (options_.snapshots) {
+      if (next == INT64_MAX && waiting_.empty()) return next;
+    } else if (next == INT64_MAX && planner_.runs() == 0) {
+      return next;
+    }
+    const int64_t wake = options_.snapshots ? wake_us_ : planner_.WakeUs();
     if (wake != INT64_MAX) {
       next = std::min(next, std::max(now_ + 1, (wake + kSecondUs - 1) / kSecondUs));
     }
     return next;
   }
 
-  void Wait(size_t row) {
+  // What waiting and running runs have in common.
+  template <typename RunView>
+  RunView ViewOf(size_t row) const {
     const TraceJob& job = trace_[row];
-    placement::WaitingRun run;
+    RunView run;
     run.run_uid = row + 1;
     run.owner_uid = job.study == 0 ? row + 1 : static_cast<uint64_t>(job.study) << 32;
     run.principal = job.tenant;
     run.preemptible = true;
     run.submitted_us = job.submit * kSecondUs;
-    run.queued_us = now_ * kSecondUs;
     run.attained_device_us = jobs_[row].attained_us;
     run.time_limit_us =
         static_cast<int64_t>(std::ceil(options_.limit_factor * static_cast<double>(job.duration))) *
@@ -125,7 +136,84 @@ class PlannerReplay {
     for (int32_t left = job.gpus; left > 0; left -= node_gpus_) {
       run.ranks.emplace_back().gpu_count = std::min(left, node_gpus_);
     }
-    planner_.AddWaiting(run, now_ * kSecondUs);
+    return run;
+  }
+
+  placement::WaitingRun WaitingOf(size_t row) const {
+    auto run = ViewOf<placement::WaitingRun>(row);
+    run.queued_us = jobs_[row].queued * kSecondUs;
+    return run;
+  }
+
+  placement::RunningRun RunningOf(size_t row) const {
+    const Job& job = jobs_[row];
+    auto run = ViewOf<placement::RunningRun>(row);
+    run.started_us = job.started * kSecondUs;
+    run.attained_device_us += (now_ - job.started) * trace_[row].gpus * kSecondUs;
+    run.last_checkpoint_us = placement::kCheckpointOnStop;
+    for (const placement::PlannedMember& member : job.held.members) {
+      for (const std::vector<std::string>& devices : member.rank_devices) {
+        placement::RunningRun::Slice& slice = run.slices.emplace_back();
+        slice.node_id = member.node_id;
+        slice.device_uuids = devices;
+      }
+    }
+    return run;
+  }
+
+  void Wait(size_t row) {
+    jobs_[row].queued = now_;
+    if (options_.snapshots) {
+      waiting_.insert(row);
+    } else {
+      planner_.AddWaiting(WaitingOf(row), now_ * kSecondUs);
+    }
+  }
+
+  // Everything anew, but for what the last plan left.
+  placement::Plan PlanSnapshot() {
+    placement::Snapshot snapshot;
+    snapshot.now_us = now_ * kSecondUs;
+    snapshot.nodes = nodes_;
+    std::map<uint64_t, int64_t> studies;
+    for (const size_t row : waiting_) snapshot.waiting.push_back(WaitingOf(row));
+    for (const size_t row : running_) snapshot.running.push_back(RunningOf(row));
+    for (size_t row = 0; row < arrived_; ++row) {  // also those that ended
+      if (trace_[row].study == 0) continue;
+      studies[static_cast<uint64_t>(trace_[row].study) << 32] += jobs_[row].attained_us;
+    }
+    for (const placement::RunningRun& run : snapshot.running) {
+      if (run.owner_uid != run.run_uid) {
+        studies[run.owner_uid] += run.attained_device_us - jobs_[run.run_uid - 1].attained_us;
+      }
+    }
+    for (const auto& [uid, attained_us] : studies) snapshot.owners.push_back({uid, attained_us});
+    snapshot.reservations = reservations_;
+    snapshot.memory = memory_;
+    placement::Planner planner(policy_);
+    placement::FillPlanner(snapshot, &planner);
+    placement::Plan plan = planner.Decide(snapshot.now_us);
+    reservations_ = planner.Claims();
+    memory_ = planner.Memory();
+    wake_us_ = planner.WakeUs();
+    return plan;
+  }
+
+  void SetHeld(const placement::Placement& held, int milli_free) {
+    for (const placement::PlannedMember& member : held.members) {
+      placement::NodeView& node = nodes_[std::stoul(member.node_id.substr(1))];
+      for (const std::vector<std::string>& devices : member.rank_devices) {
+        for (const std::string& uuid : devices) {
+          node.devices[std::stoul(uuid.substr(uuid.find('-') + 1))].milli_free = milli_free;
+        }
+      }
+    }
+  }
+  void Leave(size_t row) {
+    if (!options_.snapshots || jobs_[row].held.members.empty()) return;
+    SetHeld(jobs_[row].held, 1000);
+    jobs_[row].held.members.clear();
+    std::erase(running_, row);
   }
 
   // What a user would have been told right after the submit, for jobs that did not start at once.
@@ -154,11 +242,17 @@ class PlannerReplay {
     history_.ObserveRun({}, {}, trace_[row].gpus, trace_[row].duration * kSecondUs);
     results_[row].end = now_;
     ++jobs_[row].version;
-    planner_.Remove(row + 1, now_ * kSecondUs);
+    if (options_.snapshots) {
+      jobs_[row].attained_us += (now_ - jobs_[row].started) * trace_[row].gpus * kSecondUs;
+      Leave(row);
+    } else {
+      planner_.Remove(row + 1, now_ * kSecondUs);
+    }
   }
 
   bool Step() {
-    const placement::Plan plan = planner_.Decide(now_ * kSecondUs);
+    const placement::Plan plan =
+        options_.snapshots ? PlanSnapshot() : planner_.Decide(now_ * kSecondUs);
     ++passes_;
     for (const placement::Preemption& preemption : plan.preemptions) {
       const size_t row = preemption.run_uid - 1;
@@ -169,6 +263,7 @@ class PlannerReplay {
       job.started = -1;
       ++job.version;
       ++results_[row].preemptions;
+      Leave(row);
       Wait(row);
     }
     for (const placement::Placement& placed : plan.placements) {
@@ -185,14 +280,29 @@ class PlannerReplay {
         }
       }
       finishes_.push({now_ + job.cost + job.remaining, row, ++job.version});
-      planner_.Checkpointed(placed.run_uid, placement::kCheckpointOnStop);
+      if (options_.snapshots) {
+        SetHeld(placed, 0);
+        job.held = placed;
+        waiting_.erase(row);
+        running_.push_back(row);
+      } else {
+        planner_.Checkpointed(placed.run_uid, placement::kCheckpointOnStop);
+      }
     }
     return !plan.preemptions.empty();
   }
 
   const std::vector<TraceJob>& trace_;
   const Options options_;
+  const placement::Policy policy_;
   placement::Planner planner_;
+  // Of snapshots.
+  std::vector<placement::NodeView> nodes_;
+  std::set<size_t> waiting_;
+  std::vector<size_t> running_;  // in the order of their starts
+  std::vector<placement::Reservation> reservations_;
+  placement::PlanMemory memory_;
+  int64_t wake_us_ = INT64_MAX;
   placement::RunTimeHistory history_;
   int32_t node_gpus_ = 0;
   std::vector<Job> jobs_;

@@ -134,7 +134,8 @@ class LasPass : public Pass {
   }
   double NextThreshold(const LiveJob& job) const override {
     if (demoted_.contains(job.row)) return -1;
-    return options_.las_threshold * std::pow(job.gpus, options_.las_gpu_exponent);
+    return options_.las_threshold.value_or(57600) *
+           std::pow(job.gpus, options_.las_gpu_exponent.value_or(0));
   }
   void Schedule(Engine* engine) override {
     if (!AnyWaiting(levels_[0]) && !AnyWaiting(levels_[1])) return;

@@ -29,6 +29,26 @@ const std::map<std::string, Maker>& Makers() {
   return *makers;
 }
 
+constexpr int64_t kClusterGpusMax = int64_t{1} << 24;
+
+// An option without effect is refused: the figures would be taken for those of another policy.
+absl::Status CheckUse(const Options& options, bool by_planner) {
+  const bool levels =
+      by_planner ? placement::PolicyNamed(options.policy)->order == placement::OrderBy::kAttained
+                 : options.policy == "las" || options.policy == "lasfifo";
+  if (!levels && (options.las_threshold.has_value() || options.las_gpu_exponent.has_value())) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
+                     absl::StrCat("policy ", options.policy, " has no levels"),
+                     "leave --las-threshold and --las-exponent out", "las-threshold");
+  }
+  if (!by_planner && !options.parameters.empty()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
+                     absl::StrCat("the exact ", options.policy, " has no parameters"),
+                     "add --planner, or leave --set out", "set");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 const std::vector<std::string>& PolicyNames() {
@@ -58,6 +78,12 @@ absl::StatusOr<Outcome> Replay(const std::vector<TraceJob>& trace, const Options
     return MakeError(absl::StatusCode::kInvalidArgument, "OUT_OF_RANGE",
                      "a replay needs a node, a GPU and a job", "give --nodes and --gpus-per-node");
   }
+  if (int64_t{options.nodes} * options.gpus_per_node > kClusterGpusMax) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "OUT_OF_RANGE",
+                     absl::StrCat(options.nodes, " nodes of ", options.gpus_per_node, " GPUs"),
+                     absl::StrCat("at most ", kClusterGpusMax, " GPUs in all"));
+  }
+  if (absl::Status status = CheckUse(options, maker == Makers().end()); !status.ok()) return status;
   const Pool empty(options.nodes, options.gpus_per_node, options.pack);
   for (const TraceJob& job : trace) {
     if (!empty.Fits(job.gpus)) {
@@ -78,6 +104,9 @@ absl::StatusOr<Outcome> Replay(const std::vector<TraceJob>& trace, const Options
                          "set");
       }
     }
+    const double seconds = options.las_threshold.value_or(-1);
+    if (seconds >= 0) placement::SetParameter("first_level", seconds, &policy);
+    if (options.las_gpu_exponent.has_value()) policy.gpu_exponent = *options.las_gpu_exponent;
     return ReplayWithPlanner(trace, options, policy);
   }
   const std::unique_ptr<Pass> pass = maker->second(options);

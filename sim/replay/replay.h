@@ -22,6 +22,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,15 +35,20 @@ struct Options {
   std::string policy = "fifo";
   int nodes = 1;
   int gpus_per_node = 8;
-  bool pack = true;              // false: one pool without fragmentation
-  int64_t restart_cost = 0;      // seconds
-  double las_threshold = 57600;  // GPU-seconds
-  double las_gpu_exponent = 0;   // the threshold is las_threshold x gpus^exponent
+  bool pack = true;          // false: one pool without fragmentation
+  int64_t restart_cost = 0;  // seconds
+  // Of policies with levels, las and las-r: GPU-seconds in the first one, times gpus^exponent. Not
+  // said: 57,600 and 0, for the planner what its policy says.
+  std::optional<double> las_threshold;
+  std::optional<double> las_gpu_exponent;
   // Of policies of the scheduler's planner: las-r and fair, and with `planner` also fifo, skip,
   // easy and las.
   bool planner = false;
   double limit_factor = 0;  // jobs have time limits of so many times their run time; 0: none
   bool estimates = false;   // say when each job that has to wait will start
+  // Every plan of a planner's policy is made from a snapshot by a planner that knows nothing else,
+  // as the scheduler makes it, instead of by one that lives on: slower, with the same result.
+  bool snapshots = false;
   std::map<std::string, double> parameters;  // by name (placement::SetParameter)
 };
 
@@ -56,7 +62,7 @@ struct Summary {
   double average_jct = 0, p50 = 0, p90 = 0, p99 = 0;  // seconds from submit to end; nearest rank
   int64_t makespan = 0;                               // from the first submit
   double average_wait = 0;                            // JCT - duration
-  double multi_node_wait = 0;                         // of jobs larger than a node's 8 GPUs
+  double multi_node_wait = 0;                         // of jobs larger than a node
   int64_t worst_wait = 0;
   double utilisation = 0;  // useful GPU-seconds / (GPUs x makespan)
   int64_t preemptions = 0;
@@ -72,7 +78,8 @@ struct Outcome {
 
 const std::vector<std::string>& PolicyNames();
 
-// INVALID_ARGUMENT for an unknown policy or a job that no placement could ever hold (named by id).
+// INVALID_ARGUMENT for an unknown policy, an option that the policy has no use for, or a job that
+// no placement could ever hold (named by id).
 absl::StatusOr<Outcome> Replay(const std::vector<TraceJob>& trace, const Options& options);
 
 }  // namespace trainyard::replay

@@ -8,8 +8,6 @@
 namespace trainyard::replay {
 namespace {
 
-constexpr int32_t kMultiNodeGpus = 8;
-
 double NearestRank(const std::vector<int64_t>& sorted, double share) {
   const auto rank = static_cast<size_t>(std::ceil(share * static_cast<double>(sorted.size())));
   return static_cast<double>(sorted[std::max<size_t>(rank, 1) - 1]);
@@ -18,7 +16,8 @@ double NearestRank(const std::vector<int64_t>& sorted, double share) {
 }  // namespace
 
 Summary Summarise(const std::vector<TraceJob>& trace, const std::vector<JobResult>& results,
-                  int64_t gpus, int64_t passes) {
+                  const Options& options, int64_t passes) {
+  const int64_t gpus = int64_t{options.nodes} * options.gpus_per_node;
   Summary summary;
   std::vector<int64_t> jcts;
   double useful = 0;
@@ -35,7 +34,7 @@ Summary Summarise(const std::vector<TraceJob>& trace, const std::vector<JobResul
     summary.preemptions += results[row].preemptions;
     useful += static_cast<double>(trace[row].duration) * trace[row].gpus;
     last_end = std::max(last_end, results[row].end);
-    if (trace[row].gpus > kMultiNodeGpus) {
+    if (trace[row].gpus > options.gpus_per_node) {
       multi_wait += static_cast<double>(wait);
       ++multi_jobs;
     }

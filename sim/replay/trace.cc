@@ -16,6 +16,8 @@ namespace {
 
 constexpr int kFaultsMax = 20;
 constexpr int32_t kGpusMax = 1 << 20;
+constexpr int64_t kSecondsMax = 100'000'000'000;
+constexpr int64_t kGpuSecondsMax = 4'000'000'000'000;  // fits into microseconds
 
 class Reader {
  public:
@@ -43,6 +45,10 @@ class Reader {
     if (!good) return;
     if (gpus > kGpusMax) return Fault(number, "num_gpus is too large", "at most 1048576");
     job.gpus = static_cast<int32_t>(gpus);
+    if (job.submit > kSecondsMax || job.duration > kSecondsMax ||
+        job.duration > kGpuSecondsMax / gpus) {
+      return Fault(number, "the job is too long", "at most 4e12 GPU-seconds and 1e11 seconds");
+    }
     job.duration = std::max<int64_t>(job.duration, 1);
     const auto vc = columns_.find("vc");
     if (vc != columns_.end() && static_cast<size_t>(vc->second) < cells.size()) {

@@ -207,13 +207,98 @@ TEST(ElasticTest, DoesNotGrowWhileOthersWait) {
   scene.Running(run);
   ASSERT_EQ(scene.Run(run).attempt().state(), records::A_RUNNING);
   Spec big;
-  big.Cpu(8000);
+  big.Cpu(2000);
   scene.Submit("b", big);
   scene.Node("n1", 1);
   EXPECT_EQ(scene.Run(run).attempt().stop_us(), 0);
   scene.Cancel("b");
   scene.Reconnect("n1");
   EXPECT_EQ(scene.Run(run).attempt().stop_reason(), wire::STOP_RESIZE);
+}
+
+// A gang of two cores on n0 that may grow to three ranks, and what happens when n1 joins.
+class GrowthTest : public testing::Test {
+ protected:
+  uint64_t Begin(Spec spec = Elastic(3, 2), int gpus = 0) {
+    scene_.Node("n0", 2, gpus, {{"rack", "r0"}});
+    scene_.Submit("a", spec);
+    const uint64_t run = scene_.Job("a").run_uid();
+    scene_.Place(run, {{"n0", {0, 1}}});
+    scene_.Running(run);
+    EXPECT_EQ(scene_.Run(run).attempt().state(), records::A_RUNNING);
+    return run;
+  }
+  bool GrowsWith(const std::string& node, uint64_t run) {
+    scene_.Reconnect(node);
+    return scene_.Run(run).attempt().stop_reason() == wire::STOP_RESIZE;
+  }
+  void Quota(const std::string& key, int64_t limit_milli, const std::string& model) {
+    SetSetting set;
+    set.setting.set_key(key);
+    v1::Quota::Share* share = set.setting.mutable_quota()->add_shares();
+    share->set_model(model);
+    share->set_limit_milli(limit_milli);
+    scene_.Do(set);
+  }
+  Scene scene_;
+};
+
+TEST_F(GrowthTest, WhatCannotStartHoldsNobodyUp) {
+  const uint64_t run = Begin();
+  Spec held = Spec().Cpu(1000);
+  held.spec.mutable_scheduling()->set_hold(true);
+  scene_.Submit("held", held);
+  scene_.Submit("hopeless", Spec().Cpu(64'000));
+  Spec after;
+  after.spec.mutable_scheduling()->add_after()->set_job("held");
+  scene_.Submit("after", after);
+  scene_.Node("n1", 1);
+  EXPECT_TRUE(GrowsWith("n1", run));
+}
+
+TEST_F(GrowthTest, NotBeyondALimitOfItsQuota) {
+  const uint64_t run = Begin();
+  Quota("quotas/projects/default", 2500, "cpu");
+  scene_.Node("n1", 1);
+  EXPECT_FALSE(GrowsWith("n1", run));
+  Quota("quotas/projects/default", 3000, "cpu");
+  EXPECT_TRUE(GrowsWith("n1", run));
+}
+
+TEST_F(GrowthTest, NotOntoDevicesWithTooLittleMemory) {
+  Spec spec = Elastic(3, 2).Gpus(1);
+  const uint64_t run = Begin(spec, 2);
+  ASSERT_NE(run, 0u);
+  Spec large = Elastic(3, 2).Gpus(1);
+  for (v1::WorkerPool& pool : *large.spec.mutable_worker_pools()) {
+    pool.mutable_resources()->set_gpu_memory_bytes(int64_t{1} << 50);
+  }
+  Scene other;
+  other.Node("n0", 2, 2);
+  other.Submit("a", large);
+  const uint64_t second = other.Job("a").run_uid();
+  other.Place(second, {{"n0", {0, 1}}});
+  other.Running(second);
+  other.Node("n1", 1, 1);
+  other.Reconnect("n1");
+  EXPECT_EQ(other.Run(second).attempt().stop_us(), 0);
+  scene_.Node("n1", 1, 1);
+  EXPECT_TRUE(GrowsWith("n1", run));
+}
+
+TEST_F(GrowthTest, NotOutOfTheRackItRequires) {
+  Spec spec = Elastic(3, 2);
+  v1::Topology* topology = spec.spec.mutable_scheduling()->mutable_topology();
+  topology->set_domain(v1::Topology::RACK);
+  topology->set_at_most(1);
+  topology->set_required(true);
+  const uint64_t run = Begin(spec);
+  scene_.Node("n1", 1, 0, {{"rack", "r1"}});
+  EXPECT_FALSE(GrowsWith("n1", run));
+  scene_.Node("n2", 1);
+  EXPECT_FALSE(GrowsWith("n2", run)) << "nobody knows its rack";
+  scene_.Node("n3", 1, 0, {{"rack", "r0"}});
+  EXPECT_TRUE(GrowsWith("n3", run));
 }
 
 }  // namespace

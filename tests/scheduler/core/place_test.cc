@@ -1,6 +1,7 @@
 // Plans are checked again item by item: what does not fit any more goes on waiting.
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "scheduler/core/run_machine.h"
 #include "tests/scheduler/core/scene.h"
 
@@ -166,6 +167,83 @@ TEST(PlaceTest, EvaluatorsAreNoRanks) {
   scene.Submit("a", spec);
   scene.Place(scene.Job("a").run_uid(), {{"n1", {0}}});
   EXPECT_TRUE(Placed(scene, scene.Job("a").run_uid()));
+}
+
+// What may be preempted is told to stop when a node is wanted; until then it uses it.
+TEST(PlaceTest, OnlyWhatMayBePreemptedUsesANodeThatWillBeWanted) {
+  for (const bool preemptible : {false, true}) {
+    for (const bool leaves : {false, true}) {
+      SCOPED_TRACE(absl::StrCat(preemptible, leaves));
+      Scene scene;
+      scene.Node("n1");
+      const int64_t at = scene.now_us() / kSecondUs + 600;
+      if (leaves) {
+        wire::Fact fact;
+        *fact.mutable_inventory_changed() = scene.state().agents.at("n1")->inventory();
+        fact.mutable_inventory_changed()->mutable_available_until()->set_seconds(at + 120);
+        scene.Tell("n1", fact);
+      } else {
+        SetSetting set;
+        set.setting.set_key("reservations/works");
+        set.setting.mutable_reservation()->add_nodes("n1");
+        set.setting.mutable_reservation()->mutable_start_time()->set_seconds(at);
+        set.setting.mutable_reservation()->mutable_end_time()->set_seconds(at + 600);
+        scene.Do(set);
+      }
+      Spec spec = Spec().Timeout(3600);
+      spec.spec.mutable_scheduling()->set_preemptible(preemptible);
+      scene.Submit("a", spec);
+      const uint64_t run = scene.Job("a").run_uid();
+      ApplyPlan plan;
+      plan.placements = {scene.Plan(run, {{"n1", {0}}})};
+      const auto decision = scene.Try(plan, System());
+      ASSERT_TRUE(decision.ok());
+      EXPECT_EQ(Placed(scene, run), preemptible);
+      if (!preemptible) {
+        ASSERT_EQ(decision->refusals.size(), 1u);
+        EXPECT_EQ(decision->refusals[0].run_uid, run);
+        EXPECT_EQ(decision->refusals[0].node_id, "n1");
+        EXPECT_EQ(decision->refusals[0].why, leaves ? "n1 goes away before the run surely ends"
+                                                    : "n1 is reserved before the run surely ends");
+        continue;
+      }
+      EXPECT_TRUE(decision->refusals.empty());
+      scene.Running(run);
+      scene.Pass(601);
+      EXPECT_EQ(scene.Run(run).attempt().stop_reason(), wire::STOP_PREEMPT);
+      scene.Stopped(run);
+      scene.Release(run);
+      ASSERT_EQ(scene.Run(run).state(), records::R_WAITING);
+      scene.Place(run, {{"n1", {0}}});
+      EXPECT_FALSE(Placed(scene, run)) << "it is wanted now";
+    }
+  }
+}
+
+TEST(PlaceTest, AnOldPlanDoesNotBreakALimit) {
+  Scene scene;
+  scene.Node("n1", 8);
+  SetSetting set;
+  set.setting.set_key("quotas/projects/default");
+  v1::Quota::Share* share = set.setting.mutable_quota()->add_shares();
+  share->set_model("cpu");
+  share->set_limit_milli(2500);
+  scene.Do(set);
+  ApplyPlan plan;
+  for (const char* job : {"a", "b", "c"}) {
+    scene.Submit(job, Spec().Cpu(1000));
+    plan.placements.push_back(scene.Plan(scene.Job(job).run_uid(), {{"n1", {0}}}));
+  }
+  const auto decision = scene.Try(plan, System());
+  ASSERT_TRUE(decision.ok());
+  EXPECT_TRUE(Placed(scene, scene.Job("b").run_uid()));
+  EXPECT_FALSE(Placed(scene, scene.Job("c").run_uid()));
+  ASSERT_EQ(decision->refusals.size(), 1u);
+  EXPECT_EQ(decision->refusals[0].node_id, "");
+  EXPECT_EQ(decision->refusals[0].why,
+            "projects/default uses 2 of its limit of 2.5 cores and the run needs 1 more");
+  plan.placements.erase(plan.placements.begin(), plan.placements.begin() + 2);
+  EXPECT_EQ(scene.Try(plan, System())->refusals.size(), 1u) << "by what runs";
 }
 
 TEST(PlaceTest, OnlyTheSchedulerPlaces) {

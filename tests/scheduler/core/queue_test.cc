@@ -221,6 +221,22 @@ TEST(QueueTest, SettingsNeedAnAdministrator) {
   }
 }
 
+// A weight that nothing looks at is not taken.
+TEST(QueueTest, AWeightIsOfAUserAndOfAllDevices) {
+  Scene scene;
+  const auto weighted = [](const std::string& place, const std::string& model, int weight) {
+    SetSetting set = Quota(place, 0);
+    set.setting.mutable_quota()->mutable_shares(0)->set_model(model);
+    set.setting.mutable_quota()->mutable_shares(0)->set_weight(weight);
+    return set;
+  };
+  EXPECT_EQ(Reason(scene.Try(weighted("projects/default/users/ann", "", 3))), "OK");
+  EXPECT_EQ(Reason(scene.Try(weighted("projects/default/users/ann", "A100", 3))), "BAD_VALUE");
+  EXPECT_EQ(Reason(scene.Try(weighted("projects/default", "", 3))), "BAD_VALUE");
+  EXPECT_EQ(Reason(scene.Try(weighted("teams/t", "", 3))), "BAD_VALUE");
+  EXPECT_EQ(Reason(scene.Try(weighted("teams/t", "", 1))), "OK");
+}
+
 TEST(QueueTest, QuotasFitIntoTheirTree) {
   Scene scene;
   scene.Do(CreateProject{"p", "", "vision"});

@@ -147,6 +147,14 @@ TEST_F(DaemonTest, OtherAddressesNeedTlsAndTheAnswerSaysHow) {
   }
 }
 
+TEST_F(DaemonTest, ParametersOfThePolicyAreChecked) {
+  for (const char* wrong : {"--policy_set=agein=1", "--policy_set=aging", "--policy_set=aging=x"}) {
+    EXPECT_EQ(Await(Start({wrong})), 1) << wrong;
+    EXPECT_THAT(ReadFile(Errors()).value(), HasSubstr("with one of aging, aging_exponent"));
+  }
+  Serve({"--policy_set=aging=3600,front_share=0.5"});
+}
+
 TEST_F(DaemonTest, FolderThatOthersMayWriteIsRefused) {
   ASSERT_TRUE(MakeFolders(State(), 0700).ok());
   ASSERT_EQ(chmod(State().c_str(), 0777), 0);

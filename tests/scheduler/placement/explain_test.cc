@@ -261,6 +261,25 @@ TEST(ExplainTest, AnElasticRunTakesWhatItsQuotaLeaves) {
   EXPECT_EQ(plan.placements[0].members[0].ranks.size(), 2u);
 }
 
+// "with a limit of 3 A100 GPUs" is that and nothing else.
+TEST(ExplainTest, AChangeOfAQuotaIsOfTheModelThatItNames) {
+  Snapshot snapshot;
+  snapshot.waiting = {MakeRun(1, 1, MakeNeeds(1000, 1))};
+  snapshot.quotas.emplace_back().team = "t";
+  for (const char* model : {"", "A100", "T4"}) {
+    snapshot.quotas[0].by_model[model].limit_milli = 2000;
+  }
+  Counterfactual change;
+  change.change = Change::kLimit;
+  change.subject = "t//";
+  change.model = "A100";
+  change.value = 3000;
+  const auto shares = Apply(change, 1, snapshot).quotas.at(0).by_model;
+  EXPECT_EQ(shares.at("A100").limit_milli, 3000);
+  EXPECT_EQ(shares.at("").limit_milli, 2000);
+  EXPECT_EQ(shares.at("T4").limit_milli, 2000);
+}
+
 TEST(ExplainTest, LabelsThatNoNodeHasAreNamed) {
   Snapshot snapshot;
   snapshot.now_us = 1;

@@ -106,6 +106,25 @@ TEST_F(KeepTest, WhatMayBePreemptedUsesKeptNodesAndMakesWay) {
   EXPECT_THAT(Decide(330), ElementsAre(3));
 }
 
+// Short runs come one after the other: none of them is old enough to be told to stop.
+TEST_F(KeepTest, OnceOnlyPreemptibleRunsAreInTheWayNoMoreOfThemStart) {
+  Add(Firm(3, 8));
+  Decide(2);
+  Add(Soft(10, 3));
+  EXPECT_THAT(Decide(3), ElementsAre(10)) << "a firm run is still in the way";
+  planner_.Remove(2, now_us_);
+  EXPECT_THAT(Decide(10), IsEmpty());
+  Add(Soft(11, 3));
+  EXPECT_THAT(Decide(20), IsEmpty());
+  WaitingRun urgent = Firm(12, 1);
+  urgent.priority = 1;
+  Add(urgent);
+  EXPECT_THAT(Decide(30), ElementsAre(12)) << "who goes first anyway does";
+  planner_.Remove(12, now_us_);
+  planner_.Remove(10, now_us_);
+  EXPECT_THAT(Decide(40), ElementsAre(3));
+}
+
 TEST_F(KeepTest, AGangOverNodesGathersThem) {
   Add(Firm(3, 8, 2));
   Decide(2);
@@ -252,6 +271,22 @@ TEST_F(KeepPlanTest, BothAreToldWhy) {
               HasSubstr("a is kept for it; 1 run there may not be preempted"));
   EXPECT_EQ(Why(plan, 5).reason, "WAITING_FOR_RESERVATION");
   EXPECT_THAT(Why(plan, 5).message, HasSubstr("held for runs ahead"));
+}
+
+// Runs of queues with their own policy are planned apart: the plan of the others does not know
+// them.
+TEST_F(KeepPlanTest, NodesKeptForARunOfAnotherPlanAreKeptAgainstLowerPriorities) {
+  snapshot_.waiting[0].priority = 5;
+  snapshot_.running.pop_back();
+  for (DeviceView& device : snapshot_.nodes[1].devices) device.milli_free = 1000;
+  Hold("b", 2, 8);
+  EXPECT_THAT(KeptNodes(Make(), 3), ElementsAre("a"));
+  WaitingRun lower = Firm(7, 1);
+  lower.priority = 4;
+  WaitingRun higher = Firm(8, 1);
+  higher.priority = 6;
+  snapshot_.waiting = {lower, higher};
+  EXPECT_THAT(Placed(Make()), ElementsAre(8));
 }
 
 TEST_F(KeepPlanTest, WhatEndsBeforehandStillStartsThere) {

@@ -209,6 +209,19 @@ TEST(FairTest, SharesAreEqualOrAsWeighted) {
   EXPECT_EQ(std::count_if(placed.begin(), placed.end(), [](uint64_t uid) { return uid < 20; }), 2);
 }
 
+TEST(FairTest, AUserOfTwoProjectsHasOneShare) {
+  Scene scene("fair");
+  for (uint64_t i = 0; i < 8; ++i) {
+    WaitingRun run = Asks(10 + i, 1, 0, "x");
+    if (i % 2 == 1) run.project = "q";
+    scene.Add(run);
+  }
+  for (uint64_t i = 0; i < 8; ++i) scene.Add(Asks(20 + i, 1, 0, "y"));
+  const std::vector<uint64_t> placed = Placed(scene.At(kSecond));
+  ASSERT_EQ(placed.size(), 8u);
+  EXPECT_EQ(std::count_if(placed.begin(), placed.end(), [](uint64_t uid) { return uid < 20; }), 4);
+}
+
 TEST(FairTest, WhoIsBelowItsShareTakesFromWhoIsAbove) {
   Scene scene("fair");
   for (uint64_t i = 0; i < 4; ++i) scene.Add(Asks(10 + i, 2, 0, "x"));

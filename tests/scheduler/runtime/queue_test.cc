@@ -87,6 +87,65 @@ TEST(QueueTest, ReservedNodeTakesOnlyWhatEndsBefore) {
   EXPECT_EQ(StateOf(scene, long_job), journal::v1::R_ACTIVE);
 }
 
+// A node on which the planner would put a run and the core would not: the core takes a toleration
+// by its words, the planner by its key.
+void ConnectTainted(Scene* scene, const std::string& node_id, int cores) {
+  agent::v1::Hello hello;
+  hello.mutable_inventory()->set_node_id(node_id);
+  hello.mutable_inventory()->set_cores(cores);
+  hello.mutable_inventory()->set_memory_bytes(int64_t{1} << 33);
+  hello.mutable_inventory()->add_taints("owner=them");
+  scene->runtime().AgentConnected(node_id, hello, [](const absl::StatusOr<agent::v1::Welcome>&) {});
+  scene->Step();
+}
+
+void PassSeconds(Scene* scene, const std::vector<std::string>& nodes, int seconds) {
+  for (int i = 0; i < seconds; ++i) {
+    scene->clock.Pass(absl::Seconds(1));
+    for (const std::string& node : nodes) EXPECT_TRUE(scene->runtime().AgentHeartbeat(node));
+    scene->Step();
+  }
+}
+
+TEST(QueueTest, APlacingThatIsRefusedIsToldAndTriedElsewhere) {
+  Scene scene;
+  ConnectTainted(&scene, "n1", 2);
+  scene.Connect("n2", 4);
+  v1::JobSpec spec = MakeSpec();
+  spec.mutable_scheduling()->add_tolerations("owner=");
+  const uint64_t job = scene.Submit("a", spec);
+  ASSERT_EQ(StateOf(scene, job), journal::v1::R_WAITING);
+  const auto why = scene.view().Explanation(scene.view().Job(job)->run_uid());
+  ASSERT_NE(why, nullptr);
+  EXPECT_EQ(why->message,
+            "it was to start, but n1 has the taint owner=them; it is planned on other nodes");
+  PassSeconds(&scene, {"n1", "n2"}, 2);
+  ASSERT_EQ(StateOf(scene, job), journal::v1::R_ACTIVE);
+  EXPECT_EQ(scene.view().Run(scene.view().Job(job)->run_uid())->attempt().members(0).node_id(),
+            "n2");
+}
+
+TEST(QueueTest, ARunThatIsRefusedEverywhereTakesNothingFromOthers) {
+  Scene scene;
+  ConnectTainted(&scene, "n1", 2);
+  v1::JobSpec spec = MakeSpec(1, 2000);
+  spec.mutable_scheduling()->add_tolerations("owner=");
+  spec.mutable_scheduling()->set_priority(5);
+  const uint64_t refused = scene.Submit("a", spec);
+  spec.mutable_scheduling()->set_tolerations(0, "owner=them");
+  spec.mutable_scheduling()->set_priority(0);
+  const uint64_t other = scene.Submit("b", spec);
+  PassSeconds(&scene, {"n1"}, 3);
+  EXPECT_EQ(StateOf(scene, other), journal::v1::R_ACTIVE);
+  EXPECT_EQ(StateOf(scene, refused), journal::v1::R_WAITING);
+  const auto ordered = scene.Ordered("n1");
+  ASSERT_EQ(ordered.size(), 1u);
+  scene.RunToSuccess("n1", ordered[0].key());
+  const auto why = scene.view().Explanation(scene.view().Job(refused)->run_uid());
+  ASSERT_NE(why, nullptr);
+  EXPECT_NE(why->message.find("n1 has the taint"), std::string::npos) << why->message;
+}
+
 TEST(QueueTest, SettingsAndLedgerSurviveARestart) {
   Scene scene;
   scene.Connect("n1", 4);

@@ -100,6 +100,43 @@ TEST(LasRTest, EqualRunsAndNamedParameters) {
   EXPECT_FALSE(Replay(trace, wrong).ok());
 }
 
+// The scheduler fills a planner from a snapshot for every plan; the replay's lives on. What the one
+// must remember for the other comes with the snapshot: promises, studies that sank, who sank since.
+TEST(LasRTest, PlansFromSnapshotsAreThoseOfAPlannerThatLivesOn) {
+  std::vector<TraceJob> trace;
+  for (int i = 0; i < 400; ++i) {
+    TraceJob job;
+    job.id = i;
+    job.submit = i * 311;
+    job.gpus = i % 11 == 0 ? 16 : 1 << (i % 4);
+    job.duration = 60 + (i * 7919) % 30000;
+    job.tenant = "user" + std::to_string(i % 5);
+    trace.push_back(job);
+    if (i % 200 != 100) continue;
+    for (int trial = 0; trial < 30; ++trial) {
+      job.gpus = 1;
+      job.duration = 5000 + trial * 37;
+      job.study = i;
+      trace.push_back(job);
+    }
+  }
+  for (const char* policy : {"las-r", "las", "fair"}) {
+    Options options = LasR(4);
+    options.policy = policy;
+    options.planner = true;
+    options.parameters = {{"aging", 30000}};
+    const auto lives = Replay(trace, options);
+    options.snapshots = true;
+    const auto anew = Replay(trace, options);
+    ASSERT_TRUE(lives.ok() && anew.ok());
+    EXPECT_GT(lives->summary.preemptions, 10) << policy;
+    for (size_t row = 0; row < trace.size(); ++row) {
+      ASSERT_EQ(lives->jobs[row].first_start, anew->jobs[row].first_start) << policy << " " << row;
+      ASSERT_EQ(lives->jobs[row].end, anew->jobs[row].end) << policy << " " << row;
+    }
+  }
+}
+
 // Twenty users on a cluster that is well used; a study of 200 one-GPU trials arrives. Nobody else's
 // wait for a first start rises by more than a tenth in the 95th of a hundred.
 TEST(LasRTest, StudyHoldsUpNobody) {

@@ -97,6 +97,51 @@ TEST(ReplayTest, RefusesUnknownPolicyAndImpossibleJob) {
   EXPECT_NE(impossible.status().message().find("job 7 asks for 64"), absl::string_view::npos);
 }
 
+TEST(ReplayTest, OptionsWithoutEffectAreRefused) {
+  const std::string rows = "0,0,8,50\n1,20,8,30\n";
+  for (const char* policy : {"fifo", "fair"}) {
+    Options options = With(policy);
+    options.las_threshold = 80;
+    const auto refused = Replay(Trace(rows), options);
+    EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument) << policy;
+    EXPECT_NE(refused.status().message().find("has no levels"), absl::string_view::npos);
+  }
+  Options options = With("easy");
+  options.parameters = {{"aging", 1}};
+  EXPECT_FALSE(Replay(Trace(rows), options).ok());
+  options.planner = true;
+  EXPECT_TRUE(Replay(Trace(rows), options).ok());
+}
+
+// Job 0 leaves the first level of the planner's las after 10 s; job 1 is above it when it comes,
+// and by the usual threshold it would not be.
+TEST(ReplayTest, ThePlannersLasTakesTheThreshold) {
+  Options options = With("las");
+  options.planner = true;
+  options.parameters = {{"min_run", 0}};
+  EXPECT_EQ(Ends(Play("0,0,8,50\n1,20,8,5\n", options)), (std::vector<int64_t>{50, 55}));
+  options.las_threshold = 80;
+  EXPECT_EQ(Ends(Play("0,0,8,50\n1,20,8,5\n", options)), (std::vector<int64_t>{55, 25}));
+}
+
+TEST(ReplayTest, AJobIsOverNodesWhenItIsLargerThanOne) {
+  Options options = With("fifo", 4);
+  options.gpus_per_node = 2;
+  EXPECT_EQ(Play("0,0,8,100\n1,0,4,50\n", options).summary.multi_node_wait, 50);
+}
+
+TEST(ReplayTest, NothingOverflows) {
+  Options options = With("fifo", 2'000'000'000);
+  options.gpus_per_node = 2'000'000'000;
+  EXPECT_EQ(Replay(Trace("0,0,1,1\n"), options).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  for (const char* row : {"0,0,1048576,4000000", "0,0,1,1000000000000", "0,1000000000000,1,1"}) {
+    const auto trace =
+        ParseTrace(absl::StrCat("job_id,submit_time,num_gpus,duration\n", row, "\n"), "t.csv");
+    EXPECT_FALSE(trace.ok()) << row;
+  }
+}
+
 TEST(TraceTest, NamesEveryFaultyLine) {
   const auto bad =
       ParseTrace("job_id,submit_time,num_gpus,duration\n1,0,x,5\n2,0,1,5\n3,-1,1,5\n", "t.csv");
