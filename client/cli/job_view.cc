@@ -183,7 +183,9 @@ std::string JobPage(const v1::Job& job, absl::Time now) {
   AddLine("module", job.spec().program().python_module(), &out);
   AddLine("command", absl::StrJoin(job.spec().program().command(), " "), &out);
   AddLine("args", absl::StrJoin(job.spec().program().args(), " "), &out);
-  AddLine("trials", TrialsOf(job), &out);
+  const int held = job.trials().held();
+  AddLine("trials", absl::StrCat(TrialsOf(job), held > 0 ? absl::StrCat(", ", held, " held") : ""),
+          &out);
   AddLine("output", job.output_uri(), &out);
   for (const auto& [key, value] : job.labels())
     AddLine("label", absl::StrCat(key, "=", value), &out);

@@ -147,7 +147,8 @@ std::string StudyPage(const v1::Study& study) {
   const v1::TrialCounts& counts = study.trials();
   add("trials",
       absl::StrCat(counts.succeeded(), " succeeded, ", counts.infeasible(), " infeasible, ",
-                   counts.requested() + counts.active() + counts.stopping(), " open"));
+                   counts.requested() + counts.active() + counts.stopping(), " open",
+                   counts.held() > 0 ? absl::StrCat(" (", counts.held(), " held)") : ""));
   return out;
 }
 

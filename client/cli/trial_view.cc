@@ -48,6 +48,7 @@ std::string NoteOf(const v1::Trial& trial, bool best) {
     absl::StrAppend(&note, note.empty() ? "" : ", ", text);
   };
   if (trial.stopped_early()) add("stopped early");
+  if (trial.held()) add(absl::StrCat("may go on from step ", trial.last_step()));
   if (!trial.infeasible_reason().empty()) {
     add(trial.infeasible_reason().substr(0, trial.infeasible_reason().find('\n')));
   }
@@ -180,6 +181,7 @@ std::string ObjectiveOf(const v1::StudySpec& spec) {
 
 std::string StateText(const v1::Trial& trial) {
   if (WasCancelled(trial)) return "CANCELLED";
+  if (trial.held()) return "HELD";
   return std::string(absl::StripPrefix(v1::TrialState_Name(trial.state()), "TRIAL_"));
 }
 

@@ -52,6 +52,17 @@ TEST(TrialViewTest, BestFollowsTheGoalAndIgnoresWhatHasNoNumber) {
   EXPECT_EQ(BestOf({trials[3]}, Spec(v1::StudySpec::MAXIMIZE)), nullptr);
 }
 
+TEST(TrialViewTest, HeldTrialsAreShownAsSuch) {
+  v1::Trial held = Trial(1, v1::REQUESTED, 0);
+  held.set_held(true);
+  held.set_last_step(3);
+  const Table table = TrialTable({held}, Spec(v1::StudySpec::MAXIMIZE), false);
+  EXPECT_EQ(table.rows[0][1], "HELD");
+  EXPECT_EQ(table.rows[0].back(), "may go on from step 3");
+  held.set_held(false);
+  EXPECT_EQ(StateText(held), "REQUESTED");
+}
+
 TEST(TrialViewTest, TableHasAColumnAParameterAndMarksTheBest) {
   std::vector<v1::Trial> trials = {Trial(1, v1::TRIAL_SUCCEEDED, 0.5),
                                    Trial(2, v1::TRIAL_SUCCEEDED, 0.9), Trial(3, v1::INFEASIBLE, 0)};
