@@ -36,7 +36,7 @@ def python_with_optuna():
     return None
 
 
-def optuna(samplers, seeds):
+def optuna(samplers, seeds, *more):
     """{sampler: {row: [score]}}; a text instead when Optuna cannot run."""
     program = python_with_optuna()
     if program is None:
@@ -50,6 +50,7 @@ def optuna(samplers, seeds):
                 samplers,
                 "--seeds",
                 str(seeds),
+                *more,
             ],
             check=True,
             capture_output=True,
@@ -103,8 +104,30 @@ def regret(report, args):
             }
         )
         if bar is not None:
-            print(f"  {'':<15} bar {bar}: {'met' if median <= bar else 'MISSED'}")
-    report.figure("rows at or better than the best Optuna column", wins, f"of {len(mine)}")
+            report.bar(f"{row}: median", median, at_most=bar)
+        report.bar(f"{row}: worst seed, against random's median", max(scores),
+                   at_most=others["random"])
+    report.bar(f"rows of {len(mine)} at or better than the best Optuna column", wins, at_least=11)
+
+
+def fronts(report, args):
+    """Two goals: the area below the front, larger is better."""
+    out = subprocess.run(
+        [str(benchlib.BENCH_BIN / "tuning_fronts"), f"--seeds={args.seeds}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    mine = {line.split()[0]: line.split(maxsplit=1)[1] for line in out.splitlines()}
+    peers = optuna("tpe,nsgaii,random", args.peer_seeds, "--fronts", "60")
+    if isinstance(peers, str):
+        peers = {}
+    for row, text in mine.items():
+        print(f"  {row:<15} ours {text}")
+        for name, rows in peers.items():
+            print(f"  {'':<15} {name} {quartiles(rows[row])}")
+        others = {name: rows[row] for name, rows in peers.items()}
+        report.rows.append({"name": f"front of {row}", "ours": text, "optuna": others})
 
 
 def main():
@@ -117,6 +140,7 @@ def main():
     )
     report = benchlib.Report("tuning", args.json)
     regret(report, args)
+    fronts(report, args)
     for program, *flags in (
         [
             "tuning_regret",

@@ -114,6 +114,32 @@ PROBLEMS = {
     "mixed7": mixed7,
     "cond8": cond8,
 }
+
+
+def zdt1(trial):
+    x = [trial.suggest_float(f"x{i}", 0, 1) for i in range(6)]
+    g = 1 + 9 / 5 * sum(x[1:])
+    return x[0], g * (1 - math.sqrt(x[0] / g)) / 4
+
+
+def branin_currin(trial):
+    x, y = (trial.suggest_float(name, 0, 1) for name in ("x0", "x1"))
+    share = 1 - math.exp(-0.5 / y) if y > 0 else 1
+    currin = share * (2300 * x**3 + 1900 * x**2 + 2092 * x + 60)
+    return branin([15 * x - 5, 15 * y]), currin / (100 * x**3 + 500 * x**2 + 4 * x + 20)
+
+
+def mixed7_size(trial):
+    loss = mixed7(trial)
+    return loss, trial.params["layers"] * math.log2(trial.params["units"]) / 100
+
+
+# As in bench/tuning/fronts.cc: goals, reference, area of the whole front.
+FRONTS = {
+    "zdt1": (zdt1, (1, 1), 1 - 1 / 12),
+    "branin_currin": (branin_currin, (18, 6), 59.36011874867746),
+    "mixed7_size": (mixed7_size, (0.3, 1), 1),
+}
 ROWS = ("branin@30 branin@60 hartmann6@60 hartmann6@100 rosenbrock4@60 ackley5s@60 rastrigin5s@60 "
         "levy5@60 mixed7@60 mixed7@100 hartmann6n@60 cond8@60").split()
 
@@ -143,7 +169,9 @@ def sampler_of(optuna, name, seed):
         return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)
     if name == "cmaes":
         return optuna.samplers.CmaEsSampler(seed=seed)
-    raise SystemExit(f"no sampler {name}; tpe, tpe_multivariate, cmaes, random")
+    if name == "nsgaii":
+        return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
+    raise SystemExit(f"no sampler {name}; tpe, tpe_multivariate, cmaes, random, nsgaii")
 
 
 def run(optuna, row, name, seed):
@@ -163,11 +191,29 @@ def run(optuna, row, name, seed):
     return score, (time.process_time() - begin) * 1e3 / int(trials)
 
 
+def run_front(optuna, name, sampler, seed, trials):
+    goals, reference, whole = FRONTS[name]
+    study = optuna.create_study(directions=["minimize", "minimize"],
+                                sampler=sampler_of(optuna, sampler, seed))
+    told = []
+    for _ in range(trials):
+        trial = study.ask()
+        told.append(goals(trial))
+        study.tell(trial, told[-1])
+    area, lowest = 0, reference[1]
+    for first, second in sorted(told):
+        if first < reference[0] and second < lowest:
+            area += (reference[0] - first) * (lowest - second)
+            lowest = second
+    return area / whole
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samplers", default="tpe,random")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--rows", default=",".join(ROWS))
+    parser.add_argument("--fronts", type=int, metavar="TRIALS", help="two goals, area of the front")
     parser.add_argument("--check", nargs="+", metavar="WORD", help="PROBLEM NAME=VALUE...")
     args = parser.parse_args()
     if args.check:
@@ -179,7 +225,13 @@ def main():
     import warnings
 
     warnings.simplefilter("ignore")
-    for name in args.samplers.split(","):
+    for name in args.samplers.split(",") if args.fronts else ():
+        for front in FRONTS:
+            for seed in range(args.seeds):
+                area = run_front(optuna, front, name, seed, args.fronts)
+                print(json.dumps({"sampler": name, "row": front, "seed": seed, "score": area,
+                                  "version": optuna.__version__}), flush=True)
+    for name in args.samplers.split(",") if not args.fronts else ():
         for row in args.rows.split(","):
             if name == "cmaes" and row.startswith("cond8"):
                 continue  # it draws conditional parameters at random

@@ -77,6 +77,8 @@ class Search {
     return LogImprovement((problem_.threshold - mean) / deviation, &unused) + Log(deviation);
   }
 
+  bool HasFront() const { return problem_.front != nullptr && !problem_.only_limits; }
+
   Candidate Made(const Features& features) const {
     Candidate candidate;
     candidate.point = space_.FromFeatures(features);
@@ -89,6 +91,11 @@ class Search {
     double variance;
     problem_.posterior->Predict(candidate->features.data(), &mean, &variance);
     candidate->value = Improvement(mean, variance);
+    if (HasFront()) {
+      const Expected first = {mean, std::sqrt(variance)};
+      problem_.second->Predict(candidate->features.data(), &mean, &variance);
+      candidate->value = problem_.front->LogAt(first, {mean, std::sqrt(variance)}, nullptr);
+    }
     for (const AcquisitionLimit& limit : problem_.limits) {
       limit.posterior->Predict(candidate->features.data(), &mean, &variance);
       double unused;
@@ -175,6 +182,17 @@ class Search {
       const auto row = static_cast<Eigen::Index>(i);
       pool[i].value = Improvement(mean[row], variance[row]);
     }
+    if (HasFront()) {
+      Eigen::VectorXd other_mean;
+      Eigen::VectorXd other_variance;
+      problem_.second->PredictMany(points, &other_mean, &other_variance);
+      for (size_t i = 0; i < pool.size(); ++i) {
+        const auto row = static_cast<Eigen::Index>(i);
+        pool[i].value =
+            problem_.front->LogAt({mean[row], std::sqrt(variance[row])},
+                                  {other_mean[row], std::sqrt(other_variance[row])}, nullptr);
+      }
+    }
     for (const AcquisitionLimit& limit : problem_.limits) {
       limit.posterior->PredictMany(points, &mean, &variance);
       for (size_t i = 0; i < pool.size(); ++i) {
@@ -246,7 +264,9 @@ class Search {
       }
     };
     double slope;
-    if (!problem_.only_limits) {
+    if (HasFront()) {
+      value += FrontSlopeAt(features, smooth, gradient);
+    } else if (!problem_.only_limits) {
       problem_.posterior->PredictWithGradient(features.data(), &mean, &variance, &by_mean,
                                               &by_variance);
       const double z = (problem_.threshold - mean) / std::sqrt(variance);
@@ -259,6 +279,31 @@ class Search {
       const double z = (limit.most - mean) / std::sqrt(variance);
       value += problem_.caution * LogNormalCdf(z, &slope);
       add(z, problem_.caution * slope, 0);
+    }
+    return value;
+  }
+
+  // The same of the gain of a front of two goals.
+  double FrontSlopeAt(const Features& features, const std::vector<int>& smooth,
+                      std::vector<double>* gradient) const {
+    Expected expected[2];
+    Eigen::VectorXd by_mean[2];
+    Eigen::VectorXd by_variance[2];
+    for (const int goal : {0, 1}) {
+      const GpPosterior& posterior = goal == 0 ? *problem_.posterior : *problem_.second;
+      double variance;
+      posterior.PredictWithGradient(features.data(), &expected[goal].mean, &variance,
+                                    &by_mean[goal], &by_variance[goal]);
+      expected[goal].deviation = std::sqrt(variance);
+    }
+    std::array<double, 4> slopes;
+    const double value = problem_.front->LogAt(expected[0], expected[1], &slopes);
+    for (size_t i = 0; i < smooth.size(); ++i) {
+      for (const size_t goal : {0, 1}) {
+        const double by_deviation = by_variance[goal][smooth[i]] / (2 * expected[goal].deviation);
+        (*gradient)[i] -=
+            slopes[2 * goal] * by_mean[goal][smooth[i]] + slopes[2 * goal + 1] * by_deviation;
+      }
     }
     return value;
   }

@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "scheduler/tuning/front_gain.h"
 #include "scheduler/tuning/gp.h"
 #include "scheduler/tuning/space.h"
 
@@ -27,6 +28,9 @@ struct AcquisitionProblem {
   const Space* space = nullptr;
   const GpPosterior* posterior = nullptr;
   double threshold = 0;  // improvement is below this z
+  // Two goals: what counts is the expected gain of the front; `posterior` is of the first goal.
+  const GpPosterior* second = nullptr;
+  const FrontGain* front = nullptr;
   // Expected improvement is weighted by the chance to keep these, `caution` times over; alone it
   // counts while nothing that keeps them is known.
   std::vector<AcquisitionLimit> limits;
@@ -48,7 +52,7 @@ struct AcquisitionProblem {
 
 struct Proposal {
   Point point;
-  double log_improvement = 0;  // expected, in units of z
+  double log_improvement = 0;  // expected, in units of z; of two goals, of their area
 };
 // The best point found, or nothing when every one looked at is taken.
 std::optional<Proposal> MaximizeImprovement(const AcquisitionProblem& problem);

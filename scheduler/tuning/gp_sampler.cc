@@ -34,6 +34,7 @@ constexpr double kExhausted = 0.02;  // expected improvement of a local ask
 constexpr double kBranchRadius = 0.4;
 constexpr double kReach = 0.3;
 constexpr double kReachMost = 0.5;
+constexpr double kBeyond = 1;   // of the front's width: how far beyond it the reference lies
 constexpr double kCaution = 4;  // while fewer trials are safe than was asked for
 constexpr size_t kCenters = 5;
 constexpr size_t kEarlyTrials = 5;  // with lessons that hold, the start ends here
@@ -46,11 +47,16 @@ class GpSampler : public Sampler {
         space_(space),
         lessons_(lessons),
         models_(space, lessons),
-        curves_(spec.stopping()) {}
+        curves_(spec.stopping()) {
+    for (int m = 0; m < spec.metrics_size(); ++m) {
+      if (!spec.metrics(m).has_safety_threshold()) goals_.push_back(m);
+    }
+  }
 
   Point Propose(const History& history, const Ask& ask) override {
     const std::optional<Point> given = OfTheStart(history, ask);
     if (given.has_value()) return *given;
+    if (goals_.size() == 2) return ProposeForFront(history, ask);
     const Scalarizer scalarizer(spec_, history, ask.seed);
     const std::vector<Observation> all = Observe(history, scalarizer);
     const std::vector<Observation> modelled = Thinned(all, kModelMax);
@@ -209,23 +215,18 @@ class GpSampler : public Sampler {
     for (int m = 0; m < spec_.metrics_size(); ++m) {
       const auto& metric = spec_.metrics(m);
       if (!metric.has_safety_threshold()) continue;
-      std::vector<Observation> all;
-      int safe = 0;
       const double limit = (history.maximizes(m) ? -1 : 1) * metric.safety_threshold();
-      for (const auto& [id, entry] : history.entries()) {
-        if (entry.status == Entry::kPending) continue;
-        double value = std::numeric_limits<double>::infinity();
-        if (entry.status == Entry::kSucceeded) value = entry.objectives[static_cast<size_t>(m)];
-        safe += value <= limit ? 1 : 0;
-        all.push_back({id, value, space_.ToFeatures(entry.point)});
-      }
+      const std::vector<Observation> all = ObserveMetric(history, m);
+      const auto safe = std::count_if(all.begin(), all.end(),
+                                      [limit](const auto& one) { return one.value <= limit; });
       const std::vector<Observation> modelled = Thinned(all, kModelMax);
       std::vector<double> values;
       for (const Observation& observation : modelled) values.push_back(observation.value);
       const KernelParameters parameters = models_.FittedTo(all, /*transfer=*/false)->fit.plain;
       posteriors.emplace_back(models_.ToData(modelled), pending, parameters);
       problem->limits.push_back({&posteriors.back(), WarpedLike(values, parameters.warp(), limit)});
-      if (safe < metric.desired_min_safe_trials_fraction() * static_cast<double>(all.size())) {
+      if (static_cast<double>(safe) <
+          metric.desired_min_safe_trials_fraction() * static_cast<double>(all.size())) {
         problem->caution = kCaution;
       }
     }
@@ -298,9 +299,99 @@ class GpSampler : public Sampler {
     return false;
   }
 
+  // Of one metric; failed trials count as the worst.
+  static std::vector<Observation> ObserveMetric(const History& history, int metric) {
+    std::vector<Observation> all;
+    for (const auto& [id, entry] : history.entries()) {
+      if (entry.status == Entry::kPending) continue;
+      double value = std::numeric_limits<double>::infinity();
+      if (entry.status == Entry::kSucceeded) value = entry.objectives[static_cast<size_t>(metric)];
+      all.push_back({id, value, history.space().ToFeatures(entry.point)});
+    }
+    return all;
+  }
+
+  // The process of one goal of two.
+  struct GoalModel {
+    std::vector<double> values;
+    GpData data;
+    std::unique_ptr<GpPosterior> posterior;
+    double warp = 1;
+    bool is_skilled = false;
+    double Like(double y) const { return WarpedLike(values, warp, y); }
+  };
+  GoalModel ModelOf(const History& history, int metric, const Eigen::MatrixXd& pending) {
+    GoalModel out;
+    const std::vector<Observation> all = ObserveMetric(history, metric);
+    const std::vector<Observation> modelled = Thinned(all, kModelMax);
+    for (const Observation& one : modelled) out.values.push_back(one.value);
+    const auto model = models_.FittedTo(all, /*transfer=*/false);
+    out.data = models_.ToData(modelled);
+    out.posterior = std::make_unique<GpPosterior>(out.data, pending, model->fit.plain);
+    out.warp = model->fit.plain.warp();
+    out.is_skilled = model->skill >= kUnskilled;
+    return out;
+  }
+
+  // Two goals: a model of each, and the point that is expected to add most to the front of what is
+  // known and what is expected of pending trials.
+  Point ProposeForFront(const History& history, const Ask& ask) {
+    const Eigen::MatrixXd pending = PendingOf(history, ask);
+    const GoalModel first = ModelOf(history, goals_[0], pending);
+    const GoalModel second = ModelOf(history, goals_[1], pending);
+    if (!first.is_skilled && !second.is_skilled && ask.id % 4 == 1) return Spread(ask);
+    AcquisitionProblem problem;
+    problem.space = &space_;
+    const std::vector<GpPosterior> limits = LimitsOf(history, pending, &problem);
+    const std::vector<int32_t> best = ParetoFront(history, spec_);
+    problem.only_limits =
+        !problem.limits.empty() && !IsSafe(*history.Find(best[0]), history, spec_);
+    std::vector<Goals> points;
+    Goals low = {0, 0};
+    Goals reference = {1, 1};  // at least one deviation worse than the mean of what was seen
+    for (const int32_t id : best) {
+      const std::vector<double>& y = history.Find(id)->objectives;
+      points.push_back({first.Like(y[static_cast<size_t>(goals_[0])]),
+                        second.Like(y[static_cast<size_t>(goals_[1])])});
+    }
+    for (const size_t goal : {0, 1}) {
+      for (const Goals& point : points) low[goal] = std::min(low[goal], point[goal]);
+      for (const Goals& point : points) {
+        const double beyond = point[goal] + kBeyond * (point[goal] - low[goal]);
+        reference[goal] = std::max(reference[goal], beyond);
+      }
+    }
+    for (Eigen::Index i = 0; i < pending.rows(); ++i) {
+      const Eigen::VectorXd at = pending.row(i);
+      Goals expected;
+      double variance;
+      first.posterior->Predict(at.data(), &expected[0], &variance);
+      second.posterior->Predict(at.data(), &expected[1], &variance);
+      points.push_back(expected);
+    }
+    const FrontGain front(std::move(points), reference);
+    problem.posterior = first.posterior.get();
+    problem.second = second.posterior.get();
+    problem.front = &front;
+    Random random(MixSeed(ask.seed, 0xf407));
+    for (size_t i = 0; i < kCenters; ++i) {
+      const Entry& entry = *history.Find(best[random.Below(best.size())]);
+      problem.centers.push_back(space_.ToFeatures(entry.point));
+    }
+    SetEffort(first.data.x.rows() + pending.rows(), &problem);
+    problem.seen = &first.data.x;
+    problem.seed = MixSeed(ask.seed, 0xacce55);
+    problem.taken = [&](const Point& point) {
+      return IsTaken(point, history, first.data.x, pending);
+    };
+    const std::optional<Proposal> found = MaximizeImprovement(problem);
+    return found.has_value() ? found->point : DrawUniform(space_, ask.seed);
+  }
+
   const v1::StudySpec& spec_;
   const Space& space_;
   const Lessons* const lessons_;
+  std::vector<int> goals_;  // metrics without a threshold
   GpModels models_;
   StudyCurves curves_;
   bool has_predicted_ = false;  // a value of the last Observe is a prediction
