@@ -19,7 +19,6 @@ namespace trainyard::api {
 namespace {
 
 constexpr int kSuggestionsMax = 1000;
-constexpr int kAskRoundsMax = 64;  // others may take what was made for one, some times in a row
 constexpr int kTrialsMax = 1'000'000;
 
 v1::Study StudyByUid(const Context& context, uint64_t uid) {
@@ -27,48 +26,20 @@ v1::Study StudyByUid(const Context& context, uint64_t uid) {
   return study == nullptr ? v1::Study() : StudyOf(context.runtime->view(), *study);
 }
 
-// One SuggestTrials: ask, have the optimiser make what is missing, ask again.
-struct Asking : std::enable_shared_from_this<Asking> {
-  Context context;
-  core::Principal principal;
-  core::StudyPtr study;
-  core::AskTrials ask;
-  Done<v1::SuggestTrialsResponse> done;
-  int rounds = 0;
-
-  void Ask() {
-    core::Command command;
-    command.principal = principal;
-    command.body = ask;
-    context.runtime->Post(std::move(command),
-                          [self = shared_from_this()](const absl::StatusOr<core::Reply>& reply) {
-                            self->Answered(reply);
-                          });
+v1::SuggestTrialsResponse Suggested(const Context& context, const journal::v1::StudyRow& study,
+                                    const core::Reply& reply) {
+  const runtime::View& view = context.runtime->view();
+  v1::SuggestTrialsResponse response;
+  for (const int32_t id : reply.trials) {
+    if (const core::TrialPtr trial = view.Trial(study.uid(), id); trial != nullptr) {
+      *response.add_trials() = TrialOf(view, study, *trial, /*with_measurements=*/false);
+    }
   }
-
-  void Answered(const absl::StatusOr<core::Reply>& reply) {
-    if (!reply.ok()) return done(reply.status());
-    if (reply->short_by > 0 && ++rounds < kAskRoundsMax) {
-      context.runtime->EnsureSuggestions(study->uid(), reply->short_by,
-                                         [self = shared_from_this()](const absl::Status& status) {
-                                           if (!status.ok()) return self->done(status);
-                                           self->Ask();
-                                         });
-      return;
-    }
-    const runtime::View& view = context.runtime->view();
-    v1::SuggestTrialsResponse response;
-    for (const int32_t id : reply->trials) {
-      if (const core::TrialPtr trial = view.Trial(study->uid(), id); trial != nullptr) {
-        *response.add_trials() = TrialOf(view, *study, *trial, /*with_measurements=*/false);
-      }
-    }
-    if (const core::StudyPtr now = view.Study(study->uid()); now != nullptr) {
-      response.set_study_state(now->state());
-    }
-    done(std::move(response));
+  if (const core::StudyPtr now = view.Study(study.uid()); now != nullptr) {
+    response.set_study_state(now->state());
   }
-};
+  return response;
+}
 
 }  // namespace
 
@@ -134,14 +105,16 @@ void SuggestTrials(const Context& context, const core::Principal& principal,
                           absl::StrCat("count ", request.count(), " is out of range"),
                           absl::StrCat("ask for 1 to ", kSuggestionsMax, " at a time"), "count"));
   }
-  auto asking = std::make_shared<Asking>();
-  asking->context = context;
-  asking->principal = principal;
-  asking->study = *study;
-  asking->ask = {(*study)->project(), (*study)->study_id(), std::max(1, request.count()),
-                 request.client_id().empty() ? principal.name : request.client_id()};
-  asking->done = std::move(done);
-  asking->Ask();
+  core::Command command;
+  command.principal = principal;
+  command.body =
+      core::AskTrials{(*study)->project(), (*study)->study_id(), std::max(1, request.count()),
+                      request.client_id().empty() ? principal.name : request.client_id()};
+  context.runtime->Post(std::move(command),
+                        [context, study = *study, done](const absl::StatusOr<core::Reply>& reply) {
+                          if (!reply.ok()) return done(reply.status());
+                          done(Suggested(context, *study, *reply));
+                        });
 }
 
 void AddMeasurement(const Context& context, const core::Principal& principal,

@@ -59,13 +59,14 @@ absl::Status CheckMeasurement(const records::StudyRow& study, const v1::Measurem
                    absl::StrCat("report ", named), "measurement.metrics");
 }
 
-std::vector<int32_t> TrialsOf(const records::StudyRow& study, const std::string& client_id,
-                              size_t most, const Draft& draft) {
+// Trials that the client has already, at most `most`. Read before the command changes anything.
+std::vector<int32_t> TrialsOf(uint64_t study_uid, const std::string& client_id, size_t most,
+                              const State& state) {
   std::vector<int32_t> mine;
-  for (const int32_t id : draft.OpenTrials(study.uid())) {
-    const TrialPtr trial = draft.Trial({study.uid(), id});
-    const bool held = trial->state() != v1::REQUESTED && trial->client_id() == client_id;
-    if (held && mine.size() < most) mine.push_back(id);
+  const auto found = state.trials_of_client.find({study_uid, client_id});
+  if (found == state.trials_of_client.end()) return mine;
+  for (const int32_t id : found->second) {
+    if (mine.size() < most) mine.push_back(id);
   }
   return mine;
 }
@@ -76,7 +77,7 @@ void HandOver(const records::StudyRow& study, int32_t id, const std::string& cli
   event.mutable_trial_activated()->set_study_uid(study.uid());
   event.mutable_trial_activated()->set_trial(id);
   event.mutable_trial_activated()->set_client_id(client_id);
-  draft->Emit(std::move(event));
+  draft->EmitUnread(std::move(event));
 }
 
 absl::Status NoMore(const records::StudyRow& study) {
@@ -111,12 +112,13 @@ absl::StatusOr<Reply> AskForTrials(const AskTrials& command, Draft* draft) {
   Reply reply;
   reply.uid = study.uid();
   reply.name = FormatStudy(command.project, command.study_id);
-  reply.trials = TrialsOf(study, command.client_id, wanted, *draft);
-  for (const int32_t id : draft->OpenTrials(study.uid())) {
+  const State& state = draft->state();
+  reply.trials = TrialsOf(study.uid(), command.client_id, wanted, state);
+  for (auto it = state.requested_trials.lower_bound({study.uid(), 0});
+       it != state.requested_trials.end() && it->first == study.uid(); ++it) {
     if (reply.trials.size() >= wanted) break;
-    if (draft->Trial({study.uid(), id})->state() != v1::REQUESTED) continue;
-    HandOver(study, id, command.client_id, draft);
-    reply.trials.push_back(id);
+    HandOver(study, it->second, command.client_id, draft);
+    reply.trials.push_back(it->second);
   }
   const int64_t missing = static_cast<int64_t>(wanted - reply.trials.size());
   reply.short_by = static_cast<int32_t>(std::min(missing, Left(study)));
@@ -170,6 +172,10 @@ absl::StatusOr<Reply> TellCompletion(const CompleteTrial& command, Draft* draft)
       judged.clear_measurements();
       judged.clear_best_measurement();
       *judged.add_measurements() = command.measurement;
+      // Who names no step means the last one.
+      if (command.measurement.step() == 0 && !(*trial)->measurements().empty()) {
+        judged.mutable_measurements(0)->set_step((*trial)->measurements().rbegin()->step());
+      }
     }
     std::vector<std::string> missing;
     *ended->mutable_final_measurement() = FinalMeasurement(study->spec(), judged, &missing);

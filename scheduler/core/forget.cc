@@ -59,6 +59,8 @@ void Forget(uint64_t job_uid, State* state) {
                         state->trials.lower_bound({study_uid + 1, 0}));
     state->open_trials.erase(state->open_trials.lower_bound({study_uid, 0}),
                              state->open_trials.lower_bound({study_uid + 1, 0}));
+    state->requested_trials.erase(state->requested_trials.lower_bound({study_uid, 0}),
+                                  state->requested_trials.lower_bound({study_uid + 1, 0}));
     state->study_by_name.erase(NameKey(job->project(), job->job_id()));
     state->live_studies.erase(study_uid);
     state->hungry_studies.erase(study_uid);

@@ -174,6 +174,13 @@ class Checker {
     Require(study != nullptr, who, " has no study");
     const bool open = state_.open_trials.count({trial.study_uid(), trial.id()}) > 0;
     Require(open == IsOpen(trial, study.get()), who, " is in the wrong index");
+    const bool requested = state_.requested_trials.count({trial.study_uid(), trial.id()}) > 0;
+    Require(requested == (open && trial.state() == v1::REQUESTED), who,
+            " is in the wrong index of requested trials");
+    const auto client = state_.trials_of_client.find({trial.study_uid(), trial.client_id()});
+    const bool handed =
+        client != state_.trials_of_client.end() && client->second.count(trial.id()) > 0;
+    Require(handed == IsWithClient(trial), who, " is in the wrong index of clients");
     const RunPtr run = rows_.Run(trial.run_uid());
     if (run == nullptr) return;
     const bool running = trial.state() == v1::ACTIVE || trial.state() == v1::STOPPING;

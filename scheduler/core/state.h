@@ -83,6 +83,9 @@ struct State {
   absl::btree_set<uint64_t> hungry_studies;          // want suggestions, see NeededSuggestions
   std::set<std::pair<int64_t, uint64_t>> deadlines;  // (wall micros, run uid): what Tick looks at
   absl::flat_hash_map<uint64_t, int64_t> deadline_of_run;
+  // Of the open trials: those that nobody has yet, and those that a client was handed.
+  std::set<TrialKey> requested_trials;
+  std::map<std::pair<uint64_t, std::string>, std::set<int32_t>> trials_of_client;
   // Of nodes ("nodes/{n}": a drain's end, a machine that leaves) and of reservations, by their key.
   std::set<std::pair<int64_t, std::string>> cluster_deadlines;
   std::map<std::string, int64_t> cluster_deadline_of;

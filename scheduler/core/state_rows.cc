@@ -153,13 +153,32 @@ void StateRows::PutStudy(StudyPtr row) {
     const bool open = IsOpen(*state_->trials.at(*it), slot.get());
     it = open ? std::next(it) : state_->open_trials.erase(it);
   }
+  state_->requested_trials.erase(state_->requested_trials.lower_bound({uid, 0}),
+                                 state_->requested_trials.lower_bound({uid + 1, 0}));
 }
 
 void StateRows::PutTrial(TrialPtr row) {
   const TrialKey key(row->study_uid(), row->id());
   touched_->trials.insert(key);
-  Keep(IsOpen(*row, Study(key.first).get()), key, &state_->open_trials);
-  state_->trials[key] = std::move(row);
+  const bool open = IsOpen(*row, Study(key.first).get());
+  Keep(open, key, &state_->open_trials);
+  Keep(open && row->state() == v1::REQUESTED, key, &state_->requested_trials);
+  TrialPtr& slot = state_->trials[key];
+  IndexClient(slot.get(), *row);
+  slot = std::move(row);
+}
+
+void StateRows::IndexClient(const records::TrialRow* old, const records::TrialRow& now) {
+  const bool had = old != nullptr && IsWithClient(*old);
+  const bool has = IsWithClient(now);
+  if (had && (!has || old->client_id() != now.client_id())) {
+    const auto it = state_->trials_of_client.find({now.study_uid(), old->client_id()});
+    if (it != state_->trials_of_client.end()) {
+      it->second.erase(now.id());
+      if (it->second.empty()) state_->trials_of_client.erase(it);
+    }
+  }
+  if (has) state_->trials_of_client[{now.study_uid(), now.client_id()}].insert(now.id());
 }
 
 void StateRows::PutAgent(AgentPtr row) {
@@ -253,6 +272,10 @@ bool IsOpen(const records::TrialRow& trial, const records::StudyRow* study) {
   if (IsTerminal(trial.state())) return false;
   if (trial.state() != v1::REQUESTED) return true;
   return study != nullptr && study->state() == v1::Study::ACTIVE_STUDY;
+}
+
+bool IsWithClient(const records::TrialRow& trial) {
+  return !IsTerminal(trial.state()) && trial.state() != v1::REQUESTED && trial.run_uid() == 0;
 }
 
 bool IsTerminal(v1::JobState state) {

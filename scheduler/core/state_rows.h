@@ -51,6 +51,7 @@ class StateRows : public Rows {
   void IndexHolds(const records::RunRow* old, const records::RunRow* now);
   void IndexDeadline(const records::RunRow& run);
   void DropDeadline(uint64_t run_uid);
+  void IndexClient(const records::TrialRow* old, const records::TrialRow& now);
   // Whether the job, if it has ended, still has dependents to tell.
   void IndexTelling(uint64_t job_uid);
   void IndexQueue(const records::JobRow* old, const records::JobRow& now);
@@ -71,6 +72,8 @@ inline constexpr int64_t kRequestKeepUs = 7 * kDayUs;
 int SuggestionsWanted(const records::StudyRow& study);
 // Whether a trial belongs into State::open_trials.
 bool IsOpen(const records::TrialRow& trial, const records::StudyRow* study);
+// Whether a client was handed the trial and has not completed it: State::trials_of_client.
+bool IsWithClient(const records::TrialRow& trial);
 bool IsTerminal(v1::JobState state);
 bool IsTerminal(records::AttemptState state);
 bool IsTerminal(v1::TrialState state);

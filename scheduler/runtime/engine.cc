@@ -9,6 +9,8 @@
 namespace trainyard::runtime {
 namespace {
 
+constexpr int kAskRoundsMax = 64;  // a large ask is answered in parts; others may be faster
+
 bool IsTerminal(trainyard::v1::JobState state) {
   return state == trainyard::v1::SUCCEEDED || state == trainyard::v1::FAILED ||
          state == trainyard::v1::CANCELLED || state == trainyard::v1::EXPIRED;
@@ -40,9 +42,22 @@ void Engine::NoteCommand(const core::Command& command) {
 }
 
 void Engine::Execute(core::Command command, Runtime::Callback done) {
+  Try(std::move(command), std::move(done), 0);
+}
+
+void Engine::Try(core::Command command, Runtime::Callback done, int rounds) {
   absl::StatusOr<core::Reply> reply = Decide(&command);
   NoteCommand(command);
   if (done == nullptr) return;
+  if (reply.ok() && reply->short_by > 0 && rounds < kAskRoundsMax) {
+    const auto ask =
+        std::make_shared<std::pair<core::Command, Runtime::Callback>>(std::move(command), done);
+    desk_.Ask(reply->uid, reply->short_by, [this, ask, rounds](const absl::Status& status) {
+      if (status.ok()) return Try(std::move(ask->first), std::move(ask->second), rounds + 1);
+      batch_.answers.push_back([ask, status]() { ask->second(status); });
+    });
+    return;
+  }
   batch_.answers.push_back([done = std::move(done), reply = std::move(reply)]() { done(reply); });
 }
 
@@ -83,16 +98,9 @@ void Engine::Disconnect(const std::string& node_id) {
   book_.SetLinked(node_id, false);
 }
 
-void Engine::Ask(uint64_t study_uid, int count, std::function<void(absl::Status)> done) {
-  desk_.Ask(study_uid, count, std::move(done));
-}
-
 void Engine::Answer(StudyAnswer answer) {
   for (core::CommandBody& body : answer.commands) Internal(std::move(body));
-  for (StudyDesk::Asked& asked : desk_.Finish(answer.study_uid)) {
-    batch_.answers.push_back(
-        [asked = std::move(asked), status = answer.status]() { asked(status); });
-  }
+  for (StudyDesk::Asked& asked : desk_.Finish(answer.study_uid)) asked(answer.status);
 }
 
 // Brings the derived books up to date with what was applied.
@@ -108,6 +116,9 @@ void Engine::Close() {
   CatchUp();
   DoDue();
   CatchUp();
+  const std::vector<StudyDesk::Asked> hopeless = desk_.Hopeless(state_);
+  for (const StudyDesk::Asked& asked : hopeless) asked(absl::OkStatus());
+  if (!hopeless.empty()) CatchUp();
   PlaceNow();
   for (auto& [node_id, done] : connecting_) {
     batch_.answers.push_back(

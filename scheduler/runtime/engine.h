@@ -52,14 +52,15 @@ class Engine {
   static absl::StatusOr<std::unique_ptr<Engine>> Recover(journal::Journal* journal,
                                                          const Options& options);
 
-  // Decides and applies; `done` is answered with the batch. now_us and random are filled in.
+  // Decides and applies; `done` is answered with the batch. now_us and random are filled in. An ask
+  // for more trials than there are waits for the optimiser and is decided again, so that its answer
+  // and the trials made for it are durable together.
   void Execute(core::Command command, Runtime::Callback done);
   void Connect(const std::string& node_id, const agent::v1::Hello& hello,
                std::function<void(absl::StatusOr<agent::v1::Welcome>)> done);
   void Disconnect(const std::string& node_id);
   // Runs `then` with the answers of this cycle, in order.
   void AfterCommit(std::function<void()> then) { batch_.answers.push_back(std::move(then)); }
-  void Ask(uint64_t study_uid, int count, std::function<void(absl::Status)> done);
   void Answer(StudyAnswer answer);
   void Answer(PlanAnswer answer);
 
@@ -97,6 +98,7 @@ class Engine {
   absl::StatusOr<core::Reply> Decide(core::Command* command);
   void Internal(core::CommandBody body);
   void NoteCommand(const core::Command& command);
+  void Try(core::Command command, Runtime::Callback done, int rounds);
   void CatchUp();
   void DoDue();
   bool PlaceHead();

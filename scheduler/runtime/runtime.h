@@ -59,7 +59,7 @@ class Runtime {
   using Callback = std::function<void(absl::StatusOr<core::Reply>)>;
   // Queues a command; now_us and random are filled in. `done` runs on the commit thread after the
   // events are durable and the view shows them; it must not block. Admission order: facts, cancels,
-  // submits.
+  // submits. An ask for more trials than there are is answered once the optimiser has made them.
   virtual void Post(core::Command command, Callback done) = 0;
 
   virtual const View& view() const = 0;
@@ -77,10 +77,6 @@ class Runtime {
   // `done` is called from any thread; faults of the submit as Post would answer them.
   virtual void LookAhead(core::Command submit,
                          std::function<void(absl::StatusOr<Preview>)> done) = 0;
-
-  // Makes sure the study has suggestions for `count` more trials, then calls `done` (any thread).
-  virtual void EnsureSuggestions(uint64_t study_uid, int count,
-                                 std::function<void(absl::Status)> done) = 0;
 };
 
 }  // namespace trainyard::runtime

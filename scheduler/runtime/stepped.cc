@@ -81,11 +81,6 @@ void SteppedRuntime::AgentDisconnected(const std::string& node_id) {
   tasks_.push_back([node_id](Engine* engine) { engine->Disconnect(node_id); });
 }
 
-void SteppedRuntime::EnsureSuggestions(uint64_t study_uid, int count,
-                                       std::function<void(absl::Status)> done) {
-  tasks_.push_back([=](Engine* engine) { engine->Ask(study_uid, count, done); });
-}
-
 void SteppedRuntime::LookAhead(core::Command submit,
                                std::function<void(absl::StatusOr<Preview>)> done) {
   auto shared = std::make_shared<core::Command>(std::move(submit));

@@ -36,8 +36,6 @@ class SteppedRuntime : public Runtime {
                       std::function<void(absl::StatusOr<agent::v1::Welcome>)> done) override;
   bool AgentHeartbeat(const std::string& node_id) override;
   void AgentDisconnected(const std::string& node_id) override;
-  void EnsureSuggestions(uint64_t study_uid, int count,
-                         std::function<void(absl::Status)> done) override;
   void LookAhead(core::Command submit, std::function<void(absl::StatusOr<Preview>)> done) override;
 
  private:

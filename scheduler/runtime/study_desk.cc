@@ -137,7 +137,7 @@ void StudyDesk::Update(const core::State& state, const core::Touched& touched) {
     if (state.live_studies.contains(uid)) {
       desks_.try_emplace(uid);
     } else if (const auto desk = desks_.find(uid);
-               desk != desks_.end() && !desk->second.busy && desk->second.asked == 0) {
+               desk != desks_.end() && !desk->second.busy && desk->second.waiting.empty()) {
       desks_.erase(desk);
     }
   }
@@ -155,10 +155,8 @@ void StudyDesk::Refill(const core::State& state) {
   stirred_ = true;
 }
 
-void StudyDesk::Ask(uint64_t study_uid, int count, Asked done) {
-  Desk& desk = desks_[study_uid];
-  desk.asked += count;
-  desk.waiting.push_back(std::move(done));
+void StudyDesk::Ask(uint64_t study_uid, int count, Asked asked) {
+  desks_[study_uid].waiting.emplace_back(count, std::move(asked));
   stirred_ = true;
 }
 
@@ -168,6 +166,18 @@ std::vector<StudyDesk::Asked> StudyDesk::Finish(uint64_t study_uid) {
   if (desk == desks_.end()) return {};
   desk->second.busy = false;
   return std::exchange(desk->second.served, {});
+}
+
+std::vector<StudyDesk::Asked> StudyDesk::Hopeless(const core::State& state) {
+  std::vector<Asked> hopeless;
+  if (!stirred_) return hopeless;
+  for (auto& [uid, desk] : desks_) {
+    if (desk.waiting.empty() || state.live_studies.contains(uid)) continue;
+    for (auto& [count, asked] : std::exchange(desk.waiting, {})) {
+      hopeless.push_back(std::move(asked));
+    }
+  }
+  return hopeless;
 }
 
 void StudyDesk::LookAtTimed(int64_t now_us) {
@@ -193,15 +203,18 @@ std::vector<StudyJob> StudyDesk::Collect(const core::State& state, int64_t now_u
     auto& [uid, desk] = *it;
     const auto study = state.studies.find(uid);
     const bool live = state.live_studies.contains(uid) && study != state.studies.end();
-    if (!desk.busy && !live) {
-      // Nobody thinks for a study that has ended; those who asked look again and see it.
-      for (Asked& asked : desk.waiting) asked(absl::OkStatus());
+    if (!desk.busy && !live && desk.waiting.empty()) {
       timed_.erase(uid);
       it = desks_.erase(it);
       continue;
     }
-    const int count = std::min(kSuggestionsMax, needs[uid] + desk.asked);
-    if (!desk.busy && (count > 0 || !desk.changed.empty() || desk.look)) {
+    int count = needs[uid];
+    while (!desk.busy && live && !desk.waiting.empty() && count < kSuggestionsMax) {
+      count += desk.waiting.front().first;
+      desk.served.push_back(std::move(desk.waiting.front().second));
+      desk.waiting.pop_front();
+    }
+    if (!desk.busy && live && (count > 0 || !desk.changed.empty() || desk.look)) {
       desk.look = false;
       if (study->second->spec().has_study_stopping()) timed_.insert(uid);
       StudyJob job;
@@ -212,11 +225,9 @@ std::vector<StudyJob> StudyDesk::Collect(const core::State& state, int64_t now_u
         if (trial != state.trials.end()) job.changed.push_back(trial->second);
       }
       job.first_trial = study->second->next_trial();
-      job.count = count;
+      job.count = std::min(count, kSuggestionsMax);
       job.elapsed_seconds = static_cast<double>(now_us - study->second->create_us()) / 1e6;
       desk.busy = true;
-      desk.asked = 0;
-      desk.served = std::exchange(desk.waiting, {});
       jobs.push_back(std::move(job));
     }
     ++it;

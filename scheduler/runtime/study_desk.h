@@ -4,10 +4,12 @@
 #ifndef TRAINYARD_SCHEDULER_RUNTIME_STUDY_DESK_H_
 #define TRAINYARD_SCHEDULER_RUNTIME_STUDY_DESK_H_
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -48,10 +50,12 @@ class StudyDesk {
   void Update(const core::State& state, const core::Touched& touched);
   // Every live study, with all its trials: after recovery.
   void Refill(const core::State& state);
-  // Somebody wants `count` more suggestions; `done` is handed out by Finish().
-  void Ask(uint64_t study_uid, int count, Asked done);
-  // The job of a study has answered; returns those who asked before it began.
+  // Somebody wants `count` more suggestions; `asked` is handed out by Finish() or Hopeless().
+  void Ask(uint64_t study_uid, int count, Asked asked);
+  // The job of a study has answered; returns those for whom it worked.
   std::vector<Asked> Finish(uint64_t study_uid);
+  // Those who wait for studies that have ended: nobody thinks for them any more.
+  std::vector<Asked> Hopeless(const core::State& state);
   // Jobs that may begin now; their studies are busy until Finish.
   std::vector<StudyJob> Collect(const core::State& state, int64_t now_us);
 
@@ -60,10 +64,9 @@ class StudyDesk {
     std::shared_ptr<StudyBrain> brain = std::make_shared<StudyBrain>();
     std::set<int32_t> changed;
     bool busy = false;
-    bool look = false;  // a look is due although nothing changed
-    int asked = 0;
-    std::vector<Asked> waiting;  // asked since the running job began
-    std::vector<Asked> served;   // asked before it began
+    bool look = false;                          // a look is due although nothing changed
+    std::deque<std::pair<int, Asked>> waiting;  // with how many each wants
+    std::vector<Asked> served;                  // for whom the running job works
   };
   void LookAtTimed(int64_t now_us);
 

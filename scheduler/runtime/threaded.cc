@@ -120,13 +120,6 @@ class Threaded : public Runtime {
     }).IgnoreError();
   }
 
-  void EnsureSuggestions(uint64_t study_uid, int count,
-                         std::function<void(absl::Status)> done) override {
-    const absl::Status status =
-        Queue(QueueClass::kChange, [=](Engine* engine) { engine->Ask(study_uid, count, done); });
-    if (!status.ok()) done(status);
-  }
-
   void LookAhead(core::Command submit, std::function<void(absl::StatusOr<Preview>)> done) override {
     auto shared = std::make_shared<core::Command>(std::move(submit));
     const absl::Status status = Queue(QueueClass::kSubmit, [shared, done](Engine* engine) {

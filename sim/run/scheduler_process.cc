@@ -216,15 +216,6 @@ void SchedulerProcess::Call(const core::Command& command, Reply reply) {
   });
 }
 
-void SchedulerProcess::Ask(uint64_t study_uid, int count) {
-  if (!serving_) return;
-  Run(life_, [=, this] {
-    Post(kChanges, [=](runtime::Engine* engine) {
-      engine->Ask(study_uid, count, [](const absl::Status&) {});
-    });
-  });
-}
-
 void SchedulerProcess::Measured(uint64_t run_uid, uint64_t epoch,
                                 const v1::Measurement& measurement) {
   if (!serving_) return;

@@ -54,7 +54,6 @@ class SchedulerProcess : public runtime::AgentLink {
   void Broken(const StreamPtr& stream);
   // Calls of users: the reply is handed out when it leaves the scheduler.
   void Call(const core::Command& command, Reply reply);
-  void Ask(uint64_t study_uid, int count);
   void Measured(uint64_t run_uid, uint64_t epoch, const v1::Measurement& measurement);
   // Whether the store takes bytes of that attempt now.
   absl::Status AdmitUpload(const worker::MemberId& id);

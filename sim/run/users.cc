@@ -188,9 +188,8 @@ void Users::AskAndTell() {
       Make(core::AskTrials{"team", study, static_cast<int32_t>(Between(&random_, 1, 2)), "bob"});
   call->answered = [this, study, uid = study_uid_](const core::Reply& reply) {
     study_busy_ = false;
-    if (reply.short_by > 0) scheduler_->Ask(uid, reply.short_by);
     for (const int32_t trial : reply.trials) Tell(study, uid, trial);
-    if (reply.trials.empty() && reply.short_by == 0) study_uid_ = 0;  // it is over
+    if (reply.trials.empty()) study_uid_ = 0;  // it is over
   };
   // A restore may have taken the study away.
   context_->queue().After(60 * kSecond, Kind::kTimer, [this, call] {

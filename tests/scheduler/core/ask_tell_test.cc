@@ -47,6 +47,17 @@ TEST(AskTellTest, TellCompletesAndFreesTheClient) {
   EXPECT_EQ(a.scene.Trial(a.study, 3).infeasible_reason(), "crashed");
 }
 
+TEST(AskTellTest, CompletionWithoutAStepCountsAtTheLastOne) {
+  AskTell a;
+  a.Ask(2, "c");
+  a.scene.Do(AddMeasurement{"default", "s", 1, Point(7, 0.5)});
+  for (const int32_t trial : {1, 2}) {
+    a.scene.Do(CompleteTrial{"default", "s", trial, true, Point(0, 0.6), false, ""});
+  }
+  EXPECT_EQ(a.scene.Trial(a.study, 1).final_measurement().step(), 7);
+  EXPECT_EQ(a.scene.Trial(a.study, 2).final_measurement().step(), 0) << "no step was told";
+}
+
 TEST(AskTellTest, RefusesWhatMakesNoSense) {
   AskTell a;
   a.Ask(1, "c");

@@ -89,19 +89,52 @@ TEST(StudyDeskTest, AskedTrialsAreMadeOnDemand) {
   Scene scene;
   const auto made = scene.Do(core::CreateStudy{"default", "s", MakeStudy()});
   ASSERT_TRUE(made.ok()) << made.status();
-  auto asked = scene.Do(core::AskTrials{"default", "s", 3, "me"});
-  ASSERT_TRUE(asked.ok()) << asked.status();
-  EXPECT_EQ(asked->short_by, 3);
-  absl::Status ensured = absl::UnknownError("not called");
-  scene.runtime().EnsureSuggestions(made->uid, asked->short_by,
-                                    [&](absl::Status status) { ensured = status; });
-  scene.Step();
-  EXPECT_TRUE(ensured.ok()) << ensured;
-  asked = scene.Do(core::AskTrials{"default", "s", 3, "me"});
+  const auto asked = scene.Do(core::AskTrials{"default", "s", 3, "me"});
   ASSERT_TRUE(asked.ok()) << asked.status();
   EXPECT_THAT(asked->trials, ::testing::ElementsAre(1, 2, 3));
+  EXPECT_EQ(asked->short_by, 0);
+  for (const int32_t id : asked->trials) {
+    EXPECT_EQ(scene.view().Trial(made->uid, id)->client_id(), "me") << "durable with the answer";
+  }
   const auto again = scene.Do(core::AskTrials{"default", "s", 3, "me"});
   EXPECT_THAT(again->trials, ::testing::ElementsAre(1, 2, 3)) << "the same client, the same trials";
+}
+
+TEST(StudyDeskTest, ManyAsksAreAnsweredInTurnEachWithItsOwnTrials) {
+  Scene scene;
+  ASSERT_TRUE(scene.Do(core::CreateStudy{"default", "s", MakeStudy()}).ok());
+  std::set<int32_t> seen;
+  int answers = 0;
+  for (int i = 0; i < 600; ++i) {  // more than one job makes
+    core::Command command;
+    command.principal.role = v1::ADMIN;
+    command.body = core::AskTrials{"default", "s", 1, absl::StrCat("client", i)};
+    scene.runtime().Post(command, [&](const absl::StatusOr<core::Reply>& reply) {
+      ++answers;
+      ASSERT_TRUE(reply.ok()) << reply.status();
+      ASSERT_EQ(reply->trials.size(), 1u);
+      EXPECT_TRUE(seen.insert(reply->trials[0]).second);
+    });
+  }
+  scene.Step();
+  EXPECT_EQ(answers, 600);
+  EXPECT_EQ(*seen.rbegin(), 600) << "no more than were asked for";
+}
+
+TEST(StudyDeskTest, AsksOfAStudyThatEndsMeanwhileAreRefused) {
+  Scene scene;
+  ASSERT_TRUE(scene.Do(core::CreateStudy{"default", "s", MakeStudy()}).ok());
+  std::vector<absl::StatusOr<core::Reply>> replies;
+  core::Command command;
+  command.principal.role = v1::ADMIN;
+  for (const core::CommandBody& body : {core::CommandBody(core::AskTrials{"default", "s", 1, "me"}),
+                                        core::CommandBody(core::DeleteStudy{"default", "s"})}) {
+    command.body = body;
+    scene.runtime().Post(command, [&](const auto& reply) { replies.push_back(reply); });
+  }
+  scene.Step();
+  ASSERT_EQ(replies.size(), 2u) << "both were answered";
+  EXPECT_EQ(std::count_if(replies.begin(), replies.end(), [](const auto& r) { return r.ok(); }), 1);
 }
 
 TEST(StudyDeskTest, SuggestionsAreTheSameAfterARestart) {
@@ -111,8 +144,6 @@ TEST(StudyDeskTest, SuggestionsAreTheSameAfterARestart) {
     std::vector<double> out;
     for (int i = 0; i < 4; ++i) {
       if (restart && i == 2) scene.Restart();
-      scene.runtime().EnsureSuggestions(made->uid, 1, [](absl::Status) {});
-      scene.Step();
       const auto asked = scene.Do(core::AskTrials{"default", "s", 1, absl::StrCat("client", i)});
       EXPECT_TRUE(asked.ok());
       out.push_back(scene.view().Trial(made->uid, asked->trials.at(0))->parameters(0).number());
@@ -122,15 +153,9 @@ TEST(StudyDeskTest, SuggestionsAreTheSameAfterARestart) {
   EXPECT_EQ(parameters(false), parameters(true));
 }
 
-// Asks for one trial as a client of its own, after having one suggested.
+// Asks for one trial as a client of its own.
 core::TrialPtr AskOne(Scene* scene, const std::string& study, const std::string& client) {
-  const core::AskTrials ask{"default", study, 1, client};
-  auto asked = scene->Do(ask);
-  if (asked.ok() && asked->short_by > 0) {
-    scene->runtime().EnsureSuggestions(asked->uid, asked->short_by, [](absl::Status) {});
-    scene->Step();
-    asked = scene->Do(ask);
-  }
+  const auto asked = scene->Do(core::AskTrials{"default", study, 1, client});
   if (!asked.ok() || asked->trials.empty()) return nullptr;
   return scene->view().Trial(asked->uid, asked->trials[0]);
 }
