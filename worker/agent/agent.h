@@ -107,6 +107,7 @@ class Agent {
     absl::Duration stop_pause;     // before the next try to tell it
     absl::Duration stop_deadline;  // when a supervisor that does not answer is killed
     int uploads = 0;               // checkpoints on their way
+    int64_t declared = 0;          // checkpoints that were declared
     // Steady microseconds: they are given up then, because the member's end waits for them.
     std::shared_ptr<std::atomic<int64_t>> uploads_until =
         std::make_shared<std::atomic<int64_t>>(INT64_MAX);
@@ -140,6 +141,7 @@ class Agent {
   void OnInotify();
   void ReadEvents(const MemberId& id, Member* member);
   void OnEvent(const MemberId& id, Member* member, const std::string& line);
+  std::string KeepPart(Member* member, const std::string& path, std::string* own);
   void UploadPart(const MemberId& id, Member* member, int64_t step, const std::string& path);
   void OnSupervisorEnded(const MemberId& id);
   MemberEnd ReadEnd(const MemberId& id, const Member& member);

@@ -10,6 +10,7 @@
 #include "common/fault_point.h"
 #include "common/file.h"
 #include "worker/agent/agent.h"
+#include "worker/agent/copy_folder.h"
 #include "worker/agent/publisher.h"
 
 namespace trainyard::worker {
@@ -115,28 +116,43 @@ MemberEnd Agent::ReadEnd(const MemberId& id, const Member& member) {
   return end;
 }
 
+// The folder from which a declared checkpoint is uploaded: links of our own, because the program
+// may remove what it declared before a slow store has it. Where the file system has no hard links,
+// the program's folder itself. `own` is the folder to remove afterwards.
+std::string Agent::KeepPart(Member* member, const std::string& path, std::string* own) {
+  const std::string program = member->folder.In(layout::kCheckpoints);
+  *own = member->folder.In(absl::StrCat(layout::kDeclared, "/", member->declared++));
+  const absl::Status linked = LinkBelow(program, path, *own);
+  if (linked.ok()) return *own;
+  LOG(WARNING) << "checkpoint " << path << " is uploaded from where it lies: " << linked;
+  return program;
+}
+
 // A checkpoint that the program declared finished. One that cannot be stored is only lost for
 // resuming; the next one may succeed.
 void Agent::UploadPart(const MemberId& id, Member* member, int64_t step, const std::string& path) {
   const agent::v1::Assignment* const assignment = core_->FindAssignment(id);
   if (assignment == nullptr) return;
+  std::string own;
+  const std::string from = KeepPart(member, path, &own);
   auto digest = std::make_shared<absl::StatusOr<std::string>>(absl::UnknownError("not tried"));
   const bool begun = InBackground(
       Work::kCheckpoint,
-      [this, digest, path, token = assignment->attempt_token(),
-       checkpoints = member->folder.In(layout::kCheckpoints), impatient = After(kCheckpointWait),
-       late = After(kCheckpointMax), until = member->uploads_until] {
+      [this, digest, path, from, own, token = assignment->attempt_token(),
+       impatient = After(kCheckpointWait), late = After(kCheckpointMax),
+       until = member->uploads_until] {
         const Ask over = [&] {
           return late() || absl::ToInt64Microseconds(loop_->clock().Monotonic()) > *until;
         };
         const absl::Status stored = WithStore(
             token,
             [&](blob::Client* client) {
-              *digest = UploadCheckpoint(client, checkpoints, path);
+              *digest = UploadCheckpoint(client, from, path);
               return digest->status();
             },
             impatient, over);
         if (!stored.ok()) *digest = stored;
+        RemoveTree(own).IgnoreError();  // with the member's folder at the latest
       },
       [this, id, step, digest] {
         if (Member* const found = Find(id)) --found->uploads;

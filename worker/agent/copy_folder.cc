@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 #include <climits>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/file.h"
 
 namespace trainyard::worker {
@@ -48,7 +50,7 @@ absl::Status CopyBytes(int from, int to, int64_t size, const std::string& path) 
 
 class Copier {
  public:
-  explicit Copier(const CopyOptions& options) : options_(options) {}
+  explicit Copier(const CopyOptions& options, bool link = false) : options_(options), link_(link) {}
 
   // The contents of one open folder into another; `path` is for messages.
   absl::Status Fill(int from, int to, const std::string& path, int depth) {
@@ -71,7 +73,7 @@ class Copier {
     return ErrnoError(errno, "cannot hand over", path);
   }
 
- private:
+  // One name of an open folder.
   absl::Status CopyOne(int from, int to, const std::string& name, const std::string& path,
                        int depth) {
     struct stat info {};
@@ -94,8 +96,18 @@ class Copier {
       return absl::PermissionDeniedError(absl::StrCat(path, " belongs to somebody else"));
     }
     if (S_ISDIR(info.st_mode)) return CopySubfolder(source.get(), to, name, path, depth);
-    if (S_ISREG(info.st_mode)) return CopyFile(source.get(), to, name, path, info);
-    return absl::InvalidArgumentError(absl::StrCat(path, " is no file any more"));
+    if (!S_ISREG(info.st_mode)) {
+      return absl::InvalidArgumentError(absl::StrCat(path, " is no file any more"));
+    }
+    return link_ ? LinkFile(from, to, name, path) : CopyFile(source.get(), to, name, path, info);
+  }
+
+ private:
+  // A name that means another file by now gives a link to that one: no more than its owner could
+  // do.
+  static absl::Status LinkFile(int from, int to, const std::string& name, const std::string& path) {
+    if (linkat(from, name.c_str(), to, name.c_str(), 0) == 0) return absl::OkStatus();
+    return ErrnoError(errno, "cannot link", path);
   }
 
   absl::Status CopyLink(int from, int to, const std::string& name, const std::string& path) {
@@ -143,7 +155,14 @@ class Copier {
   gid_t Group() const { return static_cast<gid_t>(options_.group_id); }
 
   const CopyOptions& options_;
+  const bool link_;
 };
+
+absl::StatusOr<FileDescriptor> OpenFolder(int at, const std::string& name) {
+  FileDescriptor folder(openat(at, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!folder.valid()) return ErrnoError(errno, "cannot open", name);
+  return folder;
+}
 
 }  // namespace
 
@@ -159,6 +178,28 @@ absl::Status CopyFolder(const std::string& from, const std::string& to,
     return filled;
   }
   return copier.GiveAway(made.get(), to);
+}
+
+absl::Status LinkBelow(const std::string& from, const std::string& path, const std::string& to) {
+  absl::Status status = CheckRelativePath(path);
+  if (status.ok()) status = RemoveTree(to);
+  if (status.ok()) status = MakeFolders(to, 0700);
+  if (!status.ok()) return status;
+  auto source = OpenFolder(AT_FDCWD, from), target = OpenFolder(AT_FDCWD, to);
+  std::vector<std::string> names = absl::StrSplit(path, '/');
+  const std::string last = std::move(names.back());
+  names.pop_back();
+  for (const std::string& name : names) {
+    if (!source.ok()) return source.status();
+    if (!target.ok()) return target.status();
+    if (mkdirat(target->get(), name.c_str(), 0755) != 0) return ErrnoError(errno, "mkdir", to);
+    source = OpenFolder(source->get(), name);
+    target = OpenFolder(target->get(), name);
+  }
+  if (!source.ok()) return source.status();
+  if (!target.ok()) return target.status();
+  const CopyOptions options;
+  return Copier(options, /*link=*/true).CopyOne(source->get(), target->get(), last, path, 0);
 }
 
 }  // namespace trainyard::worker

@@ -1,5 +1,5 @@
-// A folder's files and links into a new folder of ours, so that nobody who can write to the one can
-// change the other. Blocking; any thread.
+// A folder's files and links into a new folder of ours: copied, so that nobody who can write to the
+// one can change the other, or linked, so that nobody can take them away. Blocking; any thread.
 #ifndef TRAINYARD_WORKER_AGENT_COPY_FOLDER_H_
 #define TRAINYARD_WORKER_AGENT_COPY_FOLDER_H_
 
@@ -23,6 +23,12 @@ struct CopyOptions {
 // nor link.
 absl::Status CopyFolder(const std::string& from, const std::string& to,
                         const CopyOptions& options = {});
+
+// Gives `path`, a file or folder below `from`, the same place below `to` by hard links: what is
+// removed from `from` later stays there. `to` is made anew, 0700. Follows no link, neither in
+// `path` nor below it. INVALID_ARGUMENT for a path that leads out; the error of link() where the
+// file system or the kernel allows no hard links. What was linked until an error stays.
+absl::Status LinkBelow(const std::string& from, const std::string& path, const std::string& to);
 
 }  // namespace trainyard::worker
 

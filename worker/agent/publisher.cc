@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -32,6 +33,24 @@ constexpr OutputFolder kOutputs[] = {
 bool IsEmpty(const std::string& folder) {
   const absl::StatusOr<std::vector<std::string>> names = ListFolder(folder);
   return !names.ok() || names->empty();
+}
+
+// What the training runtime keeps beside its checkpoints while it writes or removes one; a rank
+// that was killed leaves it.
+bool IsRest(absl::string_view name) {
+  return absl::StartsWith(name, ".step_") &&
+         (absl::EndsWith(name, ".partial") || absl::EndsWith(name, ".old"));
+}
+
+// Which names of an output folder are published; `options` says so to the upload.
+bool Choose(const std::string& folder, blob::TreeOptions* options) {
+  absl::StatusOr<std::vector<std::string>> names = ListFolder(folder);
+  if (!names.ok()) return false;
+  const size_t found = names->size();
+  names->erase(std::remove_if(names->begin(), names->end(), IsRest), names->end());
+  const bool any = !names->empty();
+  if (names->size() < found) options->only = *std::move(names);
+  return any;
 }
 
 bool MayRepeat(const absl::Status& status) {
@@ -109,9 +128,9 @@ absl::StatusOr<std::vector<v1::OutputTree>> UploadOutputs(blob::Client* client,
   }
   for (const OutputFolder& out : kOutputs) {
     const std::string source = JoinPath(folder, out.folder);
-    if ((out.head_only && assignment.key().member() != 0) || IsEmpty(source)) continue;
-    absl::StatusOr<blob::Client::UploadStats> stats =
-        client->UploadFolder(source, blob::TreeOptions());
+    blob::TreeOptions options;
+    if ((out.head_only && assignment.key().member() != 0) || !Choose(source, &options)) continue;
+    absl::StatusOr<blob::Client::UploadStats> stats = client->UploadFolder(source, options);
     if (!stats.ok()) {
       return absl::Status(stats.status().code(),
                           absl::StrCat(out.folder, ": ", std::string(stats.status().message())));

@@ -22,10 +22,10 @@ absl::StatusOr<std::string> UploadCheckpoint(blob::Client* client, const std::st
                                              const std::string& path);
 
 // Uploads what is in model/, checkpoints/, job_dir/ and tensorboard/ of the attempt folder; empty
-// folders are left out. Members other than the head publish their checkpoints only. `step`: last
-// step told, of the checkpoint tree. When the spec names a place in the store the files get their
-// names there too: the job's folder itself, model/, checkpoints/ and logs/. The store takes them
-// from an attempt of the current epoch only.
+// folders are left out, and checkpoints that were being written or removed. Members other than the
+// head publish their checkpoints only. `step`: last step told, of the checkpoint tree. When the
+// spec names a place in the store the files get their names there too: the job's folder itself,
+// model/, checkpoints/ and logs/. The store takes them from an attempt of the current epoch only.
 absl::StatusOr<std::vector<v1::OutputTree>> UploadOutputs(blob::Client* client,
                                                           const std::string& folder,
                                                           const agent::v1::Assignment& assignment,

@@ -89,6 +89,7 @@ inline constexpr char kWork[] = "work";
 inline constexpr char kPackages[] = "package";
 inline constexpr char kModel[] = "model";
 inline constexpr char kCheckpoints[] = "checkpoints";
+inline constexpr char kDeclared[] = "declared";  // links to checkpoints that are being uploaded
 inline constexpr char kTensorboard[] = "tensorboard";
 inline constexpr char kJobDir[] = "job_dir";
 inline constexpr char kLog[] = "log";

@@ -114,8 +114,9 @@ absl::Status Train(const Options& options, const RankContext& context) {
   }
   auto communicator = training::CreateCommunicator(context);
   if (!communicator.ok()) return communicator.status();
-  // The first rank of each node declares its node's checkpoints; the rest is said by rank 0 alone.
-  training::Reporter reporter(context.local_rank == 0 ? context.socket : "", context.rank);
+  // Every rank tells its step times, the first of each node its node's checkpoints, the rest is
+  // said by rank 0 alone.
+  training::Reporter reporter(context.socket, context.rank);
   Trainer trainer(options, folders, communicator->get(), &reporter, &g_stop);
   absl::Status status = trainer.Prepare(normalised, *split, normalisation);
   if (status.ok()) status = trainer.Resume();

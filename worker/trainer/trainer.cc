@@ -250,8 +250,12 @@ absl::Status Trainer::EndEpoch(double seconds) {
   double sums[] = {train_loss_, outcome.loss_sum, static_cast<double>(outcome.correct)};
   absl::Status status = communicator_->AllReduce(sums, 3, DataType::kFloat64, ReduceOp::kSum);
   if (!status.ok()) return status;
-  auto slow = training::FindStraggler(trained_ - waited_, communicator_);
+  absl::Status reported;
+  auto slow = training::TellStepTimes(
+      epoch_ + 1, {static_cast<int64_t>(sampler_->steps_per_epoch()), trained_ - waited_, waited_},
+      communicator_, reporter_, &reported);
   if (!slow.ok()) return slow.status();
+  Warn(reported);
   if (head() && slow->rank >= 0) {
     absl::FPrintF(stderr, "warning: rank %d on node %s is %.1f times slower than the others\n",
                   slow->rank, slow->node, slow->factor);

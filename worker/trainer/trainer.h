@@ -3,7 +3,8 @@
 //  - Same seed and global batch: 1, 2 or more ranks do the same within float rounding; a run
 //    resumed from a checkpoint with as many ranks goes on bit for bit.
 //  - Ranks stop together: a wish to stop travels with the gradients.
-//  - Rank 0 alone reports, prints and writes the model. Checkpoints are shared out: each rank
+//  - Rank 0 alone reports (but for each rank's step times), prints and writes the model.
+//  Checkpoints are shared out: each rank
 //    writes a slice of parameters, moments and best model, one rank a node commits and declares
 //    them.
 // One thread.

@@ -25,6 +25,8 @@ using Json = nlohmann::json;
 
 constexpr absl::string_view kFormat = "trainyard-checkpoint-1";
 constexpr absl::string_view kManifest = "manifest.json";
+constexpr int kDepthMax = 8;
+constexpr int64_t kRanksMax = 1 << 24;
 
 constexpr absl::string_view kPartial = ".partial";
 constexpr absl::string_view kOld = ".old";
@@ -141,11 +143,18 @@ absl::Status ReadState(const std::string& file, const Json& manifest, Checkpoint
   return absl::OkStatus();
 }
 
-absl::StatusOr<CheckpointManifest> ReadManifest(const std::string& path) {
-  const std::string file = JoinPath(path, kManifest);
-  auto text = ReadFile(file);
-  if (!text.ok()) return text.status();
-  const Json manifest = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+// Without what lies deeper than any manifest: writing such a value out again would need a deep
+// stack.
+Json ParseManifest(const std::string& text) {
+  const auto shallow = [](int depth, Json::parse_event_t, const Json&) {
+    return depth <= kDepthMax;
+  };
+  return Json::parse(text, shallow, /*allow_exceptions=*/false);
+}
+
+absl::StatusOr<CheckpointManifest> DecodeManifest(const std::string& text,
+                                                  const std::string& file) {
+  const Json manifest = ParseManifest(text);
   if (!manifest.is_object() || manifest.value("format", Json()) != std::string(kFormat)) {
     return Lost(file, absl::StrCat("not a manifest of format ", kFormat));
   }
@@ -159,6 +168,9 @@ absl::StatusOr<CheckpointManifest> ReadManifest(const std::string& path) {
   }
   CheckpointManifest read;
   read.step = step.get<int64_t>();
+  if (read.step < 0 || world_size.get<int64_t>() < 1 || world_size.get<int64_t>() > kRanksMax) {
+    return Lost(file, "step or world_size is out of range");
+  }
   read.world_size = world_size.get<int>();
   read.sha256 = manifest["sha256"].get<std::string>();
   if (absl::Status status = ReadState(file, manifest, &read.state); !status.ok()) return status;
@@ -168,6 +180,12 @@ absl::StatusOr<CheckpointManifest> ReadManifest(const std::string& path) {
     read.shards.push_back(*std::move(shard));
   }
   return read;
+}
+
+absl::StatusOr<CheckpointManifest> ReadManifest(const std::string& path) {
+  const std::string file = JoinPath(path, kManifest);
+  auto text = ReadFile(file);
+  return text.ok() ? DecodeManifest(*text, file) : text.status();
 }
 
 absl::StatusOr<Checkpoint> ReadFolder(const std::string& path) {
@@ -192,6 +210,11 @@ absl::StatusOr<Checkpoint> ReadFolder(const std::string& path) {
 
 std::string CheckpointName(int64_t step) { return absl::StrCat("step_", step); }
 std::string ShardName(int shard) { return absl::StrCat("shard-", shard, ".safetensors"); }
+
+absl::StatusOr<CheckpointManifest> DecodeCheckpointManifest(const std::string& text,
+                                                            const std::string& name) {
+  return DecodeManifest(text, name);
+}
 
 absl::StatusOr<std::vector<int64_t>> CheckpointSteps(const std::string& folder) {
   auto names = ListFolder(folder);

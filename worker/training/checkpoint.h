@@ -69,6 +69,9 @@ struct CheckpointManifest {
   std::vector<ShardEntry> shards;
   std::string sha256;  // of itself, hexadecimal: the same on all ranks that wrote it
 };
+// What a manifest's text says; `name` stands in messages. DATA_LOSS when it is damaged.
+absl::StatusOr<CheckpointManifest> DecodeCheckpointManifest(const std::string& text,
+                                                            const std::string& name);
 // Steps committed in `folder`, newest first.
 absl::StatusOr<std::vector<int64_t>> CheckpointSteps(const std::string& folder);
 // NOT_FOUND, or DATA_LOSS when it is damaged.

@@ -19,8 +19,7 @@ constexpr double kSecondsMin = 0.1;
 absl::StatusOr<Straggler> FindStraggler(double busy_seconds, Communicator* communicator) {
   const size_t size = static_cast<size_t>(communicator->size());
   std::vector<double> all(size);
-  absl::Status status =
-      communicator->AllGather(&busy_seconds, all.data(), 1, DataType::kFloat64);
+  absl::Status status = communicator->AllGather(&busy_seconds, all.data(), 1, DataType::kFloat64);
   if (!status.ok()) return status;
   std::vector<double> sorted = all;
   std::sort(sorted.begin(), sorted.end());
@@ -35,6 +34,21 @@ absl::StatusOr<Straggler> FindStraggler(double busy_seconds, Communicator* commu
   if (!status.ok()) return status;
   return Straggler{static_cast<int>(slowest), reinterpret_cast<const char*>(name),
                    all[slowest] / std::max(median, 1e-9)};
+}
+
+absl::StatusOr<Straggler> TellStepTimes(int64_t step, const StepTimes& times,
+                                        Communicator* communicator, Reporter* reporter,
+                                        absl::Status* reported) {
+  auto slow = FindStraggler(times.busy_seconds, communicator);
+  if (!slow.ok()) return slow;
+  const double steps = static_cast<double>(std::max<int64_t>(times.steps, 1));
+  Metrics metrics = {{"step_seconds", times.busy_seconds / steps},
+                     {"wait_seconds", times.wait_seconds / steps}};
+  if (communicator->rank() == 0 && slow->rank >= 0) {
+    metrics.emplace_back("straggler", static_cast<double>(slow->rank));
+  }
+  *reported = reporter->Report(step, metrics);
+  return slow;
 }
 
 }  // namespace trainyard::training

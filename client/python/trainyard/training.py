@@ -318,6 +318,28 @@ class Gang:
 
         return _torch_hook.GradientHook(self, module, bucket_bytes, wire)
 
+    def report_times(self, step, busy_seconds, wait_seconds=0.0):
+        """Reports how long this rank was busy and waited since the last time, as metrics of `step`.
+
+        All ranks call it, now and then. Returns the number of a rank that was busy 1.5 times as
+        long as the median and 100 ms longer, None without one; rank 0 reports it as straggler.
+        """
+        import array
+
+        import trainyard
+
+        mine = array.array("d", [busy_seconds])
+        everyone = array.array("d", bytes(8 * self.size))
+        self.all_gather(mine, everyone)
+        median = sorted(everyone)[(self.size - 1) // 2]
+        slowest = max(range(self.size), key=lambda rank: everyone[rank])
+        slow = everyone[slowest] > 1.5 * median and everyone[slowest] - median >= 0.1
+        metrics = {"step_seconds": busy_seconds, "wait_seconds": wait_seconds}
+        if slow and self.rank == 0:
+            metrics["straggler"] = slowest
+        trainyard.report(step, metrics)
+        return slowest if slow else None
+
     def close(self):
         """Leaves the gang; its arrays must not be used any more."""
         if self._handle:

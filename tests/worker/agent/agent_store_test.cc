@@ -232,6 +232,48 @@ TEST_F(AgentTest, ACheckpointBecomesAFactAndIsRestoredWhereItLay) {
   EXPECT_EQ(scheduler_.Log(second.key(), 0, false), "w7 7\n");
 }
 
+// A program that keeps only its newest checkpoint removes the one before while a slow store takes
+// it.
+constexpr char kPruning[] = R"(
+import json, os, shutil, socket, time
+root = os.environ['AIP_CHECKPOINT_DIR']
+s = socket.socket(socket.AF_UNIX)
+s.connect(os.environ['TRAINYARD_SOCKET'])
+f = s.makefile('rw')
+os.makedirs(root + 'kept/step_7')
+with open(root + 'kept/step_7/weights', 'w') as w:
+    w.write('w7')
+f.write(json.dumps({'checkpoint': {'step': 7, 'path': 'kept/step_7'}}) + '\n'); f.flush()
+print('answer', f.readline().strip(), flush=True)
+while not os.path.exists(root + 'prune'):
+    time.sleep(0.01)
+shutil.rmtree(root + 'kept')
+os.remove(root + 'prune')
+os.makedirs(root + '.step_9.partial')
+os.makedirs(root + '.step_5.old/below')
+print('pruned', flush=True)
+)";
+
+TEST_F(AgentTest, ADeclaredCheckpointMayBeRemovedWhileItIsUploaded) {
+  StartAgent();
+  store_.Stall("up", true);
+  const auto key = Run(Assign({"/usr/bin/python3", "-c", kPruning}));
+  ASSERT_TRUE(WaitForFile(AttemptPath(key) + "/declared/0/kept/step_7/weights"));
+  ASSERT_TRUE(WriteFileAtomically(AttemptPath(key) + "/checkpoints/prune", "").ok());
+  ASSERT_TRUE(WaitForLog(key, "pruned"));
+  store_.Stall("up", false);
+  const agent::v1::Exited exited = scheduler_.WaitForExit(key);
+  EXPECT_EQ(exited.record().cause(), v1::EXIT_CAUSE_UNSPECIFIED) << exited.record().stderr_tail();
+  EXPECT_EQ(exited.outputs_size(), 0) << "what a killed writer leaves is no output";
+  std::string tree;
+  for (const agent::v1::Fact& fact : scheduler_.received().facts) {
+    if (fact.has_checkpoint_part()) tree = fact.checkpoint_part().tree();
+  }
+  ASSERT_FALSE(tree.empty()) << "the checkpoint is lost";
+  EXPECT_EQ(store_.GetFolder(tree)["kept/step_7/weights"], "w7");
+  EXPECT_FALSE(Exists(AttemptPath(key) + "/declared/0"));
+}
+
 // One thread for each kind of work: what hangs of one kind keeps back no other, and has an end.
 TEST_F(AgentTest, AnInstallationThatHangsKeepsBackNoOtherWork) {
   options_.pool_threads = 1;

@@ -250,6 +250,24 @@ TEST_F(InstallerTest, ACopyLeavesTheOriginalAloneAndFollowsNoLink) {
   EXPECT_FALSE(CopyFolder(from, folder_ + "/second").ok());
 }
 
+TEST_F(InstallerTest, LinksKeepWhatIsRemovedAndLeadNowhereElse) {
+  const std::string from = folder_ + "/from";
+  Write({{"kept/step_7/a/weights", "w"}, {"single", "s"}}, from);
+  fs::create_symlink("/etc/passwd", from + "/kept/step_7/out");
+  fs::create_directory_symlink("/etc", from + "/elsewhere");
+  ASSERT_TRUE(LinkBelow(from, "kept/step_7", target_).ok());
+  fs::remove_all(from + "/kept");
+  EXPECT_EQ(ReadFile(target_ + "/kept/step_7/a/weights").value(), "w");
+  EXPECT_EQ(fs::read_symlink(target_ + "/kept/step_7/out"), "/etc/passwd");
+  ASSERT_TRUE(LinkBelow(from, "single", target_).ok()) << "in place of what was there";
+  EXPECT_EQ(fs::hard_link_count(target_ + "/single"), 2u);
+  EXPECT_FALSE(Exists(target_ + "/kept"));
+  for (const char* path : {"elsewhere/passwd", "../from/single", "/etc/passwd", "", "absent"}) {
+    EXPECT_FALSE(LinkBelow(from, path, target_).ok()) << path;
+  }
+  EXPECT_FALSE(Exists(target_ + "/elsewhere/passwd"));
+}
+
 TEST_F(InstallerTest, WhatIsNoPackageIsRefused) {
   const std::string no_python = Pack({{"data-1/readme.txt", "x"}}, false);
   EXPECT_EQ(ReasonOf(Install(no_python, v1::PackageRef::SDIST)), "PACKAGE_INVALID");

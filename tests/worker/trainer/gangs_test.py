@@ -362,28 +362,38 @@ class Gangs(unittest.TestCase):
 
     def test_reports_to_the_supervisor_and_stops_when_told(self):
         path = str(self.folder / "socket")
-        requests = []
+        requests, others = [], []
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(path)
             listener.listen(4)
 
-            def serve():
-                connection, _ = listener.accept()
+            def serve_one(connection):
                 with connection, connection.makefile("rw") as lines:
+                    rank = None
                     for line in lines:
                         request = json.loads(line)
-                        requests.append(request)
+                        rank = request.get("hello", {}).get("rank", rank)
+                        (requests if rank == 0 else others).append(request)
                         stop = request.get("report", {}).get("step", 0) >= 3
                         lines.write(json.dumps({"ok": True, "should_stop": stop}) + "\n")
                         lines.flush()
 
-            thread = threading.Thread(target=serve, daemon=True)
-            thread.start()
+            def serve():
+                while True:
+                    connection, _ = listener.accept()
+                    threading.Thread(target=serve_one, args=(connection,), daemon=True).start()
+
+            threading.Thread(target=serve, daemon=True).start()
             done = train(2, self.data, "--epochs=50", "--checkpoint_every=2", TRAINYARD_SOCKET=path,
                          AIP_MODEL_DIR=f"{self.folder}/model/",
                                  AIP_CHECKPOINT_DIR=f"{self.folder}/checkpoints/")
-            thread.join(10)
-        reports = [r["report"] for r in requests if "report" in r]
+        told = [r["report"] for r in requests if "report" in r]
+        reports = [r for r in told if "step_seconds" not in r["metrics"]]
+        for times in ([r for r in told if r not in reports],
+                      [r["report"] for r in others if "report" in r]):
+            self.assertEqual([r["step"] for r in times], [1, 2, 3], "of each rank")
+            self.assertTrue(all(r["metrics"]["step_seconds"] > 0 and
+                                r["metrics"]["wait_seconds"] >= 0 for r in times), times)
         self.assertEqual([r["step"] for r in reports], [1, 2, 3, 3])
         self.assertEqual(set(reports[0]["metrics"]), {"accuracy", "loss", "train_loss"})
         said = done.stdout.strip().splitlines()[-1]

@@ -154,6 +154,28 @@ TEST_F(CheckpointTest, ShardOutsideItsFolderIsRefused) {
   EXPECT_THAT(std::string(status.message()), testing::HasSubstr("outside its folder"));
 }
 
+// Whoever forges a manifest can also add up its checksum.
+TEST_F(CheckpointTest, ManifestsOutOfRangeAreRefused) {
+  const auto decode = [](nlohmann::json manifest, const char* key, const nlohmann::json& value) {
+    manifest[key] = value;
+    manifest.erase("sha256");
+    manifest["sha256"] = HexOf(Sha256Of(manifest.dump()));
+    return DecodeCheckpointManifest(manifest.dump(), "m").status();
+  };
+  ASSERT_TRUE(Write(7, 1).ok());
+  const auto good = nlohmann::json::parse(*ReadFile(folder_ + "/step_7/manifest.json"));
+  EXPECT_TRUE(decode(good, "step", 8).ok());
+  EXPECT_TRUE(absl::IsDataLoss(decode(good, "step", -1)));
+  EXPECT_TRUE(absl::IsDataLoss(decode(good, "step", UINT64_MAX)));
+  EXPECT_TRUE(absl::IsDataLoss(decode(good, "world_size", 0)));
+  EXPECT_TRUE(absl::IsDataLoss(decode(good, "world_size", int64_t{1} << 40)));
+  EXPECT_TRUE(absl::IsDataLoss(decode(good, "shards", nlohmann::json::array({1}))));
+  // So deep that writing it out again would need more stack than there is.
+  const std::string deep =
+      "{\"x\":" + std::string(1'000'000, '[') + std::string(1'000'000, ']') + "}";
+  EXPECT_TRUE(absl::IsDataLoss(DecodeCheckpointManifest(deep, "m").status()));
+}
+
 // A process that dies at any pass of any fault point on the way leaves the old checkpoint or the
 // new one, and the next writer is not hindered by what it left.
 TEST_F(CheckpointTest, DeathAnywhereLeavesOldOrNew) {

@@ -15,6 +15,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "client" / "python"))
@@ -314,6 +315,8 @@ def rank():
     check_after_an_exception(gang)
     check_pending_that_is_dropped(gang)
     check_checkpoints(gang)
+    for busy, slow in ((1.0, None), (5.0 if gang.rank == gang.size - 1 else 1.0, gang.size - 1)):
+        assert gang.report_times(3, busy) == (slow if gang.size > 1 else None)
     gang.barrier()
     gang.close()
     print(f"rank {gang.rank} ok")
@@ -333,6 +336,8 @@ def leave(how):
     if gang.rank == gang.size - 1:
         if how == "exit":
             sys.exit(3)
+        if how == "hang":
+            time.sleep(100)
         raise ArithmeticError("this rank fails")
     gang.all_reduce(numpy.ones(3))
 
@@ -346,6 +351,11 @@ def check_leaving(command, environment):
         assert done.stdout.count(" ok") == 2, (how, done.stdout, done.stderr)
         assert (done.returncode == 0) == (how == "well"), (how, done.returncode, done.stderr)
         assert ("this rank fails" in done.stderr) == (how == "raise"), done.stderr
+    del environment["TRAINYARD_PRETEND_NODES_OF"]  # one node: who waits can ask for the stack
+    done = subprocess.run([*command, "leave", "hang"], capture_output=True, text=True, timeout=60,
+                          env=dict(environment, TRAINYARD_HANG_TIMEOUT="1"), check=False)
+    assert done.returncode != 0 and "hang: rank 1 (asleep" in done.stderr, done.stderr
+    assert "most recent call first" in done.stderr and "in leave\n" in done.stderr, done.stderr
 
 
 def main():

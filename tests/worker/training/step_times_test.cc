@@ -2,6 +2,7 @@
 #include "worker/training/step_times.h"
 
 #include <functional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -30,6 +31,23 @@ TEST(StepTimesTest, TheSlowRankIsNamedToAll) {
     EXPECT_NEAR(straggler.factor, 3.0, 1e-9);
   }
   EXPECT_EQ(Find({1.0, 2.0})[0].rank, 1);
+}
+
+TEST(StepTimesTest, TellingComparesRanksAndSaysWhatCouldNotBeReported) {
+  auto ranks = CreateSharedCommunicators(2);
+  ASSERT_TRUE(ranks.ok());
+  const auto tell = [&](size_t rank, const std::string& socket) {
+    Reporter reporter(socket, static_cast<int>(rank));
+    absl::Status reported;
+    auto slow = TellStepTimes(4, {10, rank == 0 ? 9.0 : 1.0, 0.5}, (*ranks)[rank].get(), &reporter,
+                              &reported);
+    EXPECT_TRUE(slow.ok());
+    EXPECT_EQ(slow->rank, 0);
+    return reported;
+  };
+  std::thread other([&] { EXPECT_TRUE(tell(1, "").ok()) << "outside a job"; });
+  EXPECT_TRUE(absl::IsUnavailable(tell(0, "/absent/socket")));
+  other.join();
 }
 
 TEST(StepTimesTest, NoiseIsNotBlamed) {
