@@ -241,8 +241,9 @@ s = socket.socket(socket.AF_UNIX)
 s.connect(os.environ['TRAINYARD_SOCKET'])
 f = s.makefile('rw')
 os.makedirs(root + 'kept/step_7')
-with open(root + 'kept/step_7/weights', 'w') as w:
-    w.write('w7')
+for name in ('weights', 'moments'):
+    with open(root + 'kept/step_7/' + name, 'w') as out:
+        out.write(name[0] + '7')
 f.write(json.dumps({'checkpoint': {'step': 7, 'path': 'kept/step_7'}}) + '\n'); f.flush()
 print('answer', f.readline().strip(), flush=True)
 while not os.path.exists(root + 'prune'):
@@ -271,6 +272,7 @@ TEST_F(AgentTest, ADeclaredCheckpointMayBeRemovedWhileItIsUploaded) {
   }
   ASSERT_FALSE(tree.empty()) << "the checkpoint is lost";
   EXPECT_EQ(store_.GetFolder(tree)["kept/step_7/weights"], "w7");
+  EXPECT_EQ(store_.GetFolder(tree)["kept/step_7/moments"], "m7");
   EXPECT_FALSE(Exists(AttemptPath(key) + "/declared/0"));
 }
 
