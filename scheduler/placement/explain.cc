@@ -244,8 +244,10 @@ Cluster& Explainer::View(Scene scene, bool windows) {
   const bool empty = scene == Scene::kEverywhere || scene == Scene::kReachable;
   view = std::make_unique<Cluster>(empty ? now.Emptied(scene == Scene::kEverywhere) : now);
   for (int32_t i = 0; !windows && i < view->size(); ++i) view->SetWindows(i, {});
-  if (scene == Scene::kUnheld) {
+  if (empty || scene == Scene::kUnheld) {
     for (int32_t i = 0; i < view->size(); ++i) view->KeepFor(i, 0, 0, 0);
+  }
+  if (scene == Scene::kUnheld) {
     for (const int32_t claimed : planner_->claims_) {
       for (const Slice& slice : *planner_->run(claimed).claim) view->Give(slice);
     }
