@@ -67,8 +67,9 @@ absl::Status RefuseImage(const Arguments& arguments, const std::string& prefix) 
 }
 
 // A pool of the CUSTOM tier from --{prefix}-machine-type, -count and -accelerator.
+// `over`: what the config's section trainyard says of every replica.
 absl::Status ReadPool(const Arguments& arguments, const std::string& prefix,
-                      const std::string& role, v1::JobSpec* spec) {
+                      const std::string& role, const v1::Resources& over, v1::JobSpec* spec) {
   if (absl::Status status = RefuseImage(arguments, prefix); !status.ok()) return status;
   const absl::StatusOr<int64_t> count =
       arguments.Int(absl::StrCat(prefix, "-count"), 1, 0, kReplicasMax);
@@ -91,12 +92,27 @@ absl::Status ReadPool(const Arguments& arguments, const std::string& prefix,
     known.MergeFrom(pool);
     return absl::OkStatus();
   }
+  v1::Resources resources = over;
+  if (pool.resources().gpu_models_size() > 0) resources.clear_gpu_models();
+  resources.MergeFrom(pool.resources());
+  *pool.mutable_resources() = std::move(resources);
   *spec->add_worker_pools() = std::move(pool);
   return absl::OkStatus();
 }
 
+// Takes the pool that only says the resources of all replicas out of the spec: what it said.
+v1::Resources TakeTemplate(v1::JobSpec* spec) {
+  if (spec->worker_pools_size() != 1) return {};
+  const v1::WorkerPool& pool = spec->worker_pools(0);
+  if (!pool.role().empty() || pool.replica_count() > 0 || !pool.machine_type().empty()) return {};
+  v1::Resources over = pool.resources();
+  spec->clear_worker_pools();
+  return over;
+}
+
 // Workers stand beside a master and make the tier CUSTOM, as in a file.
-absl::Status CheckWorkers(const Arguments& arguments, v1::JobSpec* spec) {
+absl::Status CheckWorkers(const Arguments& arguments, const v1::Resources& over,
+                          v1::JobSpec* spec) {
   std::string flag;
   for (const char* name : {"worker-machine-type", "worker-accelerator", "worker-count"}) {
     if (arguments.Has(name)) flag = name;
@@ -120,6 +136,7 @@ absl::Status CheckWorkers(const Arguments& arguments, v1::JobSpec* spec) {
   v1::WorkerPool* const master = spec->add_worker_pools();
   master->set_role("master");
   master->set_replica_count(1);
+  *master->mutable_resources() = over;
   std::rotate(pools->pointer_begin(), pools->pointer_end() - 1, pools->pointer_end());
   return absl::OkStatus();
 }
@@ -160,9 +177,13 @@ void ApplyFlags(const Arguments& arguments, Submission* submission, FaultList* f
     spec->mutable_program()->clear_args();
     for (const std::string& word : arguments.rest()) spec->mutable_program()->add_args(word);
   }
-  faults->Add(ReadPool(arguments, "master", "master", spec));
-  faults->Add(ReadPool(arguments, "worker", "worker", spec));
-  faults->Add(CheckWorkers(arguments, spec));
+  const v1::Resources over = TakeTemplate(spec);
+  faults->Add(ReadPool(arguments, "master", "master", over, spec));
+  faults->Add(ReadPool(arguments, "worker", "worker", over, spec));
+  faults->Add(CheckWorkers(arguments, over, spec));
+  if (spec->worker_pools().empty() && over.ByteSizeLong() > 0) {
+    *spec->add_worker_pools()->mutable_resources() = over;
+  }
 }
 
 absl::Status CheckProgram(const v1::Program& program) {

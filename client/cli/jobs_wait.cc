@@ -36,20 +36,29 @@ absl::Status Wait(Context* context, const Arguments& arguments) {
                       context->format == Format::kCsv);
   std::vector<v1::Job> jobs;
   absl::Status result;
+  std::vector<std::string> names;
   for (const std::string& word : arguments.words()) {
     const absl::StatusOr<std::string> name = context->JobNameOf(word);
     if (!name.ok()) return name.status();
+    names.push_back(*name);
+    if (arguments.words().size() == 1) break;
+    // All of them are there before any is waited for.
+    v1::GetJobRequest request;
+    request.set_name(*name);
+    if (absl::Status there = (*client)->GetJob(request).status(); !there.ok()) return there;
+  }
+  for (const std::string& name : names) {
     const absl::StatusOr<v1::Job> job =
-        WaitTelling(context, *client, *name, deadline, arguments.Has("patient"),
+        WaitTelling(context, *client, name, deadline, arguments.Has("patient"),
                     [&goal](const v1::Job& seen) { return Reached(goal, seen.state()); });
     if (!job.ok()) return job.status();
     if (client::IsTerminal(job->state())) result.Update(VerdictOf(*job));
     jobs.push_back(*job);
     if (whole) continue;
-    PrintOne(&context->console(), context->format, *job, *name,
+    PrintOne(&context->console(), context->format, *job, name,
              context->quiet
                  ? ""
-                 : absl::StrCat(ShortName(*name), "  ", v1::JobState_Name(job->state()), "\n"),
+                 : absl::StrCat(ShortName(name), "  ", v1::JobState_Name(job->state()), "\n"),
              JobTable({&*job}, absl::Now()));
   }
   if (whole) {

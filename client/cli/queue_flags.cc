@@ -55,6 +55,12 @@ absl::Status ReadQueueFlags(const Arguments& arguments, v1::JobSpec* spec) {
   for (std::string job : arguments.List("after")) {
     absl::string_view name = job;
     const bool on_end = absl::ConsumeSuffix(&name, ":end");
+    if (const size_t colon = name.find(':'); colon != absl::string_view::npos) {
+      const absl::string_view before = name.substr(0, colon);
+      return UsageError(absl::StrCat("--after: \"", name.substr(colon + 1), "\" is no condition"),
+                        absl::StrCat("write ", before, " to wait for its success, or ", before,
+                                     ":end to wait for its end"));
+    }
     v1::Dependency* const dependency = scheduling->add_after();
     dependency->set_job(std::string(name));
     if (on_end) dependency->set_on(v1::Dependency::END);

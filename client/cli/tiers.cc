@@ -71,8 +71,10 @@ absl::Status ListTiers(Context* context, const Arguments&) {
   return absl::OkStatus();
 }
 
+// What is named over what is there already.
 absl::Status ReadResources(const Arguments& arguments, v1::Resources* resources) {
-  const absl::StatusOr<double> cores = arguments.Number("cores", 0);
+  const absl::StatusOr<double> cores =
+      arguments.Number("cores", static_cast<double>(resources->cpu_milli()) / 1000);
   if (!cores.ok()) return cores.status();
   if (!(*cores >= 0 && *cores <= 4096)) {
     return UsageError("--cores is outside 0 to 4096", "give cores a replica, for example 0.5");
@@ -86,22 +88,45 @@ absl::Status ReadResources(const Arguments& arguments, v1::Resources* resources)
     }
     resources->set_memory_bytes(*bytes);
   }
-  const absl::StatusOr<int64_t> gpus = arguments.Int("gpus", 0, 0, kGpusMax);
+  const absl::StatusOr<int64_t> gpus = arguments.Int("gpus", resources->gpu_count(), 0, kGpusMax);
   if (!gpus.ok()) return gpus.status();
   resources->set_gpu_count(static_cast<int32_t>(*gpus));
+  if (arguments.Has("gpu-models")) resources->clear_gpu_models();
   for (const std::string& model : arguments.List("gpu-models")) resources->add_gpu_models(model);
+  if (resources->gpu_models_size() > 0 && *gpus == 0) {
+    return UsageError("--gpu-models says which GPUs, but the tier has none",
+                      "add --gpus N, or leave out --gpu-models", "--gpu-models");
+  }
   return absl::OkStatus();
 }
 
+// The tier as it is; an empty one when there is none of that name yet.
+absl::StatusOr<v1::ScaleTier> TierOf(client::Client* client, const std::string& name) {
+  const absl::StatusOr<v1::ListTiersResponse> tiers = client->ListTiers({});
+  if (!tiers.ok()) return tiers.status();
+  for (const v1::ScaleTier& tier : tiers->tiers()) {
+    if (tier.name() == name) return tier;
+  }
+  return v1::ScaleTier();
+}
+
 absl::Status SetTier(Context* context, const Arguments& arguments) {
+  const absl::StatusOr<client::Client*> client = context->Connect();
+  if (!client.ok()) return client.status();
+  const absl::StatusOr<v1::ScaleTier> before = TierOf(*client, arguments.Word(0));
+  if (!before.ok()) return before.status();
   v1::SetTierRequest request;
   v1::ScaleTier* tier = request.mutable_tier();
   tier->set_name(arguments.Word(0));
-  tier->set_note(arguments.Get("note"));
+  tier->set_note(arguments.Get("note", before->note()));
   request.set_request_id(context->request_id);
-  const absl::StatusOr<int64_t> replicas = arguments.Int("replicas", 1, 1, kReplicasMax);
+  int64_t had = 0;
+  for (const v1::WorkerPool& pool : before->worker_pools()) had += pool.replica_count();
+  const absl::StatusOr<int64_t> replicas =
+      arguments.Int("replicas", std::max<int64_t>(1, had), 1, kReplicasMax);
   if (!replicas.ok()) return replicas.status();
   v1::Resources resources;
+  if (before->worker_pools_size() > 0) resources = before->worker_pools(0).resources();
   if (absl::Status status = ReadResources(arguments, &resources); !status.ok()) return status;
   const auto add_pool = [&](const char* role, int64_t count) {
     if (count == 0) return;
@@ -112,8 +137,6 @@ absl::Status SetTier(Context* context, const Arguments& arguments) {
   };
   add_pool("master", 1);
   add_pool("worker", *replicas - 1);
-  const absl::StatusOr<client::Client*> client = context->Connect();
-  if (!client.ok()) return client.status();
   const absl::StatusOr<v1::ScaleTier> set = (*client)->SetTier(request);
   if (!set.ok()) return set.status();
   PrintOne(&context->console(), context->format, *set, set->name(),
@@ -141,13 +164,15 @@ Command TiersSetCommand() {
   command.examples = {"trainyard tiers set TEAM_BIG --replicas 4 --cores 2 --memory 4GiB",
                       "trainyard tiers set BASIC_GPU --gpus 1 --gpu-models T4,L4"};
   command.positionals = {{.name = "TIER", .complete = Complete::kTier}};
-  command.flags = {{.name = "replicas", .value = "N", .help = "ranks of a job; default 1"},
-                   {.name = "cores", .value = "X", .help = "a replica; default 1"},
+  command.flags = {{.name = "replicas", .value = "N", .help = "ranks of a job; 1 in a new tier"},
+                   {.name = "cores", .value = "X", .help = "a replica"},
                    {.name = "memory", .value = "SIZE", .help = "a replica, for example 4GiB"},
                    {.name = "gpus", .value = "N", .help = "a replica"},
                    {.name = "gpu-models", .value = "M,...", .help = "accepted models, best first"},
                    {.name = "note", .value = "TEXT", .help = "shown when a job uses the tier"}};
-  command.notes = {"Jobs that were submitted before keep what the tier was then."};
+  command.notes = {
+      "What is not named stays; jobs that were submitted before keep what the tier was "
+      "then."};
   command.run = SetTier;
   command.prints = true;
   command.writes = true;

@@ -50,7 +50,7 @@ absl::Status Validate(Context* context, const Arguments& arguments) {
     for (const v1::Fault& fault : faults.faults()) real += fault.is_note() ? 0 : 1;
     bad += real;
     all.MergeFrom(faults);
-    if (context->format != Format::kTable || context->quiet) continue;
+    if (json || context->format == Format::kYaml || context->quiet) continue;
     if (faults.faults_size() > 0) console.OutLine(FormatFaults(faults));
     if (real == 0) console.OutLine(absl::StrCat(file, ": valid"));
   }

@@ -28,6 +28,10 @@ void CheckStudy(const v1::StudySpec& study, const std::string& path, Checker* ch
 void CheckTrialCounts(const v1::JobSpec& spec, Checker* checker);
 // Values that are wrong by themselves, also before flags and tiers are applied.
 void CheckValues(const v1::JobSpec& spec, Checker* checker);
+
+// Of these, what is only known once the tier has given the replicas: minReplicas. Says nothing
+// that was said before.
+void CheckElastic(const v1::JobSpec& spec, Checker* checker);
 // What must be there once everything is applied.
 void CheckComplete(const v1::JobSpec& spec, Checker* checker);
 

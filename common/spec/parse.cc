@@ -319,6 +319,9 @@ ParseResult ValidateJobSpec(absl::string_view text, absl::string_view file_name,
     CheckValues(result.spec, &checker);
     TakeNotes(result.faults, &result.spec);
     FillJobSpec(tiers, &result.spec, &found);
+    const bool told = std::any_of(found.faults().begin(), found.faults().end(),
+                                  [](const auto& f) { return f.field() == "launch.minReplicas"; });
+    if (!told) CheckElastic(result.spec, &checker);
     CheckComplete(result.spec, &checker);
     AddChecked(result, std::move(found), &result.faults);
   }

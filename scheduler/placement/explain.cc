@@ -200,8 +200,16 @@ Explainer::Finding Explainer::JudgeRoom(const Place& place, const std::vector<in
       return {"WAITING_FOR_RESERVATION",
               absl::StrCat("the nodes that have room are reserved: ", closed->reason), true};
     }
+    const auto works = std::find_if(
+        snapshot_.reservations.begin(), snapshot_.reservations.end(), [](const Reservation& r) {
+          return r.kind == ReservationKind::kMaintenance && !r.reason.empty();
+        });
     return {"WAITING_FOR_MAINTENANCE",
-            "the nodes that have room are kept free for maintenance or leave before it would end",
+            absl::StrCat(
+                "the nodes that have room are kept free for maintenance",
+                works == snapshot_.reservations.end() ? "" : absl::StrCat(" (", works->reason, ")"),
+                " or leave before it would end; with a time limit that ends before it "
+                "may start"),
             true};
   }
   terms.now_us = planner_->now_us_;

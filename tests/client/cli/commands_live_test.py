@@ -306,7 +306,8 @@ def check_waiting(user):
            "--worker-pool-spec=replica-count=1,accelerator-type=NVIDIA_H100_80GB,"
            "accelerator-count=8,python-module=trainer.task,local-package-path=trainer")
     done = user(*big, "--stream", code=9)
-    check("on one node" in done.stderr and "trainyard jobs cancel big" in done.stderr, done.stderr)
+    check("no node has a GPU" in done.stderr and "trainyard jobs cancel big" in done.stderr,
+          done.stderr)
     check(user.state("big") == "QUEUED", "a job without capacity does not wait")
     user("jobs", "wait", "big", code=9)
     user("jobs", "wait", "big", "--patient", "--timeout", "6s", code=7)

@@ -199,6 +199,11 @@ TEST(ParseTest, WhatTheSchedulerRefusesHasItsPlaceInTheFile) {
   EXPECT_EQ(faults.faults(1).field(), "trainyard.queue");
 }
 
+TEST(ParseTest, ReplicasThatTheTierGivesCountForTheFewest) {
+  EXPECT_EQ(Validate("trainyard: {command: [/bin/true], minReplicas: 4}\n"), "OUT_OF_RANGE@1:48");
+  EXPECT_EQ(Validate("trainyard: {command: [/bin/true], minReplicas: 1}\n"), "");
+}
+
 TEST(ParseTest, ABucketWithOneSlashIsNoFolder) {
   const auto with = [](const std::string& place) {
     return ValidateJobSpec("trainingInput:\n  pythonModule: a.b\n  jobDir: " + place + "\n",

@@ -187,6 +187,32 @@ def quotas_and_usage(build):
         assert "--project p" in told, told
 
 
+def flags_over_what_is_there(build):
+    """A tier keeps what is not named; pools that flags add have the resources of the file."""
+    with Cluster(build) as cluster:
+        cluster.start_agent("n1", cores=1)
+        cluster.run("tiers", "set", "BIG", "--replicas", "4", "--cores", "2", "--memory", "4GiB")
+        told = cluster.refused(2, "tiers", "set", "BIG", "--gpu-models", "T4")
+        assert "--gpus N" in told, told
+        cluster.run("tiers", "set", "BIG", "--note", "ours")
+        pools = next(tier for tier in cluster.json("tiers") if tier["name"] == "BIG")["workerPools"]
+        assert [pool["replicaCount"] for pool in pools] == [1, 3], pools
+        assert {pool["resources"]["cpuMilli"] for pool in pools} == {"2000"}, pools
+        (cluster.folder / "small.yaml").write_text(
+            "trainyard: {command: [/bin/true], resources: {cpu: 0.1, memory: 64MiB}}\n")
+        for tier in (), ("--scale-tier", "custom"):
+            plan = cluster.json("jobs", "submit", "training", "two", "--config",
+                                cluster.folder / "small.yaml", *tier, "--worker-count", "1",
+                                "--plan")
+            assert plan["startsNow"] and plan["nodes"] == ["n1"], plan
+        told = cluster.refused(2, "custom-jobs", "create", "b", "--command", "/bin/true", "--after",
+                               "a:finish")
+        assert "a:end" in told, told
+        cluster.submit("a", sleeper(600))
+        told = cluster.refused(3, "jobs", "wait", "a", "nobody", "--timeout", "60s")
+        assert "nobody" in told, told
+
+
 def lost_node_is_told(build):
     """Until the lease of a lost node ends its run is not called lost, but `why` says what is up."""
     with Cluster(build) as cluster:
@@ -369,7 +395,8 @@ def preemption(build):
 TESTS = [hold_and_release, priorities_and_limits, dependencies, queues, quotas_and_usage,
          quota_limits_and_reclaim,
          history_replays, drain_with_deadline, maintenance, labels_and_taints, plan_before_submit,
-         revoked_node, lost_node_is_told, preemption]
+         revoked_node, lost_node_is_told,
+         flags_over_what_is_there, preemption]
 
 
 def has_policy(build, name):
