@@ -174,10 +174,14 @@ absl::Status Trainer::AgreeOn(const absl::Status& mine, const std::string& step)
 }
 
 // Names all that differs at once. What a checkpoint does not say was not kept by its writer, and is
-// taken as the same, but for model and optimiser.
+// taken as the same, but for model and optimiser. Between two epochs the batch may change its size:
+// no sample of the next one is taken yet, and a tuner may want it so.
 absl::Status Trainer::CheckSameRun(const CheckpointManifest& manifest) const {
   std::vector<std::string> differs;
+  const auto samples = manifest.state.find("samples");
+  const bool between = samples != manifest.state.end() && samples->second == "0";
   for (const auto& [key, mine] : RunState()) {
+    if (key == "batch_size" && between) continue;
     const auto found = manifest.state.find(key);
     const bool must = key == "architecture" || key == "optimizer";
     if (found == manifest.state.end() && !must) continue;
