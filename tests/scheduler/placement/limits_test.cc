@@ -45,6 +45,7 @@ class LimitsTest : public testing::Test {
     run.run_uid = uid;
     run.team = team;
     run.started_us = kSecond;
+    run.last_checkpoint_us = node == "t" ? kHour : 0;  // T4s cost least
     run.ranks = {MakeNeeds(1000, 1)};
     RunningRun::Slice& slice = run.slices.emplace_back();
     slice.node_id = node;
@@ -79,7 +80,7 @@ TEST_F(LimitsTest, AGuaranteeOfOneModelTakesNothingBackOnAnother) {
   const Plan plan = Make();
   ASSERT_EQ(plan.preemptions.size(), 1u);
   EXPECT_TRUE(plan.preemptions[0].run_uid == 3 || plan.preemptions[0].run_uid == 4)
-      << "an A100, not what is cheapest";
+      << "an A100, not what costs least";
   // Where it has used its guarantee, and on models that have none, it waits like everybody.
   snapshot_.running.clear();
   for (NodeView& node : snapshot_.nodes) {
