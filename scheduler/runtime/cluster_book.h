@@ -10,6 +10,7 @@
 #include <tuple>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "scheduler/core/command.h"
@@ -70,7 +71,7 @@ class ClusterBook {
 
   std::map<std::string, Node> nodes_;
   absl::flat_hash_map<uint64_t, std::vector<Held>> held_;
-  absl::flat_hash_map<uint64_t, Order> orders_;  // of order_ and parked_
+  absl::btree_map<uint64_t, Order> orders_;  // of order_ and parked_; uids rise, so it is full
   absl::btree_set<Order> order_;
   absl::flat_hash_map<uint64_t, Order> parked_;
   uint64_t version_ = 0;

@@ -24,7 +24,8 @@ constexpr absl::Duration kRowLook = absl::Milliseconds(200);
 constexpr absl::Duration kRowQuiet = absl::Milliseconds(100);
 constexpr int kRowLooksMax = 25;  // without a quiet moment: about five seconds
 constexpr size_t kRowsPendingMax = 50000;
-constexpr size_t kRowsTrim = 10000;  // written at once: worth giving their memory back
+constexpr size_t kRowsTrim = 1000;  // written since: worth giving their memory back
+constexpr int kTrimLooks = 5;       // without rows: a second
 
 using Task = std::function<void(Engine*)>;
 
@@ -245,6 +246,7 @@ class Threaded : public Runtime {
   void RunRows() {
     int looks = 0;
     size_t written = 0;  // rows since memory was last given back
+    int idle = 0;        // looks without rows
     while (true) {
       {
         MutexLock lock(&mutex_);
@@ -256,7 +258,8 @@ class Threaded : public Runtime {
       const size_t pending = keeper_.pending();
       const bool due = pending > 0 && (committer_.Quiet(kRowQuiet) || ++looks > kRowLooksMax ||
                                        pending > kRowsPendingMax);
-      if (pending == 0 && written > kRowsTrim) {
+      idle = pending == 0 ? idle + 1 : 0;
+      if (idle >= kTrimLooks && written > kRowsTrim) {
         malloc_trim(0);  // what many rows took on their way is not needed again
         written = 0;
       }

@@ -53,11 +53,14 @@ core::JobPtr ViewTable::Job(uint64_t uid) const {
 }
 
 core::JobPtr ViewTable::JobByName(absl::string_view project, absl::string_view job_id) const {
-  const core::ShortId id = core::NameKey(project, job_id);
+  const uint64_t id = core::NameHash(absl::StrCat(project, "/", job_id));
   {
     MutexLock lock(&mutex_);
     if (const auto found = job_names_.find(id); found != job_names_.end()) {
-      if (const auto job = jobs_.find(found->second); job != jobs_.end()) return job->second.job;
+      const auto job = jobs_.find(found->second);
+      const bool is_it = job != jobs_.end() && job->second.job->job_id() == job_id &&
+                         job->second.job->project() == project;
+      if (is_it) return job->second.job;
     }
   }
   if (journal_ == nullptr) return nullptr;

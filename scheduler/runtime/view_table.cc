@@ -26,6 +26,10 @@ std::set<std::string> NodesOf(const core::RunPtr& run) {
   return nodes;
 }
 
+uint64_t KeyOf(const journal::v1::JobRow& job) {
+  return core::NameHash(absl::StrCat(job.project(), "/", job.job_id()));
+}
+
 }  // namespace
 
 void ViewTable::PublishJobs(const Delta& delta) {
@@ -35,7 +39,7 @@ void ViewTable::PublishJobs(const Delta& delta) {
       continue;
     }
     JobEntry& entry = jobs_[uid];
-    if (entry.job == nullptr) job_names_[core::NameKey(job->project(), job->job_id())] = uid;
+    if (entry.job == nullptr) job_names_[KeyOf(*job)] = uid;
     entry.job = job;
   }
   for (const auto& [uid, spec] : delta.specs) {
@@ -138,7 +142,7 @@ void ViewTable::Drop(const Archive& archive) {
   if (archive.job == nullptr) return;
   MutexLock lock(&mutex_);
   jobs_.erase(archive.job->uid());
-  job_names_.erase(core::NameKey(archive.job->project(), archive.job->job_id()));
+  job_names_.erase(KeyOf(*archive.job));
   for (const core::RunPtr& run : archive.runs) PutRun(run->uid(), nullptr);
   for (const core::TrialPtr& trial : archive.trials) {
     trials_.erase({trial->study_uid(), trial->id()});

@@ -96,7 +96,8 @@ class ViewTable : public View {
   std::map<std::string, core::SettingPtr, std::less<>> setting_rows_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, core::LedgerPtr> ledger_ ABSL_GUARDED_BY(mutex_);
   absl::btree_set<uint64_t> live_runs_ ABSL_GUARDED_BY(mutex_);  // not done, or holding something
-  absl::flat_hash_map<core::ShortId, uint64_t> job_names_ ABSL_GUARDED_BY(mutex_);
+  // By core::NameHash: what is found is compared, as there are many.
+  absl::flat_hash_map<uint64_t, uint64_t> job_names_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<core::ShortId, uint64_t> study_names_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, std::string> token_by_hash_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::set<uint64_t>, std::less<>> runs_by_node_ ABSL_GUARDED_BY(mutex_);
