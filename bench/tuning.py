@@ -127,7 +127,7 @@ def fronts(report, args):
         for name, rows in peers.items():
             print(f"  {'':<15} {name} {quartiles(rows[row])}")
         others = {name: rows[row] for name, rows in peers.items()}
-        report.rows.append({"name": f"front of {row}", "ours": text, "optuna": others})
+        report.rows.append({"name": f"front of {row}", "text": text, "optuna": others})
 
 
 def main():

@@ -119,6 +119,16 @@ std::string FormatFaults(const v1::Faults& faults) {
   return out;
 }
 
+namespace {
+
+size_t CommonStart(absl::string_view a, absl::string_view b) {
+  size_t n = 0;
+  while (n < a.size() && n < b.size() && a[n] == b[n]) ++n;
+  return n;
+}
+
+}  // namespace
+
 std::string NearestName(absl::string_view typed, const std::vector<std::string>& names) {
   std::string best;
   size_t best_distance = 3;
@@ -126,7 +136,10 @@ std::string NearestName(absl::string_view typed, const std::vector<std::string>&
     // The distance is at least the difference in length; long texts must cost nothing.
     if (std::max(typed.size(), name.size()) - std::min(typed.size(), name.size()) > 2) continue;
     const size_t distance = EditDistance(typed, name);
-    if (distance < best_distance && distance < name.size()) {
+    const bool nearer =
+        distance < best_distance || (distance == best_distance && distance < 3 &&
+                                     CommonStart(typed, name) > CommonStart(typed, best));
+    if (nearer && distance < name.size()) {
       best = name;
       best_distance = distance;
     }

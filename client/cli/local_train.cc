@@ -18,6 +18,10 @@ constexpr int kDistributedDefault = 2;
 
 // --distributed [N], or --worker-count W for one more than W.
 absl::StatusOr<int> RanksOf(const Arguments& arguments) {
+  if (arguments.Has("worker-count") && arguments.Has("distributed")) {
+    return UsageError("--worker-count and --distributed both say how many ranks",
+                      "leave one of them out");
+  }
   if (arguments.Has("worker-count")) {
     const absl::StatusOr<int64_t> workers = arguments.Int("worker-count", 0, 0, kRanksMax - 1);
     if (!workers.ok()) return workers.status();

@@ -36,10 +36,11 @@ Command StudyAskCommand() {
   command.examples = {"trainyard study ask lr_search",
                       "trainyard study ask lr_search --count 4 --client-id worker_1 -o jsonl"};
   command.positionals = {{.name = "STUDY", .complete = Complete::kStudy}};
-  command.flags = {{.name = "count", .value = "N", .help = "how many; default 1"},
-                   {.name = "client-id",
-                    .value = "ID",
-                    .help = "who asks; asking again gives the same open trials"}};
+  command.flags = {
+      {.name = "count", .value = "N", .help = "how many; default 1"},
+      {.name = "client-id",
+       .value = "ID",
+       .help = "who asks; asking again gives the same open trials, so every worker needs its own"}};
   command.run = Ask;
   command.prints = true;
   command.writes = true;

@@ -29,7 +29,7 @@ void ReadCores(Fields* fields, v1::Resources* resources) {
     fields->Say("cpu", "CONFLICT", "both cpu and cpuMilli are given", "one of the two",
                 "remove one of them");
   } else if (!(cores >= 0.001) || cores > static_cast<double>(kCpuMilliMax) / 1000) {
-    fields->Say("cpu", "OUT_OF_RANGE", "no machine has so many cores",
+    fields->Say("cpu", "OUT_OF_RANGE", absl::StrCat(cores, " cores are no share of a machine"),
                 absl::StrCat("0.001 to ", kCpuMilliMax / 1000), "write the cores of one replica");
   } else {
     resources->set_cpu_milli(std::llround(cores * 1000));
@@ -43,8 +43,7 @@ bool ReadMemory(Fields* fields, const std::string& key, int64_t* to) {
   if (bytes.has_value() && *bytes > 0 && *bytes < kMemoryMin) {
     fields->Say(key, "OUT_OF_RANGE",
                 absl::StrCat(Shorten(text), " is less than 1 MiB; without a unit it counts bytes"),
-                "a number with a unit: 512MiB, 4GiB",
-                absl::StrCat("write for example ", text, "GiB"));
+                "a number with a unit: 512MiB, 4GiB", "write for example 512MiB");
     return false;
   }
   if (!bytes.has_value() || *bytes < 1 || *bytes > kMemoryMax) {

@@ -98,7 +98,7 @@ absl::StatusOr<Reply> RemoveStudy(const DeleteStudy& command, Draft* draft) {
   if ((*study)->job_uid() != 0) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
                      "the study belongs to a tuning job and stays as long as the job",
-                     "cancel the job instead");
+                     "nothing is to be done once the job has ended; cancel it if it still runs");
   }
   records::Event event;
   event.mutable_study_ended()->set_study_uid((*study)->uid());

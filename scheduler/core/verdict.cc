@@ -59,7 +59,7 @@ std::string StopMessage(const records::JobRow* job, wire::StopReason reason,
     case wire::STOP_EARLY:
       return "stopped early by the study";
     case wire::STOP_TIMEOUT:
-      return "ran longer than its time limit; raise scheduling.timeout";
+      return "ran longer than its time limit; raise it: --time-limit, or timeout in a spec";
     default:
       return "stopped";
   }

@@ -92,6 +92,7 @@ TEST(NearestNameTest, DistanceTwoWithSwapsCountedOnce) {
   EXPECT_EQ(NearestName("xy", names), "");
   EXPECT_EQ(NearestName("", names), "");
   EXPECT_EQ(NearestName("list", {}), "");
+  EXPECT_EQ(NearestName("gpu", {"cpu", "gpus"}), "gpus") << "what begins alike is meant";
 }
 
 }  // namespace

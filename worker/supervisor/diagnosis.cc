@@ -27,6 +27,24 @@ std::string LastLine(const std::string& text) {
   return "";
 }
 
+// What a program said last: of a Python traceback its exception with all the lines of its message,
+// else the last line. At most 300 bytes.
+std::string LastWords(const std::string& text) {
+  const size_t traceback = text.rfind("Traceback (most recent call last):");
+  if (traceback == std::string::npos) return LastLine(text);
+  std::string words;
+  size_t at = text.find('\n', traceback);
+  while (at != std::string::npos && words.size() < 300) {
+    const size_t start = at + 1;
+    at = text.find('\n', start);
+    const std::string line = text.substr(start, at == std::string::npos ? at : at - start);
+    // The frames and their code are indented; the exception begins the first line that is not.
+    if (line.empty() || (words.empty() && (line[0] == ' ' || line[0] == '\t'))) continue;
+    words += (words.empty() ? "" : " ") + line;
+  }
+  return words.empty() ? LastLine(text) : words.substr(0, 300);
+}
+
 // What follows `marker` up to one of `ends` or the line's end.
 std::optional<std::string> After(const std::string& text, const std::string& marker,
                                  const char* ends) {
@@ -220,7 +238,7 @@ Diagnosis DiagnoseEnd(const LaunchSpec& spec, const RankEnd& end, const std::str
     known->message = who + ". " + known->message;
     return *known;
   }
-  const std::string last = LastLine(stderr_tail);
+  const std::string last = LastWords(stderr_tail);
   return {"USER_ERROR", "PROGRAM_FAILED",
           last.empty() ? who +
                              " and wrote nothing to standard error. Its standard output may say "

@@ -145,14 +145,18 @@ def _value_of(name, value):
     return number
 
 
-def report(step, metrics=None, /, **named):
+def report(step=None, metrics=None, /, **named):
     """Reports metrics of `step`, for example report(5, accuracy=0.93) or report(5, {"val loss":
     0.3}).
 
     Values are anything float() takes (NumPy scalars, one-element tensors); nan and inf are reported
     as such. Returns what should_stop() would. Raises ValueError for a negative step or a value that
-    is no number.
+    is no number. The step may be given by name as well: report(step=5, accuracy=0.93).
     """
+    if step is None:
+        step = named.pop("step", None)
+    if step is None:
+        raise ValueError("a report needs its step: report(5, accuracy=0.9)")
     values = {name: _value_of(name, value) for name, value in {**(metrics or {}), **named}.items()}
     if not values:
         raise ValueError("a report needs at least one metric: report(step, accuracy=0.9)")

@@ -146,11 +146,12 @@ class ReporterTest(unittest.TestCase):
                    "             lambda: t.report(1, a='x'), lambda: t.report(1, a=None),\n"
                    "             lambda: t.report(1, {'': 1}),\n"
                     "             lambda: t.report(1, {'n' * 70000: 1}),\n"
-                   "             lambda: t.report(1, a=1)):\n"
+                   "             lambda: t.report(a=1), lambda: t.report(step=1, a=1)):\n"
                    "    try: call(); print('no error')\n"
                    "    except ValueError as error: print(str(error)[:60])\n")
         lines = self.run_ok(program).stdout.splitlines()
-        self.assertEqual(len(lines), 8)
+        self.assertEqual(len(lines), 9)
+        self.assertIn("needs its step", lines[-2])
         self.assertNotIn("no error", lines)
         self.assertIn("too many metrics", lines[-1])
 

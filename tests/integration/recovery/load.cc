@@ -61,9 +61,12 @@ std::string Submitter::Compare(const std::multimap<std::string, v1::Job>& all) c
 
 bool Runner::Once(Api* api, int64_t millis) {
   const std::string record = absl::StrCat(prefix_, "-", next_);
-  const auto job = api->Submit(BeatSpec(record, {absl::StrCat("ms=", millis)}), record);
+  // Asked again after no answer it is the same request: another program under its id is refused.
+  if (!asked_millis_.has_value()) asked_millis_ = millis;
+  const auto job = api->Submit(BeatSpec(record, {absl::StrCat("ms=", *asked_millis_)}), record);
   if (!job.ok()) return false;
   ++next_;
+  asked_millis_.reset();
   jobs_[record] = job->name();
   return true;
 }

@@ -49,6 +49,7 @@ class Runner {
  private:
   const std::string prefix_;
   int next_ = 0;
+  std::optional<int64_t> asked_millis_;  // of a program that nobody has acknowledged yet
   std::map<std::string, std::string> jobs_;
 };
 

@@ -61,6 +61,17 @@ TEST(DiagnosisTest, RefusedArgumentsAreNamedWithTheWayOut) {
   }
 }
 
+TEST(DiagnosisTest, AnExceptionIsToldWithItsTypeAndAllItsLines) {
+  const std::string traceback =
+      "epoch 1\nTraceback (most recent call last):\n  File \"a.py\", line 3, in <module>\n"
+      "    raise ValueError(shape)\n";
+  EXPECT_THAT(End(traceback + "ValueError: bad shape (3,4)\nexpected (4,3)\n").message,
+              HasSubstr("exited with code 1: ValueError: bad shape (3,4) expected (4,3)"));
+  EXPECT_THAT(End(traceback + "KeyError: 'x'\n").message, HasSubstr("code 1: KeyError: 'x'"));
+  EXPECT_THAT(End(traceback).message, HasSubstr("raise ValueError(shape)"));
+  EXPECT_THAT(End("one\ntwo\n").message, HasSubstr("code 1: two"));
+}
+
 TEST(DiagnosisTest, WithoutOurJobDirTheUsersOwnIsNotBlamedOnUs) {
   LaunchSpec spec = SpecWithArguments();
   spec.job_dir_argument.clear();
