@@ -5,6 +5,7 @@
 //   trainyard-test-mpi PREFIX [until=FILE] [fail_rank=R] [no_mpi=1]
 //     until=FILE    ends well once FILE is there (rank 0 looks); without it after the first sum
 //     fail_rank=R   that rank writes to standard error and ends with 3 after the first sum
+//     fail_when=F   and not before the file F is there
 //     no_mpi=1      does not use MPI at all, as programs under the direct launcher
 #include <fcntl.h>
 #include <mpi.h>
@@ -78,6 +79,7 @@ int RunMpi(const std::string& prefix, std::map<std::string, std::string> options
   MPI_Allreduce(&mine, &sum, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
   Record(prefix, rank, sum, WallMicros());
   if (options["fail_rank"] == rank) {
+    while (!options["fail_when"].empty() && !IsThere(options["fail_when"])) usleep(10000);
     fprintf(stderr, "rank %s cannot go on: the sum is wrong\n", rank.c_str());
     _exit(3);
   }

@@ -79,7 +79,9 @@ TEST_F(MultinodeTest, FourNodesWithARankOfEachHalf) {
 
 TEST_F(MultinodeTest, ARankThatFailsIsNamedWithItsNode) {
   StartNodes(3, 1);
-  const std::string job = StartGang("job", 3, {"fail_rank=2"});
+  const std::string go = cluster_.Path("fail");
+  const std::string job = StartGang("job", 3, {"fail_rank=2", "fail_when=" + go});
+  ASSERT_TRUE(WriteFileAtomically(go, "").ok());
   const v1::Job ended = ExpectEnd(job, v1::FAILED);
   EXPECT_EQ(ended.error().cause(), v1::USER_ERROR) << ended.error().ShortDebugString();
   EXPECT_EQ(ended.error().rank(), 2);
