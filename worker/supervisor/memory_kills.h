@@ -23,7 +23,7 @@ class MemoryKills {
     std::string cgroups = "/sys/fs/cgroup";
   };
 
-  MemoryKills() = default;
+  MemoryKills() : MemoryKills(Places()) {}
   explicit MemoryKills(Places places) : places_(std::move(places)) {}
   ~MemoryKills();
   MemoryKills(const MemoryKills&) = delete;
