@@ -212,7 +212,9 @@ class World {
       if (has || run.stop_by >= 0) used[run.view.team] += milli;
     }
     const int64_t guarantee = int64_t{4000} * nodes_;
-    for (const auto& [uid, run] : runs_) {
+    for (const auto& item : runs_) {
+      const uint64_t uid = item.first;
+      const LiveRun& run = item.second;
       const std::string& team = run.view.team;
       if (!Waits(run) || claims_.contains(uid) || Gpus(run.view) != 1) continue;
       if (used[team] + 1000 > guarantee) continue;

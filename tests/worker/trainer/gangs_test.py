@@ -195,7 +195,7 @@ class Gangs(unittest.TestCase):
         whole, part = self.folder / "whole", self.folder / "part"
         train(2, *arguments, f"--job-dir={whole}")
         self.assertFalse(any((whole / "checkpoints").iterdir()))
-        arguments += ["--checkpoint_minutes=0.0005", "--checkpoint_keep=1000"]
+        arguments += ["--checkpoint_minutes=0.00005", "--checkpoint_keep=1000"]
         train(2, *arguments, f"--job-dir={part}")
         saved = {int(p.name[5:]): p for p in (part / "checkpoints").iterdir()}
         inside = [step for step in saved if step % 100 != 0 and step > 100]
