@@ -1,7 +1,8 @@
 """What every benchmark shares: a private embedded cluster, Slurm as the peer, statistics, output.
 
 A figure is printed as median with spread and as a ratio to its peer of the same run; --json FILE
-keeps the numbers. The exit status is 1 when a promised figure was missed.
+keeps the numbers. The exit status is 1 when a promised figure was missed, 3 when one could not be
+judged (a peer that is not installed).
 """
 import argparse
 import atexit
@@ -47,7 +48,8 @@ class Report:
     """Lines for people, numbers for --json."""
 
     def __init__(self, title, json_file):
-        self.title, self.json_file, self.rows, self.missed = title, json_file, [], 0
+        self.title, self.json_file, self.rows = title, json_file, []
+        self.missed = self.unjudged = 0
         load = os.getloadavg()[0]
         print(f"# {title} ({os.cpu_count()} cores, load {load:.1f})", flush=True)
 
@@ -79,8 +81,10 @@ class Report:
         print(f"  {name:<58} {text}: {'met' if met else 'MISSED'}", flush=True)
         self.rows.append({"name": name, "value": value, "bar": f"{sign} {limit:g}", "met": met})
 
-    def skip(self, name, why):
-        print(f"  {name:<58} skipped: {why}", flush=True)
+    def skip(self, name, why, promised=False):
+        """`promised`: a promised figure needs it, so the run as a whole says nothing of it."""
+        print(f"  {name:<58} {'NOT JUDGED' if promised else 'skipped'}: {why}", flush=True)
+        self.unjudged += promised and not Slurm.quick
         self.rows.append({"name": name, "skipped": why})
 
     def close(self):
@@ -88,7 +92,7 @@ class Report:
             pathlib.Path(self.json_file).write_text(
                 json.dumps({"title": self.title, "rows": self.rows}, indent=1)
             )
-        sys.exit(1 if self.missed else 0)
+        sys.exit(1 if self.missed else 3 if self.unjudged else 0)
 
 
 class Cluster:

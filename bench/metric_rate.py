@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Whether metrics disturb submits: the time of a durable submit on a quiet cluster, and while two
 jobs report 10,000 metric points/s between them through the reporter, in turn."""
+import csv
+import io
 import json
 import pathlib
 import subprocess
@@ -42,7 +44,7 @@ class Reporters:
     """Two jobs that report for as long as the block lasts."""
 
     def __init__(self, cluster, folder, rounds):
-        self.cluster, self.jobs, self.points = cluster, [], []
+        self.cluster, self.jobs, self.points, self.stored = cluster, [], [], []
         self.stop = pathlib.Path(folder) / f"stop-{rounds}"
         self.script = pathlib.Path(folder) / "report.py"
         self.script.write_text(REPORTER)
@@ -65,12 +67,16 @@ class Reporters:
             self.cluster.run("jobs", "wait", job, check=True)
             words = self.cluster.run("logs", job, check=True).stdout.split()
             self.points.append(float(words[words.index("points/s") + 1]))
+            words_of = ["metrics", job, "--metric", "e", "-o", "csv"]
+            table = self.cluster.run(*words_of, check=True).stdout
+            last = max(int(row["STEP"]) for row in csv.DictReader(io.StringIO(table)))
+            self.stored.append(last / int(words[words.index("step") + 1]))
 
 
 def main():
     args = benchlib.arguments(__doc__, count=(500, "submits a round"), rounds=(3, "rounds"))
     report = benchlib.Report("submits beside 10,000 metric points/s", args.json)
-    quiet, busy, points = [], [], []
+    quiet, busy, points, stored = [], [], [], []
     with benchlib.Cluster() as cluster, tempfile.TemporaryDirectory() as folder:
         submits(cluster, 50)
         for index in range(args.rounds):
@@ -79,10 +85,12 @@ def main():
             with reporters:
                 busy += submits(cluster, args.count)
             points.append(sum(reporters.points))
+            stored += reporters.stored
     report.row("metric points reported", points, "/s", 0)
     report.row("a durable submit, no metrics", quiet, digits=2)
     report.row("a durable submit beside the metrics", busy, digits=2)
     report.bar("points/s, least of the rounds", min(points), at_least=9900)
+    report.bar("last step in the store / last step reported", min(stored), at_least=1)
     report.bar(
         "p99 beside the metrics / p99 without",
         benchlib.percentile(busy, 0.99) / benchlib.percentile(quiet, 0.99),

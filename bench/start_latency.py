@@ -73,7 +73,7 @@ def main():
     reason = benchlib.Slurm.why_not()
     for mode in ("default", "tuned"):
         if reason:
-            report.skip(f"sbatch, {mode}", reason)
+            report.skip(f"sbatch, {mode}", reason, promised=True)
             continue
         with tempfile.TemporaryDirectory() as folder:
             theirs = slurm(mode, args.peer_count, folder)

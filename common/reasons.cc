@@ -18,6 +18,7 @@ const ReasonInfo kWaiting[] = {
     {"WAITING_FOR_RESERVATION", "The devices that would fit are held for somebody else."},
     {"WAITING_FOR_MAINTENANCE", "Nodes are kept free for maintenance."},
     {"QUOTA_EXCEEDED", "The job's team, project or user is at its limit."},
+    {"QUOTA_BELOW_NEED", "The job needs more than its team, project or user may ever use."},
     {"HELD", "The job is on hold until it is released."},
     {"WAITING_FOR_JOBS", "Other jobs have to end first."},
     {"QUEUE_STOPPED", "The job's queue starts no jobs at present."},

@@ -24,8 +24,10 @@ bin=$PWD/build/release/bin
 export PATH="$bin:$PATH"
 
 step "3/5 Embedded cluster"
+# The cluster of this machine, whatever other one the shell names.
+unset TRAINYARD_ENDPOINT TRAINYARD_TOKEN TRAINYARD_PROJECT TRAINYARD_CA_FILE
 was_running=0
-if trainyard nodes >/dev/null 2>&1; then was_running=1; fi
+if trainyard up --status >/dev/null 2>&1; then was_running=1; fi
 trainyard up
 stop_cluster() {
   if [[ $was_running -eq 0 && $keep -eq 0 ]]; then trainyard down --kill || true; fi

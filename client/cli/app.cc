@@ -8,6 +8,7 @@
 #include "client/cli/context.h"
 #include "client/cli/help.h"
 #include "client/cli/parser.h"
+#include "client/cli/waiting.h"
 #include "common/errors.h"
 
 namespace trainyard::cli {
@@ -19,7 +20,7 @@ int ExitCodeOfReason(const std::string& reason) {
   if (reason == "JOB_FAILED" || reason == "PROGRAM_FAILED") return 8;
   if (reason == "SPEC_FILE") return 4;
   if (reason == "VERSION_MISMATCH") return 6;
-  if (reason == "NO_CAPACITY" || reason == "EXPIRED") return 9;
+  if (IsNever(reason) || reason == "EXPIRED") return 9;
   return 0;
 }
 

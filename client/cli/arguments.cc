@@ -1,6 +1,7 @@
 // See arguments.h.
 #include "client/cli/arguments.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -25,6 +26,20 @@ absl::Status AtField(const absl::Status& status, absl::string_view field) {
   if (status.ok()) return status;
   v1::Faults faults = FaultsOf(status);
   for (v1::Fault& fault : *faults.mutable_faults()) fault.set_field(std::string(field));
+  return MakeError(status.code(), faults);
+}
+
+absl::Status InFlags(const absl::Status& status,
+                     std::initializer_list<std::pair<absl::string_view, absl::string_view>> flags) {
+  if (status.ok()) return status;
+  v1::Faults faults = FaultsOf(status);
+  for (v1::Fault& fault : *faults.mutable_faults()) {
+    for (const auto& [field, flag] : flags) {
+      if (!absl::StartsWith(fault.field(), field)) continue;
+      fault.set_field(std::string(flag));
+      break;
+    }
+  }
   return MakeError(status.code(), faults);
 }
 

@@ -5,6 +5,7 @@
 #define TRAINYARD_CLIENT_CLI_ARGUMENTS_H_
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <utility>
@@ -23,6 +24,11 @@ absl::Status UsageError(absl::string_view message, absl::string_view fix,
 
 // `status` with its faults at `field`.
 absl::Status AtField(const absl::Status& status, absl::string_view field);
+
+// `status` with the fields of its faults in the words of the command line: `flags` are pairs of a
+// field (or what its name begins with) and the flag that says it.
+absl::Status InFlags(const absl::Status& status,
+                     std::initializer_list<std::pair<absl::string_view, absl::string_view>> flags);
 
 class Arguments {
  public:

@@ -30,6 +30,16 @@ constexpr char kPoolKeys[] =
     "replica-count, machine-type, accelerator-type, accelerator-count, python-module, "
     "local-package-path";
 
+// The image that a package would run in, or would become.
+bool IsImageOfPackage(absl::string_view key) {
+  return key == "executor-image-uri" || key == "output-image-uri";
+}
+
+absl::Status NotSupported(absl::string_view key, absl::string_view why, absl::string_view fix) {
+  return MakeError(absl::StatusCode::kInvalidArgument, "NOT_SUPPORTED", why, fix,
+                   absl::StrCat("--worker-pool-spec ", key));
+}
+
 absl::Status PoolError(const std::string& part, const std::string& why) {
   const std::vector<std::string> keys = absl::StrSplit(kPoolKeys, ", ");
   const std::string nearest = NearestName(part, keys);
@@ -65,7 +75,16 @@ absl::Status ApplyPoolKey(const std::string& key, const std::string& value, v1::
                      absl::StrCat("running in an image is not supported: ", value),
                      "give python-module and local-package-path, or --command",
                      absl::StrCat("--worker-pool-spec ", key));
-  } else if (key != "executor-image-uri" && key != "output-image-uri") {
+  } else if (key == "script") {
+    return NotSupported(key, "a script alone is no package",
+                        absl::StrCat("trainyard run ", value,
+                                     ", or put it into a package and give local-package-path and "
+                                     "python-module"));
+  } else if (key == "requirements" || key == "extra-packages" || key == "extra-dirs") {
+    return NotSupported(key, "it is for building an image, and none is built",
+                        "give a package with a setup.py as local-package-path: the nodes install "
+                        "what it needs; or source archives and wheels as packageUris in --config");
+  } else if (!IsImageOfPackage(key)) {
     return PoolError(key, "is not a known key");
   }
   return absl::OkStatus();
@@ -98,6 +117,17 @@ void ApplyPools(const Arguments& arguments, v1::JobSpec* spec, FaultList* faults
   const std::vector<std::string> pools = arguments.All("worker-pool-spec");
   if (!pools.empty()) spec->clear_worker_pools();
   for (const std::string& text : pools) ApplyPool(text, spec, faults);
+}
+
+// The command is taken as it is written for elsewhere; what has no effect here is said.
+void SayUnusedImages(const Arguments& arguments, Console* console) {
+  for (const std::string& text : arguments.All("worker-pool-spec")) {
+    for (const absl::string_view part : absl::StrSplit(text, ',')) {
+      const absl::string_view key = part.substr(0, part.find('='));
+      if (!IsImageOfPackage(key)) continue;
+      console->Note(absl::StrCat(key, " has no effect: packages run in the nodes' own Python"));
+    }
+  }
 }
 
 void ApplyProgram(const Arguments& arguments, v1::JobSpec* spec) {
@@ -151,14 +181,15 @@ absl::Status Create(Context* context, const Arguments& arguments) {
   if (!faults.ok()) return faults.Take();
   if (arguments.Has("plan")) return ShowPlan(context, submission);
   if (arguments.Has("validate-only")) return ValidateOnly(context, std::move(submission));
+  SayUnusedImages(arguments, &context->console());
   SayNotes(context, submission);
   const bool patient = arguments.Has("patient");
-  const std::string never = patient ? "" : WhyNever(context, submission.spec);
+  const Never never = patient ? Never() : WhyNever(context, submission.spec);
   const absl::StatusOr<v1::Job> job = Send(context, std::move(submission));
   if (!job.ok()) return job.status();
   const bool follows = arguments.Has("stream");
-  Announce(context, *job, follows);
-  if (!never.empty()) return NoCapacity(ShortName(job->name()), never);
+  Announce(context, *job, follows && never.reason.empty());
+  if (!never.reason.empty()) return NeverError(ShortName(job->name()), never);
   return follows ? FollowToEnd(context, *job, /*split=*/false, patient) : absl::OkStatus();
 }
 

@@ -22,6 +22,7 @@
 namespace trainyard::cli {
 namespace {
 
+constexpr char kEveryProject[] = "projects/-";
 constexpr int kPageSize = 1000;
 constexpr size_t kCallsAtATime = 64;
 
@@ -101,9 +102,8 @@ absl::Status CancelAll(Context* context, client::Client* client, const std::vect
 // same.
 absl::Status SettleJobs(Context* context, bool kill, absl::Duration patience) {
   const absl::StatusOr<client::Client*> client = context->Connect();
-  const absl::StatusOr<std::string> parent = context->Parent();
-  if (!client.ok() || !parent.ok()) return absl::OkStatus();
-  const absl::StatusOr<std::vector<v1::Job>> live = LiveJobs(*client, *parent);
+  if (!client.ok()) return absl::OkStatus();
+  const absl::StatusOr<std::vector<v1::Job>> live = LiveJobs(*client, kEveryProject);
   if (!live.ok()) return kill ? live.status() : absl::OkStatus();
   if (live->empty()) return absl::OkStatus();
   if (kill) return CancelAll(context, *client, *live, absl::Now() + patience);
@@ -124,9 +124,9 @@ absl::Status Down(Context* context, const Arguments& arguments) {
   if (!patience.ok()) return patience.status();
   const EmbeddedFolders folders = FoldersOf(client::StateFolder(context->environment()));
   // The embedded cluster alone is meant, whatever endpoint is set.
-  context->endpoint_flags().endpoint.clear();
-  if (const auto endpoint = client::ReadEmbeddedEndpoint(folders.state); endpoint.ok()) {
-    context->endpoint_flags().endpoint = endpoint->grpc;
+  context->endpoint_flags() = {};
+  context->endpoint_flags().embedded = true;
+  if (client::ReadEmbeddedEndpoint(folders.state).ok()) {
     if (LivingPid(folders.scheduler_pid_file) != 0) {
       const absl::Status status = SettleJobs(context, arguments.Has("kill"), *patience);
       if (!status.ok()) return status;

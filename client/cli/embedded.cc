@@ -150,7 +150,7 @@ absl::StatusOr<bool> StartAgent(Context* context, const EmbeddedFolders& folders
   }
   // The cluster of this state folder, whatever the settings name.
   client::EndpointFlags flags;
-  flags.endpoint = endpoint->grpc;
+  flags.embedded = true;
   absl::StatusOr<client::Endpoint> here = client::FindEndpoint(flags, context->environment());
   if (!here.ok()) return here.status();
   client::Client client(*std::move(here), client::ClientOptions());

@@ -43,9 +43,11 @@ void OnInterrupt(int) {
 // once.
 class LineWriter {
  public:
-  LineWriter(Console* console, bool split) : console_(console), split_(split) {}
+  // `split`: lines of stderr go there; `aside`: all do, as standard output is for a document.
+  LineWriter(Console* console, bool split, bool aside)
+      : console_(console), split_(split), aside_(aside) {}
   void Add(const std::string& text, bool is_stderr) {
-    const bool to_err = split_ && is_stderr;
+    const bool to_err = aside_ || (split_ && is_stderr);
     if (to_err != to_err_ || pending_.size() >= kPendingBytesMax) Flush();
     to_err_ = to_err;
     absl::StrAppend(&pending_, text, "\n");
@@ -64,6 +66,7 @@ class LineWriter {
  private:
   Console* console_;
   bool split_;
+  bool aside_;
   bool to_err_ = false;
   std::string pending_;
 };
@@ -209,16 +212,22 @@ absl::Status FollowLog(Context* context, const v1::TailLogsRequest& request,
 }
 
 absl::Status FollowToEnd(Context* context, const v1::Job& job, bool split, bool patient) {
-  LineWriter writer(&context->console(), split);
+  LineWriter writer(&context->console(), split, /*aside=*/context->format_given);
   const LineLabels labels = LabelsFor(WholeJob(context, job));
   v1::TailLogsRequest request;
   request.set_name(job.name());
   request.set_follow(true);
   request.set_all_ranks(true);
-  return FollowLog(
+  absl::Status verdict = FollowLog(
       context, request, {.patient = patient, .say_success = !split, .whole = true},
       [&](const v1::LogLine& line) { writer.Add(FormatLogLine(line, labels), line.is_stderr()); },
       [&] { writer.Flush(); });
+  if (context->format_given) {
+    const v1::Job last = WholeJob(context, job);
+    PrintOne(&context->console(), context->format, last, last.name(), JobPage(last, absl::Now()),
+             JobTable({&last}, absl::Now()));
+  }
+  return verdict;
 }
 
 }  // namespace trainyard::cli

@@ -91,12 +91,12 @@ absl::Status Create(Context* context, const Arguments& arguments) {
   if (arguments.Has("validate-only")) return ValidateOnly(context, std::move(submission));
   SayNotes(context, submission);
   const bool patient = arguments.Has("patient");
-  const std::string never = patient ? "" : WhyNever(context, submission.spec);
+  const Never never = patient ? Never() : WhyNever(context, submission.spec);
   const absl::StatusOr<v1::Job> job = Send(context, std::move(submission));
   if (!job.ok()) return job.status();
   const bool follows = arguments.Has("stream") || arguments.Has("wait");
-  Announce(context, *job, follows);
-  if (!never.empty()) return NoCapacity(ShortName(job->name()), never);
+  Announce(context, *job, follows && never.reason.empty());
+  if (!never.reason.empty()) return NeverError(ShortName(job->name()), never);
   return follows ? ShowProgress(context, *job, patient) : absl::OkStatus();
 }
 

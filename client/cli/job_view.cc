@@ -9,13 +9,16 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "client/cli/job_parts.h"
+#include "client/cli/node_view.h"
 #include "common/errors.h"
 
 namespace trainyard::cli {
 namespace {
 
 std::string AgeOf(const v1::Job& job, absl::Time now) {
-  if (!job.has_start_time()) return "";
+  const bool rests = job.state() == v1::PAUSED;  // a pause is no time of its own
+  if (!job.has_start_time() || rests) return "";
   const absl::Time end = job.has_end_time() ? TimeOf(job.end_time()) : now;
   return ShortDuration(end - TimeOf(job.start_time()));
 }
@@ -75,6 +78,58 @@ std::string ExitText(const v1::ExitRecord& exit) {
     parts.push_back(absl::StrCat("exit code ", exit.exit_code()));
   }
   return absl::StrJoin(parts, ", ");
+}
+
+// "2 cores, 4 GiB, 1 GPU (A100)": what one replica asks for.
+std::string NeedsOf(const v1::Resources& resources) {
+  std::vector<std::string> parts;
+  if (resources.cpu_milli() > 0) {
+    parts.push_back(absl::StrFormat("%g %s", static_cast<double>(resources.cpu_milli()) / 1000,
+                                    resources.cpu_milli() == 1000 ? "core" : "cores"));
+  }
+  if (resources.memory_bytes() > 0) parts.push_back(BytesText(resources.memory_bytes()));
+  std::string gpus;
+  if (resources.gpu_milli() > 0) {
+    gpus = absl::StrFormat("%g GPU", static_cast<double>(resources.gpu_milli()) / 1000);
+  } else if (resources.gpu_count() > 0) {
+    gpus = absl::StrCat(
+        resources.gpu_count(), " ",
+        resources.gpu_profile().empty() ? "GPU" : absl::StrCat(resources.gpu_profile(), " slice"),
+        resources.gpu_count() == 1 ? "" : "s");
+  }
+  if (!gpus.empty() && resources.gpu_models_size() > 0) {
+    absl::StrAppend(&gpus, " (", absl::StrJoin(resources.gpu_models(), " or "), ")");
+  }
+  if (!gpus.empty()) parts.push_back(gpus);
+  return absl::StrJoin(parts, ", ");
+}
+
+// "worker 3 x 2 cores, 4 GiB"
+std::string PoolText(const v1::WorkerPool& pool) {
+  const std::string needs = NeedsOf(pool.resources());
+  return absl::StrCat(pool.role(), pool.role().empty() ? "" : " ",
+                      std::max(1, pool.replica_count()), " x ",
+                      needs.empty() ? "nothing asked for" : needs);
+}
+
+// As how many ranks it runs, on what, and for how long at most.
+void AddShape(const v1::JobSpec& spec, std::string* out) {
+  const v1::Launch& launch = spec.launch();
+  AddLine("ranks",
+          absl::StrCat(RanksOf(spec), spec.has_study_spec() ? " a trial" : "",
+                       launch.min_replicas() > 0
+                           ? absl::StrCat(", at least ", launch.min_replicas(), " replicas")
+                           : ""),
+          out);
+  for (const v1::WorkerPool& pool : spec.worker_pools()) AddLine("replicas", PoolText(pool), out);
+  const v1::Scheduling& scheduling = spec.scheduling();
+  if (scheduling.timeout().seconds() > 0) {
+    AddLine("time limit", ShortDuration(absl::Seconds(scheduling.timeout().seconds())), out);
+  }
+  if (scheduling.max_wait().seconds() > 0) {
+    AddLine("max wait", ShortDuration(absl::Seconds(scheduling.max_wait().seconds())), out);
+  }
+  if (scheduling.preemptible()) AddLine("preemptible", "yes", out);
 }
 
 std::string AttemptLines(const v1::Job& job, absl::Time now) {
@@ -183,6 +238,7 @@ std::string JobPage(const v1::Job& job, absl::Time now) {
   AddLine("module", job.spec().program().python_module(), &out);
   AddLine("command", absl::StrJoin(job.spec().program().command(), " "), &out);
   AddLine("args", absl::StrJoin(job.spec().program().args(), " "), &out);
+  AddShape(job.spec(), &out);
   const int held = job.trials().held();
   AddLine("trials", absl::StrCat(TrialsOf(job), held > 0 ? absl::StrCat(", ", held, " held") : ""),
           &out);

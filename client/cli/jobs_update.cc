@@ -62,7 +62,13 @@ absl::StatusOr<v1::Job> UpdatePlace(Context* context, client::Client* client,
   if (arguments.Has("time-limit")) {
     request.mutable_timeout()->set_seconds(absl::ToInt64Seconds(*limit));
   }
-  return client->SetJobQueueing(request);
+  absl::StatusOr<v1::Job> job = client->SetJobQueueing(request);
+  if (job.ok()) return job;
+  return InFlags(job.status(), {{"spec.scheduling.queue", "--queue"},
+                                {"spec.scheduling.timeout", "--time-limit"},
+                                {"spec.scheduling.max_wait", "--max-wait"},
+                                {"spec.scheduling.priority", "--priority"},
+                                {"name", "JOB"}});
 }
 
 absl::Status Update(Context* context, const Arguments& arguments) {
@@ -71,6 +77,9 @@ absl::Status Update(Context* context, const Arguments& arguments) {
                       "give --priority, --queue, --max-wait, --time-limit, --update-labels "
                       "KEY=VALUE, --remove-labels KEY or --clear-labels");
   }
+  // A label that cannot be read changes nothing else either.
+  const auto labels = arguments.Pairs("update-labels");
+  if (!labels.ok()) return labels.status();
   const absl::StatusOr<std::string> name = context->JobNameOf(arguments.Word(0));
   if (!name.ok()) return name.status();
   const absl::StatusOr<client::Client*> client = context->Connect();

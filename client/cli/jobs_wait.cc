@@ -7,6 +7,7 @@
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
+#include "client/cli/fault_list.h"
 #include "client/cli/follow_job.h"
 #include "client/cli/job_view.h"
 #include "client/cli/waiting.h"
@@ -36,17 +37,19 @@ absl::Status Wait(Context* context, const Arguments& arguments) {
                       context->format == Format::kCsv);
   std::vector<v1::Job> jobs;
   absl::Status result;
+  FaultList unknown;
   std::vector<std::string> names;
   for (const std::string& word : arguments.words()) {
     const absl::StatusOr<std::string> name = context->JobNameOf(word);
-    if (!name.ok()) return name.status();
+    if (!unknown.Add(name)) continue;
     names.push_back(*name);
     if (arguments.words().size() == 1) break;
     // All of them are there before any is waited for.
     v1::GetJobRequest request;
     request.set_name(*name);
-    if (absl::Status there = (*client)->GetJob(request).status(); !there.ok()) return there;
+    unknown.Add((*client)->GetJob(request));
   }
+  if (!unknown.ok()) return unknown.Take();
   for (const std::string& name : names) {
     const absl::StatusOr<v1::Job> job =
         WaitTelling(context, *client, name, deadline, arguments.Has("patient"),

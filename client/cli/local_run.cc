@@ -82,7 +82,7 @@ absl::Status FillFolder(const std::string& folder, const LocalRun& run) {
     absl::Status status;
     if (name == worker::layout::kWork) {
       const std::string root =
-          run.package_root.empty() ? fs::current_path(error).string() : run.package_root;
+          run.package_roots.empty() ? fs::current_path(error).string() : run.package_roots[0];
       status = Link(root, JoinPath(folder, name));
     } else if (name == worker::layout::kJobDir && !run.job_dir.empty() &&
                !absl::StrContains(run.job_dir, "://")) {
@@ -125,7 +125,7 @@ absl::StatusOr<worker::LaunchSpec> SpecOf(Context* context, const std::string& f
   launch.folder = folder;
   launch.bin_folder = context->binary_folder;
   launch.python_path = PythonPath(context->binary_folder);
-  if (!run.package_root.empty()) launch.package_paths = {run.package_root};
+  launch.package_paths = run.package_roots;
   std::vector<std::string> variables;
   for (char** variable = environ; *variable != nullptr; ++variable) variables.push_back(*variable);
   launch.base_env = worker::AllowedEnvironment(variables);

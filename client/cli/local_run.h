@@ -17,7 +17,8 @@ namespace trainyard::cli {
 
 struct LocalRun {
   v1::Program program;
-  std::string package_root;  // on Python's path, and the work folder; "": the current folder
+  // On Python's path; the first is the work folder too. None: the current folder.
+  std::vector<std::string> package_roots;
   int ranks = 1;
   std::string job_dir;  // "" : none; a local path is written to directly
   v1::Launcher launcher = v1::LAUNCHER_UNSPECIFIED;

@@ -60,7 +60,16 @@ absl::Status Train(Context* context, const Arguments& arguments) {
   run.ranks = *ranks;
   run.launcher = submission.spec.launch().launcher();
   run.job_dir = arguments.Get("job-dir", submission.spec.job_dir());
-  if (!submission.packages.empty()) run.package_root = submission.packages[0].folder;
+  for (const client::PackagePlan& plan : submission.packages) {
+    if (plan.folder.empty()) {
+      return MakeError(
+          absl::StatusCode::kInvalidArgument, "NOT_SUPPORTED",
+          absl::StrCat("the archive ", plan.uri, " is installed on the nodes of a cluster alone"),
+          "unpack it here and give its folder as --package-path, or submit the job",
+          "program.packages");
+    }
+    run.package_roots.push_back(plan.folder);
+  }
   return RunLocally(context, run);
 }
 

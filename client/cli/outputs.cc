@@ -29,12 +29,12 @@ absl::Status Outputs(Context* context, const Arguments& arguments) {
   Table table;
   table.headers = {"KIND", "FILE", "SIZE"};
   table.right = {false, false, true};
-  for (const auto& [kind, output] : published->trees) {
-    const absl::StatusOr<v1::Tree> tree = ReadTree(published->store.get(), output.digest());
-    if (!tree.ok()) return tree.status();
-    for (const v1::TreeEntry& entry : tree->entries()) {
-      table.rows.push_back({kind, entry.path(), Bytes(entry.size(), exact)});
-      table.names.push_back(absl::StrCat(kind, "/", entry.path()));
+  for (const auto& [kind, trees] : published->trees) {
+    const auto files = FilesOf(published->store.get(), trees);
+    if (!files.ok()) return files.status();
+    for (const auto& [path, entry] : *files) {
+      table.rows.push_back({kind, path, Bytes(entry.size(), exact)});
+      table.names.push_back(absl::StrCat(kind, "/", path));
     }
   }
   Console& console = context->console();

@@ -1,6 +1,8 @@
 // See published.h.
 #include "client/cli/published.h"
 
+#include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +10,7 @@
 #include "client/cli/job_view.h"
 #include "client/sdk/client.h"
 #include "client/sdk/follow.h"
+#include "client/sdk/open_store.h"
 #include "common/errors.h"
 #include "common/file.h"
 
@@ -16,14 +19,21 @@ namespace {
 
 constexpr int64_t kTreeBytesMax = int64_t{64} << 20;
 
-// The newest tree of each kind: of the highest epoch, then step.
-std::map<std::string, v1::OutputTree> Newest(const v1::ListOutputsResponse& response) {
-  std::map<std::string, v1::OutputTree> newest;
+// Of each kind the trees of the newest attempt, each member's newest one; the gang's head last.
+std::map<std::string, std::vector<v1::OutputTree>> Newest(const v1::ListOutputsResponse& response) {
+  std::map<std::string, uint64_t> epochs;
   for (const v1::OutputTree& output : response.outputs()) {
-    v1::OutputTree& kept = newest[output.kind()];
-    const bool newer = kept.digest().empty() || std::make_pair(output.epoch(), output.step()) >
-                                                    std::make_pair(kept.epoch(), kept.step());
-    if (newer) kept = output;
+    epochs[output.kind()] = std::max(epochs[output.kind()], output.epoch());
+  }
+  std::map<std::string, std::vector<v1::OutputTree>> newest;
+  for (const auto& [kind, epoch] : epochs) {
+    std::map<int32_t, v1::OutputTree, std::greater<>> members;
+    for (const v1::OutputTree& output : response.outputs()) {
+      if (output.kind() != kind || output.epoch() != epoch) continue;
+      const auto [kept, is_new] = members.try_emplace(output.member(), output);
+      if (!is_new && output.step() > kept->second.step()) kept->second = output;
+    }
+    for (const auto& [member, output] : members) newest[kind].push_back(output);
   }
   return newest;
 }
@@ -78,25 +88,30 @@ absl::StatusOr<Published> FindPublished(Context* context, const Arguments& argum
   published.job = *name;
   published.trial = outputs->trial();
   published.trees = Newest(*outputs);
-  for (const auto& [kind, output] : published.trees) {
+  for (const auto& [kind, outputs_of_it] : published.trees) {
     if (absl::Status status = CheckRelativePath(kind); !status.ok()) return status;
   }
-  v1::GetDownloadGrantRequest grant_request;
-  grant_request.set_parent(name->substr(0, name->find("/jobs/")));
-  const absl::StatusOr<v1::Grant> grant = (*client)->GetDownloadGrant(grant_request);
-  if (!grant.ok()) return grant.status();
-  published.store =
-      blob::Client::Make(grant->http_address(), grant->token(), (*client)->endpoint().ca_file);
+  auto store = client::OpenStore(*client, name->substr(0, name->find("/jobs/")),
+                                 client::StoreUse::kDownload);
+  if (!store.ok()) return store.status();
+  published.store = *std::move(store);
   return published;
 }
 
-absl::StatusOr<v1::Tree> ReadTree(blob::Client* store, absl::string_view digest) {
-  const absl::StatusOr<std::string> bytes = store->DownloadBytes(digest, kTreeBytesMax);
-  if (!bytes.ok()) return bytes.status();
-  v1::Tree tree;
-  if (tree.ParseFromString(*bytes)) return tree;
-  return MakeError(absl::StatusCode::kDataLoss, "STORE_CORRUPT",
-                   "the list of an output's files is damaged", "look at the store's disk");
+absl::StatusOr<std::map<std::string, v1::TreeEntry>> FilesOf(
+    blob::Client* store, const std::vector<v1::OutputTree>& trees) {
+  std::map<std::string, v1::TreeEntry> files;
+  for (const v1::OutputTree& output : trees) {
+    const absl::StatusOr<std::string> bytes = store->DownloadBytes(output.digest(), kTreeBytesMax);
+    if (!bytes.ok()) return bytes.status();
+    v1::Tree tree;
+    if (!tree.ParseFromString(*bytes)) {
+      return MakeError(absl::StatusCode::kDataLoss, "STORE_CORRUPT",
+                       "the list of an output's files is damaged", "look at the store's disk");
+    }
+    for (const v1::TreeEntry& entry : tree.entries()) files[entry.path()] = entry;
+  }
+  return files;
 }
 
 }  // namespace trainyard::cli

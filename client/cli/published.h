@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -17,9 +18,11 @@
 namespace trainyard::cli {
 
 struct Published {
-  std::string job;                              // full name
-  int32_t trial = 0;                            // whose outputs they are; 0: a plain job's
-  std::map<std::string, v1::OutputTree> trees;  // by kind; kinds are safe as names of folders
+  std::string job;    // full name
+  int32_t trial = 0;  // whose outputs they are; 0: a plain job's
+  // By kind; kinds are safe as names of folders. A gang over several nodes has one of each member:
+  // together they are the folder, and of a file that several have the last one's counts.
+  std::map<std::string, std::vector<v1::OutputTree>> trees;
   std::unique_ptr<blob::Client> store;
 };
 
@@ -27,8 +30,9 @@ struct Published {
 // it has published nothing, with what a program has to do for it.
 absl::StatusOr<Published> FindPublished(Context* context, const Arguments& arguments);
 
-// The files of one tree, at most 64 MiB of list.
-absl::StatusOr<v1::Tree> ReadTree(blob::Client* store, absl::string_view digest);
+// The files that trees make together, by path; at most 64 MiB of list each.
+absl::StatusOr<std::map<std::string, v1::TreeEntry>> FilesOf(
+    blob::Client* store, const std::vector<v1::OutputTree>& trees);
 
 }  // namespace trainyard::cli
 

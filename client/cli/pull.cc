@@ -1,7 +1,11 @@
 // trainyard pull: brings outputs home: DIR/model, DIR/checkpoint, DIR/job_dir. Of a tuning job the
 // best trial's, unless --trial says which. What was there before is replaced only by --force, and
 // that is known before the first byte comes.
+#include <errno.h>
+#include <stdio.h>
+
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/all_commands.h"
@@ -18,7 +22,7 @@ namespace {
 // Every folder that is in the way, in one answer.
 absl::Status CheckFree(const Published& published, const std::string& root) {
   v1::Faults faults;
-  for (const auto& [kind, output] : published.trees) {
+  for (const auto& [kind, trees] : published.trees) {
     const std::string folder = JoinPath(root, kind);
     if (!Exists(folder)) continue;
     faults.MergeFrom(FaultsOf(MakeError(absl::StatusCode::kAlreadyExists, "ALREADY_EXISTS",
@@ -28,11 +32,33 @@ absl::Status CheckFree(const Published& published, const std::string& root) {
   return MakeError(absl::StatusCode::kAlreadyExists, faults);
 }
 
-absl::Status Fetch(blob::Client* store, const v1::OutputTree& output, const std::string& folder) {
-  if (Exists(folder)) {
-    if (absl::Status status = RemoveTree(folder); !status.ok()) return status;
+absl::Status RemoveOld(const std::string& folder) {
+  return Exists(folder) ? RemoveTree(folder) : absl::OkStatus();
+}
+
+// Beside the folder until it is whole: what was there before goes only then.
+absl::Status Fetch(blob::Client* store, const std::vector<v1::OutputTree>& trees,
+                   const std::string& root, const std::string& kind) {
+  const std::string part = JoinPath(root, absl::StrCat(".", kind, ".part"));
+  const std::string old = JoinPath(root, absl::StrCat(".", kind, ".old"));
+  const std::string folder = JoinPath(root, kind);
+  absl::Status status = RemoveOld(part);
+  for (const v1::OutputTree& tree : trees) {
+    if (status.ok()) status = store->DownloadFolder(tree.digest(), part);
   }
-  return store->DownloadFolder(output.digest(), folder);
+  if (!status.ok()) {
+    RemoveOld(part).IgnoreError();
+    return status;
+  }
+  if (Exists(folder)) {
+    status = RemoveOld(old);
+    if (status.ok() && rename(folder.c_str(), old.c_str()) != 0) {
+      status = ErrnoError(errno, "cannot replace", folder);
+    }
+    if (!status.ok()) return status;
+  }
+  if (rename(part.c_str(), folder.c_str()) != 0) return ErrnoError(errno, "cannot make", folder);
+  return RemoveOld(old);
 }
 
 struct Size {
@@ -40,11 +66,11 @@ struct Size {
   int64_t bytes = 0;
 };
 
-Size SizeOf(blob::Client* store, const std::string& digest) {
+Size SizeOf(blob::Client* store, const std::vector<v1::OutputTree>& trees) {
   Size size;
-  const absl::StatusOr<v1::Tree> tree = ReadTree(store, digest);
-  if (!tree.ok()) return size;
-  for (const v1::TreeEntry& entry : tree->entries()) {
+  const auto files = FilesOf(store, trees);
+  if (!files.ok()) return size;
+  for (const auto& [path, entry] : *files) {
     ++size.files;
     size.bytes += entry.size();
   }
@@ -65,11 +91,11 @@ absl::Status Pull(Context* context, const Arguments& arguments) {
   }
   Table table;
   table.headers = {"KIND", "FOLDER", "FILES", "BYTES"};
-  for (const auto& [kind, output] : published->trees) {
+  for (const auto& [kind, trees] : published->trees) {
     const std::string folder = JoinPath(root, kind);
-    const absl::Status status = Fetch(published->store.get(), output, folder);
+    const absl::Status status = Fetch(published->store.get(), trees, root, kind);
     if (!status.ok()) return status;
-    const Size size = SizeOf(published->store.get(), output.digest());
+    const Size size = SizeOf(published->store.get(), trees);
     table.rows.push_back({kind, folder, absl::StrCat(size.files), absl::StrCat(size.bytes)});
     table.names.push_back(folder);
     if (context->format != Format::kTable) continue;

@@ -7,7 +7,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "client/cli/fault_list.h"
 #include "client/cli/job_view.h"
+#include "client/cli/waiting.h"
 #include "client/sdk/client.h"
 #include "common/errors.h"
 
@@ -23,6 +25,28 @@ absl::Status ReadSpan(const Arguments& arguments, const char* flag,
   if (!value.ok()) return value.status();
   span->set_seconds(absl::ToInt64Seconds(*value));
   return absl::OkStatus();
+}
+
+// "prepare,train:end"
+absl::Status ReadAfter(const Arguments& arguments, v1::Scheduling* scheduling) {
+  FaultList faults;
+  if (arguments.Has("after")) scheduling->clear_after();
+  for (const std::string& job : arguments.List("after")) {
+    absl::string_view name = job;
+    const bool on_end = absl::ConsumeSuffix(&name, ":end");
+    if (const size_t colon = name.find(':'); colon != absl::string_view::npos) {
+      const absl::string_view before = name.substr(0, colon);
+      faults.Add(
+          UsageError(absl::StrCat("--after: \"", name.substr(colon + 1), "\" is no condition"),
+                     absl::StrCat("write ", before, " to wait for its success, or ", before,
+                                  ":end to wait for its end")));
+      continue;
+    }
+    v1::Dependency* const dependency = scheduling->add_after();
+    dependency->set_job(std::string(name));
+    if (on_end) dependency->set_on(v1::Dependency::END);
+  }
+  return faults.Take();
 }
 
 }  // namespace
@@ -45,32 +69,22 @@ std::vector<Flag> QueueFlags() {
 }
 
 absl::Status ReadQueueFlags(const Arguments& arguments, v1::JobSpec* spec) {
-  const absl::StatusOr<int64_t> priority = arguments.Int("priority", -1, 0, kPriorityMax);
-  if (!priority.ok()) return priority.status();
+  FaultList faults;
   v1::Scheduling* const scheduling = spec->mutable_scheduling();
-  if (*priority >= 0) scheduling->set_priority(static_cast<int32_t>(*priority));
+  const absl::StatusOr<int64_t> priority = arguments.Int("priority", -1, 0, kPriorityMax);
+  if (faults.Add(priority) && *priority >= 0) {
+    scheduling->set_priority(static_cast<int32_t>(*priority));
+  }
   if (arguments.Has("queue")) scheduling->set_queue(arguments.Get("queue"));
   if (arguments.Has("hold")) scheduling->set_hold(true);
-  if (arguments.Has("after")) scheduling->clear_after();
-  for (std::string job : arguments.List("after")) {
-    absl::string_view name = job;
-    const bool on_end = absl::ConsumeSuffix(&name, ":end");
-    if (const size_t colon = name.find(':'); colon != absl::string_view::npos) {
-      const absl::string_view before = name.substr(0, colon);
-      return UsageError(absl::StrCat("--after: \"", name.substr(colon + 1), "\" is no condition"),
-                        absl::StrCat("write ", before, " to wait for its success, or ", before,
-                                     ":end to wait for its end"));
-    }
-    v1::Dependency* const dependency = scheduling->add_after();
-    dependency->set_job(std::string(name));
-    if (on_end) dependency->set_on(v1::Dependency::END);
-  }
+  faults.Add(ReadAfter(arguments, scheduling));
   if (arguments.Has("max-wait")) {
-    const absl::Status status = ReadSpan(arguments, "max-wait", scheduling->mutable_max_wait());
-    if (!status.ok()) return status;
+    faults.Add(ReadSpan(arguments, "max-wait", scheduling->mutable_max_wait()));
   }
-  if (!arguments.Has("time-limit")) return absl::OkStatus();
-  return ReadSpan(arguments, "time-limit", scheduling->mutable_timeout());
+  if (arguments.Has("time-limit")) {
+    faults.Add(ReadSpan(arguments, "time-limit", scheduling->mutable_timeout()));
+  }
+  return faults.Take();
 }
 
 void NameQueueFlags(const Arguments& arguments, std::map<std::string, std::string>* flags) {
@@ -152,13 +166,17 @@ absl::Status ShowPlan(Context* context, const Submission& submission) {
   table.rows = {{answer->starts_now() ? "yes" : "no", answer->reason(),
                  absl::StrCat(answer->queue_position()), absl::StrJoin(answer->nodes(), " "),
                  answer->message()}};
-  const bool never = answer->reason() == "NO_CAPACITY";
+  const bool never = IsNever(answer->reason());
   PrintOne(&context->console(), context->format, *answer, "",
            absl::StrCat(never ? "never: " : "", ExplanationText(*answer)), table);
   if (!never) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kResourceExhausted, "NO_CAPACITY",
-                   absl::StrCat("no node of this cluster could ever run it: ", answer->message()),
-                   "ask for less, or add such a node (what there is: trainyard nodes)");
+  const bool quota = answer->reason() != "NO_CAPACITY";
+  return MakeError(
+      absl::StatusCode::kResourceExhausted, answer->reason(),
+      quota ? answer->message()
+            : absl::StrCat("no node of this cluster could ever run it: ", answer->message()),
+      quota ? "ask for less, or have the limit raised (trainyard quota list)"
+            : "ask for less, or add such a node (what there is: trainyard nodes)");
 }
 
 }  // namespace trainyard::cli

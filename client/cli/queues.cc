@@ -134,7 +134,15 @@ absl::Status Set(Context* context, const Arguments& arguments) {
   if (absl::Status status = Apply(arguments, request.mutable_queue()); !status.ok()) return status;
   request.set_request_id(context->request_id);
   const absl::StatusOr<v1::Queue> queue = (*client)->SetQueue(request);
-  if (!queue.ok()) return queue.status();
+  if (!queue.ok()) {
+    return InFlags(
+        queue.status(),
+        {{"queue.priority", "--priority"},
+         {"queue.policy", "--policy"},
+         {"queue.timeout", arguments.Has("time-limit") ? "--time-limit" : "--time-limit-max"},
+         {"queue.projects", "--projects"},
+         {"queue", "QUEUE"}});
+  }
   Print(context, *queue);
   return absl::OkStatus();
 }

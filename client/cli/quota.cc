@@ -140,7 +140,14 @@ absl::Status Set(Context* context, const Arguments& arguments) {
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
   const absl::StatusOr<v1::Quota> quota = (*client)->SetQuota(request);
-  if (!quota.ok()) return quota.status();
+  if (!quota.ok()) {
+    return InFlags(quota.status(), {{"quota.shares.model", "--model"},
+                                    {"quota.shares.guarantee_milli", "--guarantee"},
+                                    {"quota.shares.limit_milli", "--limit"},
+                                    {"quota.shares.weight", "--weight"},
+                                    {"quota.shares", "--guarantee"},
+                                    {"quota", "PLACE"}});
+  }
   Print(context, *quota);
   return absl::OkStatus();
 }

@@ -81,7 +81,12 @@ absl::Status Create(Context* context, const Arguments& arguments) {
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
   const absl::StatusOr<v1::Reservation> made = (*client)->CreateReservation(request);
-  if (!made.ok()) return made.status();
+  if (!made.ok()) {
+    return InFlags(made.status(),
+                   {{"reservation.end_time", arguments.Has("until") ? "--until" : "--duration"},
+                    {"reservation.nodes", "--nodes"},
+                    {"reservation", "NAME"}});
+  }
   const Table table = ReservationTable({&*made});
   PrintOne(&context->console(), context->format, *made, made->name(), FormatTable(table, 0, false),
            table);

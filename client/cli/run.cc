@@ -300,11 +300,11 @@ absl::Status Run(Context* context, const Arguments& arguments) {
   if (!faults.ok()) return faults.Take();
   SayNotes(context, submission);
   const bool patient = arguments.Has("patient");
-  const std::string never = patient ? "" : WhyNever(context, submission.spec);
+  const Never never = patient ? Never() : WhyNever(context, submission.spec);
   const absl::StatusOr<v1::Job> job = Send(context, std::move(submission));
   if (!job.ok()) return job.status();
   if (arguments.Has("detach")) Announce(context, *job, /*follows=*/false);
-  if (!never.empty()) return NoCapacity(ShortName(job->name()), never);
+  if (!never.reason.empty()) return NeverError(ShortName(job->name()), never);
   if (arguments.Has("detach")) return absl::OkStatus();
   if (!context->quiet) {
     context->console().ErrLine(

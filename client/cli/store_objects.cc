@@ -1,4 +1,7 @@
 // trainyard store ls and cp: objects of the cluster's own store by their gs:// or s3:// names.
+#include <string.h>
+
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -15,6 +18,7 @@
 #include "client/cli/node_view.h"
 #include "client/cli/output.h"
 #include "client/sdk/client.h"
+#include "client/sdk/open_store.h"
 #include "common/blob/blob.h"
 #include "common/errors.h"
 #include "common/file.h"
@@ -62,9 +66,18 @@ absl::StatusOr<std::vector<v1::ObjectInfo>> Fetch(client::Client* client, const 
 absl::Status ListObjects(Context* context, const Arguments& arguments) {
   const absl::StatusOr<client::Client*> client = context->Connect();
   if (!client.ok()) return client.status();
-  const absl::StatusOr<std::vector<v1::ObjectInfo>> objects =
-      Fetch(*client, PlaceOf(arguments.Word(0)));
+  absl::StatusOr<std::vector<v1::ObjectInfo>> objects = Fetch(*client, PlaceOf(arguments.Word(0)));
   if (!objects.ok()) return objects.status();
+  if (objects->empty()) {
+    return MakeError(absl::StatusCode::kNotFound, "NOT_FOUND",
+                     absl::StrCat("there is no object in ", arguments.Word(0)),
+                     "check the name; to put one there: trainyard store cp FILE gs://BUCKET/NAME");
+  }
+  if (context->format == Format::kTable) {
+    std::stable_sort(objects->begin(), objects->end(), [](const auto& a, const auto& b) {
+      return strverscmp(a.name().c_str(), b.name().c_str()) < 0;  // step_2 before step_10
+    });
+  }
   List list{{}, {}};
   list.table.headers = {"OBJECT", "SIZE", "GENERATION"};
   list.table.right = {false, true, true};
@@ -77,10 +90,6 @@ absl::Status ListObjects(Context* context, const Arguments& arguments) {
     list.table.names.push_back(UriOf(object));
   }
   PrintList(&context->console(), context->format, list);
-  if (objects->empty() && context->format == Format::kTable) {
-    context->console().ErrLine(
-        "No such objects. Put one there: trainyard store cp FILE gs://BUCKET/NAME");
-  }
   return absl::OkStatus();
 }
 
@@ -89,14 +98,8 @@ absl::StatusOr<std::unique_ptr<blob::Client>> Store(Context* context, bool uploa
   if (!client.ok()) return client.status();
   const absl::StatusOr<std::string> parent = context->Parent();
   if (!parent.ok()) return parent.status();
-  v1::GetUploadGrantRequest up;
-  up.set_parent(*parent);
-  v1::GetDownloadGrantRequest down;
-  down.set_parent(*parent);
-  const absl::StatusOr<v1::Grant> grant =
-      upload ? (*client)->GetUploadGrant(up) : (*client)->GetDownloadGrant(down);
-  if (!grant.ok()) return grant.status();
-  return blob::Client::Make(grant->http_address(), grant->token(), (*client)->endpoint().ca_file);
+  return client::OpenStore(*client, *parent,
+                           upload ? client::StoreUse::kUpload : client::StoreUse::kDownload);
 }
 
 absl::Status Upload(Context* context, const std::string& file, const Place& to) {

@@ -16,6 +16,7 @@
 #include "client/cli/fault_list.h"
 #include "client/cli/job_view.h"
 #include "client/cli/output.h"
+#include "client/cli/shared_output.h"
 #include "client/cli/study_file.h"
 #include "client/sdk/client.h"
 #include "common/errors.h"
@@ -198,6 +199,7 @@ void SayNotes(Context* context, const Submission& submission) {
   copy.clear_notes();  // those of the config are said already
   spec::ResolveJobSpec(TiersFor(context, submission.spec.scale_tier()), &copy);
   for (const std::string& note : copy.notes()) context->console().Note(note);
+  SaySharedOutput(context, copy);
   if (copy.job_dir().empty() || absl::StrContains(copy.job_dir(), "://")) return;
   context->console().Note(absl::StrCat(
       "the job dir ", copy.job_dir(),
@@ -301,6 +303,7 @@ absl::Status ValidateOnly(Context* context, Submission submission) {
 }
 
 void Announce(Context* context, const v1::Job& job, bool follows) {
+  if (follows && context->format_given) return;  // the job is printed when it has ended
   const std::string id = ShortName(job.name());
   Console& console = context->console();
   PrintOne(&console, context->format, context->format_given ? WholeJob(context, job) : job,

@@ -17,6 +17,7 @@
 #include "client/cli/embedded.h"
 #include "client/cli/fault_list.h"
 #include "client/sdk/client.h"
+#include "client/sdk/settings.h"
 #include "common/errors.h"
 #include "common/names.h"
 #include "common/spec/bytes.h"
@@ -116,10 +117,28 @@ void SayWithoutEffect(const Arguments& arguments, const Started& started, Consol
 }
 
 absl::Status RefuseForeignEndpoint(Context* context) {
+  const std::string what = "up starts a cluster here, but an endpoint is named elsewhere";
   const std::string foreign = context->environment()("TRAINYARD_ENDPOINT");
-  if (foreign.empty() && context->endpoint_flags().endpoint.empty()) return absl::OkStatus();
-  return UsageError("up starts a cluster here, but an endpoint is named elsewhere",
-                    "leave out --endpoint, and: unset TRAINYARD_ENDPOINT");
+  if (!foreign.empty() || !context->endpoint_flags().endpoint.empty()) {
+    return UsageError(what, "leave out --endpoint, and: unset TRAINYARD_ENDPOINT");
+  }
+  const std::string file = client::ConfigFile(context->environment());
+  const absl::StatusOr<client::Settings> settings = client::ReadSettings(file);
+  if (!settings.ok()) return settings.status();
+  if (settings->count("endpoint") == 0) return absl::OkStatus();
+  return UsageError(absl::StrCat(what, ": ", settings->at("endpoint"), " in ", file),
+                    "other commands would go there: trainyard config unset endpoint");
+}
+
+// Commands that follow would show this cluster a token that is not of it.
+void SayForeignToken(Context* context) {
+  client::EndpointFlags own;
+  own.embedded = true;
+  const auto here = client::FindEndpoint(own, context->environment());
+  const auto usual = client::FindEndpoint(context->endpoint_flags(), context->environment());
+  if (!here.ok() || !usual.ok() || here->token == usual->token) return;
+  context->console().Note(absl::StrCat("commands will use the token of ", usual->token_source,
+                                       ", which is not this cluster's own; remove it there"));
 }
 
 // Says whether scheduler and agent run; NOT_RUNNING (exit code 6) when they do not.
@@ -151,6 +170,7 @@ absl::Status Up(Context* context, const Arguments& arguments) {
   if (!endpoint.ok()) return endpoint.status();
   Console& console = context->console();
   SayWithoutEffect(arguments, *started, &console);
+  SayForeignToken(context);
   if (context->quiet) {
     console.OutLine(endpoint->grpc);
     return absl::OkStatus();

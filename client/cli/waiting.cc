@@ -44,25 +44,32 @@ bool NodesAreSteady(client::Client* client) {
   });
 }
 
-absl::Status NoCapacity(const std::string& job_id, absl::string_view why) {
-  return MakeError(
-      absl::StatusCode::kResourceExhausted, "NO_CAPACITY", absl::StrCat(job_id, ": ", why),
-      absl::StrCat("ask for less, or add such a node (what there is: trainyard nodes); it stays "
-                   "queued until one joins; give it up: trainyard jobs cancel ",
-                   job_id));
+bool IsNever(absl::string_view reason) {
+  return reason == "NO_CAPACITY" || reason == "QUOTA_BELOW_NEED";
 }
 
-std::string WhyNever(Context* context, const v1::JobSpec& spec) {
-  if (!IsDemanding(spec)) return "";
+absl::Status NeverError(const std::string& job_id, const Never& never) {
+  const absl::string_view mend =
+      never.reason == "NO_CAPACITY"
+          ? "add such a node (what there is: trainyard nodes); it stays queued until one joins"
+          : "have the limit raised (trainyard quota list); it stays queued until then";
+  return MakeError(
+      absl::StatusCode::kResourceExhausted, never.reason, absl::StrCat(job_id, ": ", never.why),
+      absl::StrCat("ask for less, or ", mend, "; give it up: trainyard jobs cancel ", job_id));
+}
+
+Never WhyNever(Context* context, const v1::JobSpec& spec) {
+  if (!IsDemanding(spec)) return {};
   const absl::StatusOr<std::string> parent = context->Parent();
   const absl::StatusOr<client::Client*> client = context->Connect();
-  if (!parent.ok() || !client.ok()) return "";
+  if (!parent.ok() || !client.ok()) return {};
   v1::PlanJobRequest request;
   request.set_parent(*parent);
   *request.mutable_spec() = spec;
   const absl::StatusOr<v1::ExplainJobResponse> answer = (*client)->PlanJob(request);
-  if (!answer.ok() || answer->reason() != "NO_CAPACITY" || !NodesAreSteady(*client)) return "";
-  return answer->message();
+  if (!answer.ok() || !IsNever(answer->reason())) return {};
+  if (answer->reason() == "NO_CAPACITY" && !NodesAreSteady(*client)) return {};
+  return {answer->reason(), answer->message()};
 }
 
 WaitingTeller::WaitingTeller(client::Client* client, bool patient,
@@ -88,14 +95,14 @@ absl::Status WaitingTeller::Look(const v1::Job& job) {
   std::string line = absl::StrCat("waiting: ", why->message());
   if (why->queue_position() > 1) absl::StrAppend(&line, " (place ", why->queue_position(), ")");
   if (line != told_) say_(told_ = line);
-  if (why->reason() != "NO_CAPACITY") {
+  if (!IsNever(why->reason())) {
     hopeless_since_ = absl::InfiniteFuture();
     return absl::OkStatus();
   }
   hopeless_since_ = std::min(hopeless_since_, absl::Now());
   const bool give_up =
       !patient_ && (absl::Now() - hopeless_since_ >= kHopelessAfter || NodesAreSteady(client_));
-  return give_up ? NoCapacity(id, why->message()) : absl::OkStatus();
+  return give_up ? NeverError(id, {why->reason(), why->message()}) : absl::OkStatus();
 }
 
 absl::StatusOr<v1::Job> WaitTelling(Context* context, client::Client* client,

@@ -26,12 +26,21 @@ inline constexpr absl::Duration kWaitingPoll = absl::Milliseconds(500);
 // job that fits none may well fit one in a moment.
 bool NodesAreSteady(client::Client* client);
 
-// A job that no node could ever run, as `why` says; it stays queued. Exit code 9.
-absl::Status NoCapacity(const std::string& job_id, absl::string_view why);
+// Whether a reason for waiting does not pass by itself: NO_CAPACITY, QUOTA_BELOW_NEED.
+bool IsNever(absl::string_view reason);
 
-// Why no node of the cluster could ever run the job; "" when one could, when nobody can say, and
-// for a job so small that any node could.
-std::string WhyNever(Context* context, const v1::JobSpec& spec);
+// Such a reason, with its sentence; empty when there is none.
+struct Never {
+  std::string reason;
+  std::string why;
+};
+
+// A job that never starts as the cluster is; it stays queued. Exit code 9.
+absl::Status NeverError(const std::string& job_id, const Never& never);
+
+// Why the job could never start in this cluster; empty when it could, when nobody can say, and for
+// a job so small that any node could run it.
+Never WhyNever(Context* context, const v1::JobSpec& spec);
 
 class WaitingTeller {
  public:
@@ -40,8 +49,8 @@ class WaitingTeller {
   WaitingTeller(client::Client* client, bool patient,
                 absl::FunctionRef<void(absl::string_view)> say);
 
-  // Looks at the job once. NO_CAPACITY (exit code 9) when no node could ever run the job; while
-  // nodes come and go, when it has been so for some seconds. The job stays queued.
+  // Looks at the job once. NeverError (exit code 9) when the job could never start; while nodes
+  // come and go, when it has been so for some seconds. The job stays queued.
   absl::Status Look(const v1::Job& job);
 
  private:

@@ -160,11 +160,15 @@ absl::StatusOr<EmbeddedEndpoint> ReadEmbeddedEndpoint(const std::string& state_f
                           static_cast<int64_t>(number_of("pid")), number_of("incarnation")};
 }
 
-absl::StatusOr<Endpoint> FindEndpoint(const EndpointFlags& flags, const Environment& environment) {
-  const std::string config = ConfigFile(environment);
-  const absl::StatusOr<Settings> settings = ReadSettings(config);
+absl::StatusOr<Endpoint> FindEndpoint(const EndpointFlags& flags,
+                                      const Environment& whole_environment) {
+  const std::string state = StateFolder(whole_environment);
+  const std::string config = ConfigFile(whole_environment);
+  const absl::StatusOr<Settings> settings =
+      flags.embedded ? absl::StatusOr<Settings>(Settings()) : ReadSettings(config);
   if (!settings.ok()) return settings.status();
-  const std::string state = StateFolder(environment);
+  const Environment environment =
+      flags.embedded ? Environment([](const char*) { return std::string(); }) : whole_environment;
   const absl::StatusOr<EmbeddedEndpoint> embedded = ReadEmbeddedEndpoint(state);
 
   Endpoint endpoint;
@@ -191,7 +195,10 @@ absl::StatusOr<Endpoint> FindEndpoint(const EndpointFlags& flags, const Environm
   }
   const Named project = FirstOf(flags.project, "--project", environment, "TRAINYARD_PROJECT",
                                 *settings, "project", config);
-  if (!project.value.empty()) endpoint.project = project.value;
+  // As it is listed, "projects/vision", or its id alone.
+  if (!project.value.empty()) {
+    endpoint.project = std::string(absl::StripPrefix(project.value, "projects/"));
+  }
   endpoint.ca_file = FirstOf(flags.ca_file, "--ca-file", environment, "TRAINYARD_CA_FILE",
                              *settings, "ca_file", config)
                          .value;

@@ -26,6 +26,8 @@ struct EndpointFlags {
   std::string token;
   std::string project;
   std::string ca_file;
+  // The cluster of the state folder with its own token, whatever variables and settings name.
+  bool embedded = false;
 };
 
 struct Endpoint {

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "client/sdk/open_store.h"
 #include "common/blob/blob.h"
 #include "common/errors.h"
 #include "common/file.h"
@@ -297,14 +298,10 @@ absl::StatusOr<Uploaded> UploadPackages(Client* client, const std::string& paren
                                         const std::vector<PackagePlan>& plans) {
   Uploaded uploaded;
   if (plans.empty()) return uploaded;
-  v1::GetUploadGrantRequest request;
-  request.set_parent(parent);
-  const absl::StatusOr<v1::Grant> grant = client->GetUploadGrant(request);
-  if (!grant.ok()) return grant.status();
-  const std::unique_ptr<blob::Client> store =
-      blob::Client::Make(grant->http_address(), grant->token(), client->endpoint().ca_file);
+  const auto store = OpenStore(client, parent, StoreUse::kUpload);
+  if (!store.ok()) return store.status();
   for (const PackagePlan& plan : plans) {
-    absl::StatusOr<v1::PackageRef> package = UploadOne(store.get(), plan, &uploaded);
+    absl::StatusOr<v1::PackageRef> package = UploadOne(store->get(), plan, &uploaded);
     if (!package.ok()) return package.status();
     uploaded.packages.push_back(*std::move(package));
   }

@@ -61,6 +61,10 @@ class Client {
   // `give_up` is asked before every request (each has a deadline of its own); once it says so, all
   // calls end as DEADLINE_EXCEEDED.
   virtual void GiveUpWhen(std::function<bool()> give_up) = 0;
+  // `renew` gives another token when the store no longer takes the one there is (a grant lives for
+  // an hour only); the request is then made once more.
+  using Renew = std::function<absl::StatusOr<std::string>()>;
+  virtual void RenewWith(Renew) {}
   virtual absl::StatusOr<std::string> UploadBytes(absl::string_view bytes) = 0;  // digest
   virtual absl::StatusOr<std::string> UploadFile(const std::string& path) = 0;
   struct UploadStats {

@@ -27,6 +27,7 @@ namespace trainyard::blob {
 namespace {
 
 constexpr int kTriesMax = 4;
+constexpr int kUnauthorized = 401;
 constexpr size_t kMissingPerRequest = 32768;   // digests
 constexpr int64_t kSmallBytesMax = 256 << 10;  // files that travel together
 constexpr size_t kSmallBodyBytes = 4 << 20;
@@ -46,6 +47,7 @@ class HttpClient : public Client {
             {.address = std::move(address), .token = std::move(token), .ca_file = ca_file})) {}
 
   void GiveUpWhen(std::function<bool()> give_up) override { give_up_ = std::move(give_up); }
+  void RenewWith(Renew renew) override { renew_ = std::move(renew); }
 
   absl::StatusOr<std::string> UploadBytes(absl::string_view bytes) override {
     const FileDigest digest = DigestOfBytes(bytes);
@@ -165,6 +167,7 @@ class HttpClient : public Client {
 
   absl::StatusOr<HttpReply> Call(const HttpRequest& request, bool repeatable) {
     absl::Duration pause = absl::Milliseconds(100);
+    int renewals = 0;  // of the token, for this request
     for (int attempt = 1;; ++attempt, pause *= 3) {
       if (give_up_ != nullptr && give_up_()) {
         return absl::DeadlineExceededError("the store took too long");
@@ -172,6 +175,7 @@ class HttpClient : public Client {
       bool sent = false;
       auto reply = connection_->Exchange(request, &sent);
       if (reply.ok() && reply->status < 300) return reply;
+      if (reply.ok() && reply->status == kUnauthorized && Renewed(&renewals)) continue;
       const absl::Status error = reply.ok() ? ErrorOfReply(*reply) : reply.status();
       const bool again = absl::IsUnavailable(error) && (repeatable || !sent || reply.ok());
       if (!again || attempt == kTriesMax) return error;
@@ -184,6 +188,13 @@ class HttpClient : public Client {
     request.target = std::move(target);
     request.body = body;
     return Call(request, true);
+  }
+
+  bool Renewed(int* renewals) {
+    if (renew_ == nullptr || ++*renewals > 1) return false;
+    absl::StatusOr<std::string> token = renew_();
+    if (token.ok()) connection_->SetToken(*std::move(token));
+    return token.ok();
   }
 
   // Those of `wanted` that the store lacks; `target` says whether they are chunks or blobs.
@@ -432,6 +443,7 @@ class HttpClient : public Client {
 
   std::unique_ptr<HttpConnection> connection_;
   std::function<bool()> give_up_;
+  Renew renew_;
 };
 
 }  // namespace

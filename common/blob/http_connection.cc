@@ -61,6 +61,8 @@ class Connection : public HttpConnection {
     }
   }
 
+  void SetToken(std::string token) override { options_.token = std::move(token); }
+
  private:
   absl::Status Unreachable(const Error& error) const {
     return absl::UnavailableError(
@@ -182,7 +184,7 @@ class Connection : public HttpConnection {
     reply->body = std::move(from.body());
   }
 
-  const Options options_;
+  Options options_;
   const std::string host_;
   const std::string port_;
   asio::io_context io_{1};

@@ -43,6 +43,8 @@ class HttpConnection {
   // hangs up; `sent` (may be null) then tells whether the request may have been acted upon.
   // Replies of more than 16 MiB are refused.
   virtual absl::StatusOr<HttpReply> Exchange(const HttpRequest& request, bool* sent) = 0;
+  // What later requests bear.
+  virtual void SetToken(std::string token) = 0;
 };
 
 }  // namespace trainyard::blob

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "common/errors.h"
 
 namespace trainyard::spec {
@@ -25,6 +26,14 @@ bool IsBuild(absl::string_view word) {
     if (absl::StartsWith(word, start)) return true;
   }
   return word == "MIG" || word == "Blackwell" || word == "Server";
+}
+
+// "NVIDIA_TESLA_A100" -> "A100": what is left of a name without the maker and the family, which
+// people leave out or mix up.
+std::string Bare(absl::string_view name) {
+  absl::ConsumePrefix(&name, "NVIDIA_");
+  absl::ConsumePrefix(&name, "TESLA_");
+  return std::string(name);
 }
 
 }  // namespace
@@ -78,7 +87,9 @@ absl::StatusOr<Accelerator> AcceleratorNamed(absl::string_view typed) {
                        absl::StrCat("the accelerator ", wanted, " is not supported"),
                        "name a GPU, or leave the accelerator out");
     }
-    if (!accelerator.model.empty()) names.push_back(accelerator.name);
+    if (accelerator.model.empty()) continue;
+    if (Bare(accelerator.name) == Bare(wanted)) return accelerator;
+    names.push_back(accelerator.name);
   }
   const std::string nearest = NearestName(wanted, names);
   return MakeError(absl::StatusCode::kInvalidArgument, "BAD_ENUM",

@@ -56,7 +56,8 @@ bool ReadMemory(Fields* fields, const std::string& key, int64_t* to) {
 }
 
 void ReadResources(Fields* fields, v1::Resources* resources) {
-  fields->Bind("gpuProfile", "workerPools[0].resources");
+  for (const char* share : {"gpuMilli", "gpuProfile"})
+    fields->Bind(share, "workerPools[0].resources");
   ReadCores(fields, resources);
   int64_t bytes = 0;
   if (ReadMemory(fields, "memory", &bytes)) resources->set_memory_bytes(bytes);

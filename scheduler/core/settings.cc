@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/errors.h"
@@ -36,7 +37,7 @@ absl::Status CheckQueueRow(const v1::Queue& queue, const State& state) {
   const int64_t most = MicrosOf(queue.timeout_max());
   if (usual < 0 || most < 0 || (most > 0 && usual > most)) {
     return Wrong("OUT_OF_RANGE", "the usual time limit is longer than the longest, or negative",
-                 "set timeout at most to timeout_max", "queue.timeout");
+                 "let the usual limit be at most the longest", "queue.timeout");
   }
   for (const std::string& project : queue.projects()) {
     if (state.projects.count(project) == 0) {
@@ -52,11 +53,11 @@ absl::Status CheckReservation(const v1::Reservation& reservation, const Draft& d
   const int64_t from = reservation.start_time().seconds();
   const int64_t until = reservation.end_time().seconds();
   if (from <= 0 || until <= from) {
-    return Wrong("OUT_OF_RANGE", "a reservation ends after it begins",
-                 "give start_time and a later end_time", "reservation.end_time");
+    return Wrong("OUT_OF_RANGE", "a reservation ends after it begins", "let it end after it begins",
+                 "reservation.end_time");
   }
   if (until * kSecondUs <= draft.now_us()) {
-    return Wrong("OUT_OF_RANGE", "the reservation is over already", "give a later end_time",
+    return Wrong("OUT_OF_RANGE", "the reservation is over already", "let it end later",
                  "reservation.end_time");
   }
   for (const std::string& node : reservation.nodes()) {
@@ -113,11 +114,11 @@ absl::Status CheckShares(const v1::Quota& quota, const std::string& key) {
                    "quota.shares.guarantee_milli");
     }
     if (share.has_limit_milli() && share.limit_milli() < share.guarantee_milli()) {
-      return Wrong(
-          "CONFLICT",
-          absl::StrCat("the limit (", share.limit_milli(), " thousandths) is below the guarantee (",
-                       share.guarantee_milli(), ")"),
-          "raise the limit or lower the guarantee", "quota.shares.limit_milli");
+      return Wrong("CONFLICT",
+                   absl::StrFormat("the limit, %g devices, is below the guarantee, %g",
+                                   static_cast<double>(share.limit_milli()) / 1000,
+                                   static_cast<double>(share.guarantee_milli()) / 1000),
+                   "raise the limit or lower the guarantee", "quota.shares.limit_milli");
     }
     if (share.weight() < 0 || share.weight() > kWeightMax) {
       return Wrong("OUT_OF_RANGE", "a weight is from 1 to 1,000,000", "give another one",

@@ -127,7 +127,7 @@ Explainer::Finding Explainer::JudgeQuota(const Place& place) {
                                : absl::StrCat(planner_->shapes_.names().Name(hit.model), " GPUs");
   if (limit >= 0 && milli > limit) {
     return {
-        "QUOTA_EXCEEDED",
+        "QUOTA_BELOW_NEED",
         absl::StrFormat("needs %g %s, more than %s may ever use: its limit is %g; it starts only "
                         "when that is raised or it asks for less",
                         static_cast<double>(milli) / 1000, unit, planner_->quota_.Describe(level),
@@ -324,7 +324,8 @@ std::vector<Explanation> Explainer::All() {
     const Finding& finding = FindingOf(place);
     out.reason = finding.reason;
     out.message = finding.message;
-    if (out.reason == "NO_CAPACITY" || !start.known) NoEstimate(&out);
+    if (out.reason == "NO_CAPACITY" || out.reason == "QUOTA_BELOW_NEED" || !start.known)
+      NoEstimate(&out);
     if (const auto kept = planner_->kept_.find(index); kept != planner_->kept_.end()) {
       out.reason = "WAITING_FOR_RESOURCES";
       out.message = DescribeKept(index);

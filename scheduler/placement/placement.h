@@ -67,7 +67,7 @@ struct Counterfactual {
 };
 // Why a run waits. Reasons are those of common/reasons.cc: NO_CAPACITY, WAITING_FOR_NODES,
 // WAITING_FOR_RESOURCES, WAITING_BEHIND, WAITING_FOR_PREEMPTION, WAITING_FOR_RESERVATION,
-// WAITING_FOR_MAINTENANCE, QUOTA_EXCEEDED, HELD.
+// WAITING_FOR_MAINTENANCE, QUOTA_EXCEEDED, QUOTA_BELOW_NEED, HELD.
 struct Explanation {
   uint64_t run_uid = 0;
   std::string reason;

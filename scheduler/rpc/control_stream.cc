@@ -121,7 +121,14 @@ class ControlStream : public Duplex, public AgentStream {
     core::Command command;
     command.principal = principal_;
     command.body = core::AgentFact{node_id_, std::move(*fact)};
-    context_.runtime->Post(std::move(command), nullptr);
+    // Refused, it must not be taken for acknowledged by a later one.
+    const std::weak_ptr<Duplex> weak = shared_from_this();
+    context_.runtime->Post(std::move(command), [weak](const absl::StatusOr<core::Reply>& reply) {
+      const bool refused =
+          absl::IsResourceExhausted(reply.status()) || absl::IsUnavailable(reply.status());
+      if (!refused) return;
+      if (const auto alive = weak.lock()) alive->Close(reply.status());
+    });
   }
 
   absl::Duration Now() const { return context_.clock->Monotonic(); }

@@ -2,6 +2,7 @@
 #include "scheduler/rpc/metric_hub.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 namespace trainyard::rpc {
@@ -42,11 +43,12 @@ void MetricHub::Begin(const journal::v1::RunRow& run, uint64_t epoch, Feed* feed
   }
 }
 
-void MetricHub::Add(const journal::v1::RunRow& run, const agent::v1::MetricBatch& batch) {
-  if (run.trial() == 0) return;
+bool MetricHub::Add(const journal::v1::RunRow& run, const agent::v1::MetricBatch& batch,
+                    Durable durable) {
+  if (run.trial() == 0) return false;
   MutexLock lock(&mutex_);
   Feed& feed = feeds_[run.uid()];
-  if (batch.key().epoch() < feed.epoch) return;
+  if (batch.key().epoch() < feed.epoch) return false;
   if (batch.key().epoch() > feed.epoch) Begin(run, batch.key().epoch(), &feed);
   if (feed.running_us == 0) feed.running_us = run.attempt().running_us();
   feed.last_used = clock_->Monotonic();
@@ -63,12 +65,21 @@ void MetricHub::Add(const journal::v1::RunRow& run, const agent::v1::MetricBatch
     feed.times_us[point.step()] = Micros(point.time());
   }
   feed.seen = std::max(feed.seen, batch.offset() + batch.points_size());
-  if (feed.steps.empty()) return;
+  if (feed.steps.empty()) {
+    // They came before; that report may still be on its way.
+    if (feed.last == nullptr) return false;
+    MutexLock report_lock(&feed.last->mutex);
+    if (feed.last->answered) return false;
+    feed.last->waiting.push_back(std::move(durable));
+    return true;
+  }
+  feed.waiting.push_back(std::move(durable));
   if (clock_->Monotonic() - feed.last_sent >= kGap) {
     Send(run.uid(), &feed);
   } else if (held_.insert(run.uid()).second) {
     wake_.NotifyAll();
   }
+  return true;
 }
 
 void MetricHub::Send(uint64_t run_uid, Feed* feed) {
@@ -91,15 +102,47 @@ void MetricHub::Send(uint64_t run_uid, Feed* feed) {
     }
     report.measurements.push_back(std::move(measurement));
   }
-  feed->steps.clear();
-  feed->times_us.clear();
   feed->last_sent = clock_->Monotonic();
   core::Command command;
   command.principal.name = "system";
   command.principal.role = v1::ADMIN;
   command.principal.is_system = true;
   command.body = std::move(report);
-  runtime_->Post(std::move(command), nullptr);
+  auto sent = std::make_shared<Report>();
+  auto refused = std::make_shared<bool>(false);
+  {
+    MutexLock lock(&sent->mutex);
+    sent->waiting = feed->waiting;
+  }
+  // A full queue answers at once, on this thread.
+  const auto poster = std::this_thread::get_id();
+  auto posting = std::make_shared<std::atomic<bool>>(true);
+  runtime_->Post(std::move(command), [=](const absl::StatusOr<core::Reply>& reply) {
+    const bool later =
+        absl::IsResourceExhausted(reply.status()) || absl::IsUnavailable(reply.status());
+    if (later && *posting && std::this_thread::get_id() == poster) {
+      *refused = true;
+      return;
+    }
+    std::vector<Durable> waiting;
+    {
+      MutexLock lock(&sent->mutex);
+      sent->answered = true;
+      waiting = std::move(sent->waiting);
+    }
+    for (const Durable& durable : waiting) {
+      if (!later) durable();
+    }
+  });
+  *posting = false;
+  if (*refused) {
+    held_.insert(run_uid);  // once more after the gap
+    return;
+  }
+  feed->last = std::move(sent);
+  feed->waiting.clear();
+  feed->steps.clear();
+  feed->times_us.clear();
 }
 
 void MetricHub::Flush(uint64_t run_uid) {

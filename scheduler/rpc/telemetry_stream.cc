@@ -1,5 +1,6 @@
 // The telemetry stream; see agent_streams.h.
 #include <algorithm>
+#include <deque>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,26 +26,75 @@ class TelemetryStream : public Duplex {
     if (const auto caller = api::Identify(context_, token_); !caller.ok()) {
       return Close(caller.status());
     }
+    const uint64_t sequence = batch->sequence();
+    Wait(sequence);
+    bool ends = false;
     for (const agent::v1::LogChunk& chunk : batch->logs()) {
       if (!Find(chunk.key())) continue;
       const auto stored = context_.store->logs().Append(
           job_->project(), job_->job_id(), job_->uid(), run_->trial(), chunk, node_id_);
-      if (!stored.ok()) return Close(stored.status());
+      if (!Kept(stored.status())) return;
+      ends = ends || chunk.end();
     }
     for (const agent::v1::MetricBatch& metrics : batch->metrics()) {
       if (!Find(metrics.key())) continue;
       const auto stored = context_.store->metrics().Append(job_->uid(), run_->trial(), metrics);
-      if (!stored.ok()) return Close(stored.status());
-      hub_->Add(*run_, metrics);
+      if (!Kept(stored.status())) return;
+      if (!stored.ok()) continue;
+      Wait(sequence);
+      const std::weak_ptr<Duplex> weak = shared_from_this();
+      const bool pending = hub_->Add(*run_, metrics, [this, weak, sequence] {
+        if (const std::shared_ptr<Duplex> alive = weak.lock()) Landed(sequence);
+      });
+      if (!pending) Landed(sequence);
     }
-    agent::v1::TelemetryAck ack;
-    ack.set_sequence(batch->sequence());
-    Push(std::move(ack));
+    if (ends && run_ != nullptr) hub_->Flush(run_->uid());  // its agent waits for these
+    Landed(sequence);
   }
 
   void Ended() override {}
 
  private:
+  // A batch and how many things of it are not durable yet. Acknowledged in order.
+  struct Pending {
+    uint64_t sequence = 0;
+    int things = 0;
+  };
+
+  void Wait(uint64_t sequence) {
+    MutexLock lock(&pending_mutex_);
+    if (pending_.empty() || pending_.back().sequence != sequence) pending_.push_back({sequence, 0});
+    ++pending_.back().things;
+  }
+
+  // Any thread.
+  void Landed(uint64_t sequence) {
+    MutexLock lock(&pending_mutex_);
+    for (Pending& pending : pending_) {
+      if (pending.sequence == sequence) --pending.things;
+    }
+    uint64_t through = 0;
+    for (; !pending_.empty() && pending_.front().things == 0; pending_.pop_front()) {
+      through = pending_.front().sequence;
+    }
+    if (through == 0) return;
+    agent::v1::TelemetryAck ack;
+    ack.set_sequence(through);
+    Push(std::move(ack));
+  }
+
+  // False, and the stream is closed, when what was sent may be stored later. What can never be
+  // stored must not hold up what comes after it.
+  bool Kept(const absl::Status& status) {
+    if (status.ok()) return true;
+    if (absl::IsInvalidArgument(status)) {
+      LOG(WARNING) << "telemetry dropped node=" << node_id_ << ": " << status;
+      return true;
+    }
+    Close(status);
+    return false;
+  }
+
   // Finds run and job of a member and checks that this node has or had it; the last one is kept.
   bool Find(const agent::v1::MemberKey& key) {
     if (run_ != nullptr && run_->uid() == key.run_uid() && epoch_ == key.epoch()) return true;
@@ -82,6 +132,8 @@ class TelemetryStream : public Duplex {
   core::RunPtr run_;
   core::JobPtr job_;
   uint64_t epoch_ = 0;
+  Mutex pending_mutex_;
+  std::deque<Pending> pending_ ABSL_GUARDED_BY(pending_mutex_);
 };
 
 }  // namespace

@@ -48,6 +48,8 @@ void Machine::PowerOff(int64_t back_us) {
   context_->Note("power off", node_);
   CrashAgent(-1);
   on_ = false;
+  // The log of facts is not synced either: its end may be gone.
+  disk_.facts.resize(disk_.facts.size() - context_->random().Below(disk_.facts.size() + 1));
   for (auto& [id, folder] : disk_.folders) {
     if (folder.supervisor != nullptr) folder.supervisor->Die();
     // The mark is not synced: what it says is told a second time.
@@ -145,7 +147,7 @@ void Machine::StartAgent() {
   tick_time_ = absl::InfiniteDuration();
   context_->Note("agent started", node_);
   core_ = std::make_unique<worker::AgentCore>(inventory_, disk_.incarnation);
-  core_->RestoreFacts(disk_.facts, disk_.next_fact);
+  core_->RestoreFacts(disk_.facts, disk_.next_fact, disk_.acknowledged);
   std::vector<worker::MemberId> ids;
   for (const auto& [id, folder] : disk_.folders) ids.push_back(id);
   for (const worker::MemberId& id : ids) {

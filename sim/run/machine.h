@@ -58,6 +58,7 @@ class Machine {
   struct Disk {
     std::vector<agent::v1::Fact> facts;
     uint64_t next_fact = 1;
+    uint64_t acknowledged = 0;
     uint64_t incarnation = 0;
     std::map<worker::MemberId, Folder> folders;
   };

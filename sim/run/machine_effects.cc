@@ -56,6 +56,7 @@ void Machine::Do(const worker::StoreFact& effect) {
 
 void Machine::Do(const worker::DropFacts& effect) {
   if (DiesAt("agent.before_drop_facts")) return;
+  disk_.acknowledged = std::max(disk_.acknowledged, effect.through);
   std::erase_if(disk_.facts,
                 [&](const agent::v1::Fact& fact) { return fact.sequence() <= effect.through; });
 }

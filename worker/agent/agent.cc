@@ -63,8 +63,9 @@ absl::Status Agent::Start() {
   if (!log.ok()) return log.status();
   facts_ = *std::move(log);
   core_ = std::make_unique<AgentCore>(options_.inventory, facts_->incarnation());
-  core_->RestoreFacts(std::move(contents.facts), contents.next_sequence);
+  core_->RestoreFacts(std::move(contents.facts), contents.next_sequence, contents.acknowledged);
   for (const FoundAttempt& found : FindAttempts(attempts_)) Adopt(found);
+  LookAtSupervisors();
   InBackground(
       Work::kRemove, [this] { ended_.RemoveAll().IgnoreError(); }, [] {});
   Perform();

@@ -51,6 +51,8 @@ struct AgentOptions {
   Stager::Limits packages;  // kept on this node
   int pool_threads = 4;     // of each kind of blocking work
   size_t pool_waiting_max = 10'000;
+  // A supervisor that answers nothing for so long is taken for hung, and ended with its ranks.
+  absl::Duration supervisor_patience = absl::Minutes(2);
 };
 
 // Where the agent's messages go; the daemon's is gRPC, a test's may be anything. Loop thread.
@@ -102,6 +104,8 @@ class Agent {
     bool telemetry_done = false;
     absl::Status publish_status;
     std::vector<v1::OutputTree> outputs;
+    int unanswered = 0;  // looks at the supervisor, one after the other
+    bool hung = false;   // and therefore it was killed
     uint64_t stop_timer = 0;
     std::string stop_line;
     absl::Duration stop_pause;     // before the next try to tell it
@@ -126,6 +130,7 @@ class Agent {
   void Do(const LaunchMember& effect);
   void Do(const StopMember& effect);
   void Do(const RenewLease& effect);
+  void LookAtSupervisors();
   void Do(const PublishMember& effect);
   void Do(const CleanMember& effect);
   void Do(const Reconnect& effect);

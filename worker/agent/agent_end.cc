@@ -28,6 +28,10 @@ constexpr absl::Duration kCheckpointWait = absl::Minutes(5);
 // How long one checkpoint may take to upload: a slower store would only fall further behind.
 constexpr absl::Duration kCheckpointMax = absl::Minutes(30);
 constexpr absl::Duration kRemovePause = absl::Seconds(1);
+// Unanswered ones in a row make a supervisor hung.
+constexpr int kLooks = 8;
+// How long what a member printed waits for a scheduler that takes it, once all else is told.
+constexpr absl::Duration kLastWordsWait = absl::Minutes(5);
 
 }  // namespace
 
@@ -80,6 +84,25 @@ void Agent::Do(const RenewLease& effect) {
       << "member=" << FolderName(effect.id) << " lease not handed on: " << told;
 }
 
+// A supervisor that hangs takes no report, no checkpoint and no lease, and only its end would ever
+// be seen: each is asked now and then.
+void Agent::LookAtSupervisors() {
+  loop_->After(options_.supervisor_patience / kLooks, [this] { LookAtSupervisors(); });
+  for (auto& [id, member] : members_) {
+    if (!member.supervisor.has_value() || member.hung) continue;
+    // A lease of no length changes nothing.
+    if (TellSupervisor(member.folder.path(), R"({"lease":{"ms":0}})").ok()) {
+      member.unanswered = 0;
+      continue;
+    }
+    if (++member.unanswered < kLooks) continue;
+    LOG(ERROR) << "member=" << FolderName(id) << " supervisor=" << member.supervisor->pid()
+               << " has not answered for " << options_.supervisor_patience << "; killed";
+    member.hung = true;
+    member.supervisor->Kill();
+  }
+}
+
 void Agent::OnSupervisorEnded(const MemberId& id) {
   Member* const member = Find(id);
   if (member == nullptr || !member->supervisor.has_value()) return;
@@ -108,8 +131,9 @@ MemberEnd Agent::ReadEnd(const MemberId& id, const Member& member) {
   } else {
     end.record.set_cause(v1::INTERNAL);
     end.record.set_message(
-        "The supervisor of the program ended without a record; the node's log "
-        "may have more.");
+        member.hung ? "The supervisor of the program hung and was ended with it."
+                    : "The supervisor of the program ended without a record; the node's log "
+                      "may have more.");
     KillLeft(member.folder.DeadSession(), member.folder.path());
   }
   LOG(ERROR) << "member=" << FolderName(id) << " has no exit record: " << report.status();
@@ -242,6 +266,17 @@ void Agent::CheckPublished(const MemberId& id) {
 }
 
 void Agent::Do(const CleanMember& effect) {
+  if (telemetry_.Unsent(effect.id)) {
+    // The end of a log is what says why: it stays until it is taken.
+    telemetry_.Finish(effect.id, kLastWordsWait, [this, id = effect.id] {
+      LOG_IF(WARNING, telemetry_.Unsent(id))
+          << "member=" << FolderName(id) << " the end of its output was taken by nobody";
+      telemetry_.Remove(id);
+      Do(CleanMember{id});
+      Perform();
+    });
+    return;
+  }
   telemetry_.Remove(effect.id);
   Member* const member = Find(effect.id);
   if (member == nullptr) {

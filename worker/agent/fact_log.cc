@@ -12,6 +12,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "glog/logging.h"
 
 namespace trainyard::worker {
 namespace {
@@ -22,6 +23,8 @@ constexpr uint32_t kNext = 3;     // payload: decimal number of the next fact
 constexpr size_t kHeader = 12;    // kind, length, crc; native order: the file never travels
 constexpr uint32_t kPayloadMax = 64 << 20;
 constexpr int64_t kRewriteBytes = 1 << 20;
+constexpr char kReserveName[] = "reserve";
+constexpr int64_t kReserveBytes = 1 << 20;
 constexpr uint64_t kSkip = 1 << 20;  // after a restart of the machine
 
 uint32_t Crc(const std::string& payload) {
@@ -68,6 +71,7 @@ Scan ScanAll(const std::string& bytes) {
     scan.valid += kHeader + header[1];
   }
   auto& facts = scan.contents.facts;
+  scan.contents.acknowledged = scan.dropped;
   facts.erase(std::remove_if(
                   facts.begin(), facts.end(),
                   [&scan](const agent::v1::Fact& fact) { return fact.sequence() <= scan.dropped; }),
@@ -87,6 +91,11 @@ absl::StatusOr<FactLog> FactLog::Open(const std::string& folder, const std::stri
     absl::StatusOr<std::string> bytes = ReadFile(LogPath(folder));
     if (!bytes.ok()) return bytes.status();
     scan = ScanAll(*bytes);
+    LOG_IF(ERROR, scan.valid < bytes->size())
+        << LogPath(folder) << " is damaged from byte " << scan.valid << ": "
+        << bytes->size() - scan.valid
+        << " bytes are lost; what members did is told again from their "
+        << "folders";
   }
   FactLog log(folder, FileDescriptor());
   if (absl::StatusOr<std::string> text = ReadFile(JoinPath(folder, "incarnation")); text.ok()) {
@@ -96,10 +105,13 @@ absl::StatusOr<FactLog> FactLog::Open(const std::string& folder, const std::stri
   const absl::StatusOr<std::string> last_boot = ReadFile(boot_path);
   if (last_boot.ok() && *last_boot != boot_id) scan.contents.next_sequence += kSkip;
   if (!last_boot.ok() || *last_boot != boot_id) {
-    if (absl::Status written = WriteFileDurably(boot_path, boot_id, 0600); !written.ok()) {
-      return written;
+    absl::Status written = WriteFileDurably(boot_path, boot_id, 0600);
+    if (!written.ok() && log.UseReserve(written)) {
+      written = WriteFileDurably(boot_path, boot_id, 0600);
     }
+    if (!written.ok()) return written;
   }
+  log.Reserve();
   log.last_ = scan.contents.next_sequence - 1;
   log.dropped_ = scan.dropped;
   if (absl::Status written = log.Rewrite(scan.contents.next_sequence, scan.contents.facts);
@@ -114,19 +126,43 @@ absl::Status FactLog::Rewrite(uint64_t next_sequence, const std::vector<agent::v
   std::string bytes =
       Record(kNext, absl::StrCat(next_sequence)) + Record(kDropped, absl::StrCat(dropped_));
   for (const agent::v1::Fact& fact : facts) bytes += Record(kFact, fact.SerializeAsString());
-  if (absl::Status written = WriteFileDurably(LogPath(folder_), bytes, 0600); !written.ok()) {
-    return written;
+  absl::Status written = WriteFileDurably(LogPath(folder_), bytes, 0600);
+  if (!written.ok() && UseReserve(written)) {
+    written = WriteFileDurably(LogPath(folder_), bytes, 0600);
   }
+  if (!written.ok()) return written;
   file_ = FileDescriptor(open(LogPath(folder_).c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
   if (!file_.valid()) return ErrnoError(errno, "cannot open", LogPath(folder_));
   bytes_ = static_cast<int64_t>(bytes.size());
   return absl::OkStatus();
 }
 
+void FactLog::Reserve() {
+  const std::string path = JoinPath(folder_, kReserveName);
+  const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (file.valid() && fallocate(file.get(), 0, 0, kReserveBytes) == 0) return;
+  unlink(path.c_str());  // no room, or a file system without it
+}
+
+bool FactLog::UseReserve(const absl::Status& status) {
+  if (!absl::IsResourceExhausted(status)) return false;
+  const bool had = unlink(JoinPath(folder_, kReserveName).c_str()) == 0;
+  LOG_IF(ERROR, had) << "the disk is full (" << status << "); the agent's own reserve of "
+                     << kReserveBytes << " bytes is in use: make room in " << folder_;
+  return had;
+}
+
 absl::Status FactLog::Write(uint32_t kind, const std::string& payload) {
   const std::string record = Record(kind, payload);
-  bytes_ += static_cast<int64_t>(record.size());
-  return WriteAll(file_.get(), record);
+  absl::Status written = WriteAll(file_.get(), record);
+  if (!written.ok()) {
+    // What was written of it would hide all that comes after.
+    if (ftruncate(file_.get(), bytes_) != 0) return written;
+    if (!UseReserve(written)) return written;
+    written = WriteAll(file_.get(), record);
+  }
+  if (written.ok()) bytes_ += static_cast<int64_t>(record.size());
+  return written;
 }
 
 absl::Status FactLog::Append(const agent::v1::Fact& fact) {

@@ -22,6 +22,9 @@ class FactLog {
   struct Contents {
     std::vector<agent::v1::Fact> facts;  // unacknowledged, in order
     uint64_t next_sequence = 1;
+    // Up to here they were acknowledged. A power cut may take away facts above it that are in no
+    // list either: those were never told.
+    uint64_t acknowledged = 0;
   };
 
   // Opens (or makes) the log in `folder`. `boot_id` tells whether the machine restarted since.
@@ -39,6 +42,10 @@ class FactLog {
       : folder_(std::move(folder)), file_(std::move(file)) {}
   absl::Status Write(uint32_t kind, const std::string& payload);
   absl::Status Rewrite(uint64_t next_sequence, const std::vector<agent::v1::Fact>& facts);
+  // Holds room for what a full disk would refuse: facts must be told before others make room.
+  void Reserve();
+  // Gives that room to who needs it; false when `status` is no full disk, or it is given already.
+  bool UseReserve(const absl::Status& status);
 
   std::string folder_;
   FileDescriptor file_;

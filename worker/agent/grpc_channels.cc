@@ -141,7 +141,11 @@ class Channels : public GrpcChannels {
     };
     handlers.connecting = [this] { events_.telemetry_connected(); };
     handlers.message = [this](const TelemetryAck& ack) { events_.telemetry_ack(ack.sequence()); };
-    handlers.ended = [this](const grpc::Status&) { events_.telemetry_disconnected(); };
+    handlers.ended = [this](const grpc::Status& status) {
+      const bool away = status.ok() || status.error_code() == grpc::StatusCode::UNAVAILABLE;
+      LOG_IF(WARNING, !away) << "the stream of logs and metrics ended: " << status.error_message();
+      events_.telemetry_disconnected();
+    };
     return handlers;
   }
 

@@ -47,6 +47,8 @@ ABSL_FLAG(absl::Time, available_until, absl::InfiniteFuture(),
           "checkpoint two minutes before");
 ABSL_FLAG(absl::Duration, reconnect_max, absl::Seconds(5),
           "Longest pause before connecting again to a scheduler that is away");
+ABSL_FLAG(absl::Duration, supervisor_patience, absl::Minutes(2),
+          "How long a supervisor may answer nothing before it is taken for hung");
 ABSL_FLAG(std::string, nvml_library, "libnvidia-ml.so.1", "Library that lists GPUs; empty: none");
 
 namespace trainyard::worker {
@@ -189,6 +191,7 @@ absl::Status Run() {
     options.python_path = JoinPath(options.bin_folder, "../lib/python");
   }
   options.mpirun = absl::GetFlag(FLAGS_mpirun);
+  options.supervisor_patience = absl::GetFlag(FLAGS_supervisor_patience);
   options.base_env = AllowedEnvironment(OwnEnvironment());
   options.open_mpi = FindOpenMpi(options.mpirun, options.base_env);
   options.network = FindNetwork(options.inventory.address());

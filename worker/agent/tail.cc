@@ -19,6 +19,7 @@ namespace {
 
 constexpr int64_t kChunkBytes = 64 << 10;
 constexpr size_t kNamesMax = 1000;
+constexpr size_t kNameBytesMax = 256;
 constexpr char kMatched[] = "matched";  // up to where standard output gave its points
 
 // Bytes from `offset`, at most `bytes_max`.
@@ -51,7 +52,9 @@ bool ParseMetricLine(const std::string& line, v1::MetricPoint* point) {
   if (!value.is_object() || !value.contains("name") || !value.contains("value")) return false;
   const auto& number = value["value"];
   if (!value["name"].is_string() || !(number.is_number() || number.is_string())) return false;
-  point->set_name(value["name"].get<std::string>());
+  const std::string name = value["name"].get<std::string>();
+  if (name.empty() || name.size() > kNameBytesMax) return false;  // no store takes it
+  point->set_name(name);
   point->set_value(number.is_number() ? number.get<double>()
                                       : std::strtod(number.get<std::string>().c_str(), nullptr));
   const auto integer = [&value](const char* key) {
@@ -90,11 +93,15 @@ Tail::Tail(std::string folder, const agent::v1::Assignment& assignment, const Ta
   }
 }
 
-bool Tail::Read(int64_t bytes_max, bool flush, int64_t now_us, agent::v1::TelemetryBatch* batch) {
+bool Tail::Read(int64_t bytes_max, Partial partial, int64_t now_us,
+                agent::v1::TelemetryBatch* batch) {
   *batch = header_;
   has_more_ = false;
   has_partial_ = false;
-  for (Stream& stream : streams_) ReadStream(&stream, bytes_max, flush, now_us, batch);
+  for (Stream& stream : streams_) ReadStream(&stream, bytes_max, partial, now_us, batch);
+  if (regex_ != nullptr && partial == Partial::kEnds && !has_more_) {
+    MatchMetrics(/*all=*/true, now_us);
+  }
   ReadMetrics(bytes_max, batch);
   return batch->logs_size() > 0 || batch->metrics_size() > 0;
 }
@@ -132,7 +139,7 @@ void Tail::Trim(Stream* stream) {
   stream->freed = end;
 }
 
-void Tail::ReadStream(Stream* stream, int64_t bytes_max, bool flush, int64_t now_us,
+void Tail::ReadStream(Stream* stream, int64_t bytes_max, Partial partial, int64_t now_us,
                       agent::v1::TelemetryBatch* batch) {
   Trim(stream);
   if (!Open(stream)) return;
@@ -143,7 +150,7 @@ void Tail::ReadStream(Stream* stream, int64_t bytes_max, bool flush, int64_t now
     const size_t end = bytes.find_last_of("\n\r");
     if (end != std::string::npos) {
       bytes.resize(end + 1);
-    } else if (!full && !flush) {
+    } else if (!full && partial == Partial::kWaits) {
       has_partial_ = true;
       return;
     }
@@ -154,7 +161,7 @@ void Tail::ReadStream(Stream* stream, int64_t bytes_max, bool flush, int64_t now
     chunk->set_offset(stream->offset);
     chunk->set_time_us(now_us);
     const bool first = stream == &streams_[0];
-    if (regex_ != nullptr && first) MatchMetrics(bytes, stream->offset, now_us);
+    if (regex_ != nullptr && first) TakeForMetrics(bytes, stream->offset, now_us);
     stream->offset += static_cast<int64_t>(bytes.size());
     total += static_cast<int64_t>(bytes.size());
     chunk->set_data(std::move(bytes));
@@ -162,16 +169,29 @@ void Tail::ReadStream(Stream* stream, int64_t bytes_max, bool flush, int64_t now
   has_more_ = true;
 }
 
+// A value may come in pieces: a line is matched when its end is there.
+void Tail::TakeForMetrics(const std::string& bytes, int64_t offset, int64_t now_us) {
+  if (unmatched_offset_ + static_cast<int64_t>(unmatched_.size()) != offset) {
+    unmatched_.clear();  // what lay between was dropped
+    unmatched_offset_ = offset;
+  }
+  unmatched_ += bytes;
+  MatchMetrics(/*all=*/false, now_us);
+}
+
 // Matches join the points of the program's own reports in metrics.jsonl, so that one file has the
 // one order of all points. A restarted agent reads the log again from its start: what was matched
 // before only counts steps.
-void Tail::MatchMetrics(const std::string& text, int64_t offset, int64_t now_us) {
+void Tail::MatchMetrics(bool all, int64_t now_us) {
   std::string lines;
-  for (size_t start = 0; start < text.size();) {
-    size_t end = text.find('\n', start);
-    if (end == std::string::npos) end = text.size();
-    const bool is_new = offset + static_cast<int64_t>(start) >= matched_;
-    for (const MetricRegex::Match& match : regex_->Matches(text.substr(start, end - start))) {
+  const bool endless = static_cast<int64_t>(unmatched_.size()) >= kChunkBytes;
+  size_t start = 0;
+  while (start < unmatched_.size()) {
+    size_t end = unmatched_.find_first_of("\n\r", start);
+    if (end == std::string::npos && !all && !endless) break;
+    end = std::min(end, unmatched_.size());
+    const bool is_new = unmatched_offset_ + static_cast<int64_t>(start) >= matched_;
+    for (const MetricRegex::Match& match : regex_->Matches(unmatched_.substr(start, end - start))) {
       if (!is_new) continue;
       const nlohmann::json line = {{"name", match.name},
                                    {"step", match.step},
@@ -180,17 +200,18 @@ void Tail::MatchMetrics(const std::string& text, int64_t offset, int64_t now_us)
                                    {"time_us", now_us}};
       lines += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
     }
-    start = end + 1;
+    start = std::min(end + 1, unmatched_.size());
   }
+  unmatched_.erase(0, start);
+  unmatched_offset_ += static_cast<int64_t>(start);
   const std::string path = folder_ + "/" + layout::kMetrics;
   if (!lines.empty()) {
     FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     // A full disk loses points of this source only; the log itself is there.
     if (file.valid()) WriteAll(file.get(), lines).IgnoreError();
   }
-  const int64_t through = offset + static_cast<int64_t>(text.size());
-  if (through <= matched_) return;
-  matched_ = through;
+  if (unmatched_offset_ <= matched_) return;
+  matched_ = unmatched_offset_;
   WriteFileAtomically(folder_ + "/" + kMatched, std::to_string(matched_), 0600).IgnoreError();
 }
 

@@ -31,9 +31,12 @@ class Tail {
   // `folder`: the attempt's. Begins at the start of everything that is still on disk.
   Tail(std::string folder, const agent::v1::Assignment& assignment, const TailLimits& limits = {});
 
+  // What becomes of a last line without its end: it waits, it is shown as far as it goes (the
+  // metric expression still waits for the rest), or nothing more comes.
+  enum class Partial { kWaits, kShown, kEnds };
   // Reads at most about `bytes_max` new bytes into a batch without sequence. False when there is
-  // nothing to send. A last line without its end waits, unless `flush`. `now_us`: wall clock.
-  bool Read(int64_t bytes_max, bool flush, int64_t now_us, agent::v1::TelemetryBatch* batch);
+  // nothing to send. `now_us`: wall clock.
+  bool Read(int64_t bytes_max, Partial partial, int64_t now_us, agent::v1::TelemetryBatch* batch);
   // Whether the last Read left bytes behind (the limit, or an unfinished line).
   bool has_more() const { return has_more_; }
   bool has_partial() const { return has_partial_; }
@@ -58,10 +61,12 @@ class Tail {
   // False while the file is not there.
   static bool Open(Stream* stream);
   void Trim(Stream* stream);
-  void ReadStream(Stream* stream, int64_t bytes_max, bool flush, int64_t now_us,
+  void ReadStream(Stream* stream, int64_t bytes_max, Partial partial, int64_t now_us,
                   agent::v1::TelemetryBatch* batch);
   void ReadMetrics(int64_t bytes_max, agent::v1::TelemetryBatch* batch);
-  void MatchMetrics(const std::string& text, int64_t offset, int64_t now_us);
+  void TakeForMetrics(const std::string& bytes, int64_t offset, int64_t now_us);
+  // Matches the whole lines of `unmatched_`; with `all` also what has no end yet.
+  void MatchMetrics(bool all, int64_t now_us);
 
   const std::string folder_;
   const agent::v1::MemberKey key_;
@@ -74,7 +79,9 @@ class Tail {
   std::map<std::string, bool> names_;
   int64_t last_step_ = 0;
   std::unique_ptr<MetricRegex> regex_;
-  int64_t matched_ = 0;  // bytes of the first rank's output that the expression has seen
+  int64_t matched_ = 0;    // bytes of the first rank's output that the expression has seen
+  std::string unmatched_;  // read behind them, the start of a line
+  int64_t unmatched_offset_ = 0;
   bool has_more_ = false;
   bool has_partial_ = false;
 };

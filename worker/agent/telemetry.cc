@@ -42,6 +42,7 @@ void Telemetry::Finish(const MemberId& id, absl::Duration limit, std::function<v
   if (found == entries_.end()) return done();
   Entry& entry = found->second;
   entry.finishing = true;
+  if (entry.timer != 0) loop_->Cancel(entry.timer);
   entry.done = std::move(done);
   entry.timer = loop_->After(limit, [this, id] {
     const auto late = entries_.find(id);
@@ -53,6 +54,12 @@ void Telemetry::Finish(const MemberId& id, absl::Duration limit, std::function<v
   }
   if (!entry.ended) dirty_.insert(id);
   CheckDone(id);
+}
+
+bool Telemetry::Unsent(const MemberId& id) const {
+  const auto found = entries_.find(id);
+  if (found == entries_.end() || !found->second.finishing) return false;
+  return !found->second.ended || found->second.in_flight > 0;
 }
 
 void Telemetry::Remove(const MemberId& id) {
@@ -108,7 +115,8 @@ bool Telemetry::PumpOne(const MemberId& id, Entry* entry) {
   if (entry->ended) return false;
   agent::v1::TelemetryBatch batch;
   const int64_t now_us = absl::ToUnixMicros(loop_->clock().Now());
-  const bool any = entry->tail->Read(kBatchBytes, entry->finishing, now_us, &batch);
+  const bool any = entry->tail->Read(
+      kBatchBytes, entry->finishing ? Tail::Partial::kEnds : Tail::Partial::kWaits, now_us, &batch);
   const bool more = entry->tail->has_more();
   if (entry->finishing && !more) {
     entry->ended = true;
@@ -129,7 +137,7 @@ void Telemetry::FlushPartial() {
     if (found == entries_.end() || Full() || !connected_ || found->second.ended) continue;
     agent::v1::TelemetryBatch batch;
     const int64_t now_us = absl::ToUnixMicros(loop_->clock().Now());
-    if (found->second.tail->Read(kBatchBytes, true, now_us, &batch)) {
+    if (found->second.tail->Read(kBatchBytes, Tail::Partial::kShown, now_us, &batch)) {
       Launch(id, &found->second, std::move(batch));
     }
   }

@@ -32,6 +32,8 @@ class Telemetry {
   // The member has ended: sends what is left and calls `done` once all of it is acknowledged, or
   // after `limit`.
   void Finish(const MemberId& id, absl::Duration limit, std::function<void()> done);
+  // Whether something of an ended member is not acknowledged yet. False before Finish().
+  bool Unsent(const MemberId& id) const;
   void Remove(const MemberId& id);
   // nullptr for an unknown member.
   const Tail* FindTail(const MemberId& id) const;

@@ -42,8 +42,9 @@ agent::v1::MemberPhase ReportedPhase(AgentCore::Phase phase) {
 
 }  // namespace
 
-void AgentCore::RestoreFacts(std::vector<agent::v1::Fact> facts, uint64_t next_sequence) {
-  outbox_.Restore(std::move(facts), next_sequence);
+void AgentCore::RestoreFacts(std::vector<agent::v1::Fact> facts, uint64_t next_sequence,
+                             uint64_t acknowledged) {
+  outbox_.Restore(std::move(facts), next_sequence, acknowledged);
   for (const agent::v1::Fact& fact : outbox_.facts()) {
     if (fact.has_exited()) Remember(IdOf(fact.key()));
   }

@@ -111,7 +111,8 @@ class AgentCore {
       : inventory_(std::move(inventory)), incarnation_(last_incarnation) {}
 
   // Before the first connect: what the disk says.
-  void RestoreFacts(std::vector<agent::v1::Fact> facts, uint64_t next_sequence);
+  void RestoreFacts(std::vector<agent::v1::Fact> facts, uint64_t next_sequence,
+                    uint64_t acknowledged);
   // A member found on disk: kStarting or kRunning with a live supervisor, kPublishing when it ended
   // and its Exited was never made, kExited when it was (`exited_fact`: its number).
   void Adopt(const agent::v1::Assignment& assignment, Phase phase, const MemberEnd& end,

@@ -84,21 +84,27 @@ void AgentCore::Adopt(const agent::v1::Assignment& assignment, Phase phase, cons
   Member& member = members_[id];
   member.assignment = assignment;
   member.end = end;
+  const auto& facts = outbox_.facts();
+  const bool kept = std::any_of(facts.begin(), facts.end(), [exited_fact](const auto& fact) {
+    return fact.sequence() == exited_fact;
+  });
+  // Told, as its folder says, but the fact is gone and nobody had it: the machine lost its power.
+  if (phase == Phase::kExited && !outbox_.Told(exited_fact) && !kept) {
+    phase = Phase::kPublishing;
+  }
   if (phase == Phase::kExited) {
     Remember(id);
     member.exited_fact = exited_fact;
-    const bool known = exited_fact <= outbox_.acknowledged();
+    const bool known = outbox_.Told(exited_fact);
     member.phase = known ? Phase::kCleaning : Phase::kExited;
     if (known) effects_.push_back(CleanMember{id});
-    // Its Released follows at once, so the two are stored or acknowledged together, unless the
-    // agent was killed between them.
-    bool exited = exited_fact + 1 == outbox_.next_sequence();
-    bool released = false;
-    for (const agent::v1::Fact& fact : outbox_.facts()) {
-      exited |= fact.sequence() == exited_fact;
-      released |= fact.has_released() && IdOf(fact.key()) == id;
+    // Its Released follows at once, so that it is acknowledged when anything behind the end is. The
+    // agent may have been killed between the two, or a power cut have taken the second.
+    bool told = outbox_.Told(exited_fact + 1);
+    for (const agent::v1::Fact& fact : facts) {
+      told |= fact.has_released() && IdOf(fact.key()) == id;
     }
-    if (exited && !released) SayReleased(id, now);
+    if (!told) SayReleased(id, now);
   } else if (phase == Phase::kPublishing) {
     member.phase = Phase::kRunning;
     Ended(id, end, now);

@@ -6,11 +6,18 @@
 
 namespace trainyard::worker {
 
-void Outbox::Restore(std::vector<agent::v1::Fact> facts, uint64_t next_sequence) {
+void Outbox::Restore(std::vector<agent::v1::Fact> facts, uint64_t next_sequence, uint64_t told) {
   facts_.assign(std::make_move_iterator(facts.begin()), std::make_move_iterator(facts.end()));
   next_ = std::max<uint64_t>(1, next_sequence);
   if (!facts_.empty()) next_ = std::max(next_, facts_.back().sequence() + 1);
-  acknowledged_ = (facts_.empty() ? next_ : facts_.front().sequence()) - 1;
+  acknowledged_ = BeforeNext();
+  told_ = told;
+}
+
+// Numbers that a restart of the machine skipped, or a power cut took, are nobody's: whoever waits
+// for the fact behind them waits for no others.
+uint64_t Outbox::BeforeNext() const {
+  return (facts_.empty() ? next_ : facts_.front().sequence()) - 1;
 }
 
 const agent::v1::Fact& Outbox::Add(agent::v1::Fact fact) {
@@ -22,10 +29,10 @@ const agent::v1::Fact& Outbox::Add(agent::v1::Fact fact) {
 int Outbox::Acknowledge(uint64_t sequence) {
   int forgotten = 0;
   while (!facts_.empty() && facts_.front().sequence() <= sequence) {
-    acknowledged_ = facts_.front().sequence();
     facts_.pop_front();
     ++forgotten;
   }
+  if (forgotten > 0) acknowledged_ = BeforeNext();
   return forgotten;
 }
 

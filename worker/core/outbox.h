@@ -14,8 +14,12 @@ namespace trainyard::worker {
 
 class Outbox {
  public:
-  // What a restarted agent read from its disk: unacknowledged facts, and the number of the next.
-  void Restore(std::vector<agent::v1::Fact> facts, uint64_t next_sequence);
+  // What a restarted agent read from its disk: unacknowledged facts, the number of the next, and
+  // `told`, that of the newest that was acknowledged.
+  void Restore(std::vector<agent::v1::Fact> facts, uint64_t next_sequence, uint64_t told);
+  // Whether the scheduler had the fact when the agent started. One that is neither told nor among
+  // facts() was taken by a power cut.
+  bool Told(uint64_t sequence) const { return sequence <= told_; }
   // Gives `fact` its number and keeps it. The reference holds until the next change.
   const agent::v1::Fact& Add(agent::v1::Fact fact);
   // Forgets all up to `sequence`; returns how many.
@@ -28,9 +32,12 @@ class Outbox {
   bool HasEnd(const MemberId& id) const;
 
  private:
+  uint64_t BeforeNext() const;
+
   std::deque<agent::v1::Fact> facts_;
   uint64_t next_ = 1;
   uint64_t acknowledged_ = 0;
+  uint64_t told_ = 0;
 };
 
 }  // namespace trainyard::worker

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <optional>
 
 namespace trainyard::worker {
@@ -138,7 +139,9 @@ std::optional<Diagnosis> DiagnoseText(const LaunchSpec& spec, const std::string&
                      "The program could not get memory: " + LastLine(text) +
                          ". Ask for more memory per replica or load less at once."};
   }
-  if (const auto hang = After(text, "hang: ", "")) {
+  // As our library says it; a stack dump may follow.
+  if (const auto hang = After(text, "hang: ", "");
+      hang.has_value() && Has(*hang, " not come to ") && Has(*hang, ", since ")) {
     return Diagnosis{"HANG", "PROGRAM_FAILED", "The gang hung: " + *hang + "."};
   }
   if (const auto refused = RefusedArgument(text)) {
@@ -164,6 +167,42 @@ std::optional<Diagnosis> DiagnoseText(const LaunchSpec& spec, const std::string&
                          "library, install it on the nodes or ship it with --packages."};
   }
   return std::nullopt;
+}
+
+// Where the last `lines` lines that say something begin.
+size_t LastLines(const std::string& text, int lines) {
+  size_t at = text.find_last_not_of("\r\n");
+  for (int i = 0; i < lines && at != std::string::npos && at > 0; ++i)
+    at = text.rfind('\n', at - 1);
+  return at == std::string::npos || at == 0 ? 0 : at + 1;
+}
+
+// Where the exception of the last Python traceback is told: behind its indented frames.
+size_t LastException(const std::string& text, size_t traceback) {
+  size_t at = text.find('\n', traceback);
+  while (at != std::string::npos && at + 1 < text.size() &&
+         (text[at + 1] == ' ' || text[at + 1] == '\t')) {
+    at = text.find('\n', at + 1);
+  }
+  return at == std::string::npos ? text.size() : at + 1;
+}
+
+// What ended the program, of all that it printed: the last traceback or C++ exception with what
+// follows it, else the last few lines. What a program printed and survived is no cause.
+std::string LastPart(const std::string& text) {
+  constexpr int kLines = 6;
+  constexpr size_t kBytes = 2048;
+  constexpr int kLinesOfAnException = 30;  // they can be long
+  if (const size_t at = text.rfind("terminate called"); at != std::string::npos) {
+    return text.substr(at);
+  }
+  const size_t traceback = text.rfind("Traceback (most recent call last):");
+  if (traceback != std::string::npos &&
+      LastException(text, traceback) >= LastLines(text, kLinesOfAnException)) {
+    return text.substr(traceback);
+  }
+  const size_t from = text.size() > kBytes ? text.size() - kBytes : 0;
+  return text.substr(std::max(from, LastLines(text, kLines)));
 }
 
 std::string Seconds(int64_t millis) {
@@ -232,9 +271,7 @@ Diagnosis DiagnoseEnd(const LaunchSpec& spec, const RankEnd& end, const std::str
                 ": the node ran out of memory. Ask for more memory per replica or load less at "
                 "once."};
   }
-  // Only the very end counts: what a program printed and survived is no cause.
-  const size_t from = stderr_tail.size() > 2048 ? stderr_tail.size() - 2048 : 0;
-  if (auto known = DiagnoseText(spec, stderr_tail.substr(from))) {
+  if (auto known = DiagnoseText(spec, LastPart(stderr_tail))) {
     known->message = who + ". " + known->message;
     return *known;
   }
@@ -256,6 +293,10 @@ Diagnosis DiagnoseStop(const LaunchSpec& spec, const std::string& stop) {
   if (stop == "STOP_RESIZE") {
     return {"PREEMPTED_CAUSE", "",
             "Stopped to go on from its checkpoint with another number of replicas."};
+  }
+  if (stop == kNodeStops) {
+    return {"PREEMPTED_CAUSE", "",
+            "The node is being shut down; it goes on from its checkpoint elsewhere."};
   }
   if (stop == "STOP_PREEMPT" || stop == "STOP_PAUSE") {
     return {"PREEMPTED_CAUSE", "", "Stopped to make room; it goes on from its checkpoint."};

@@ -30,7 +30,9 @@ struct RankEnd {
 // `stderr_tail`: at most 8 KiB of that rank.
 Diagnosis DiagnoseEnd(const LaunchSpec& spec, const RankEnd& end, const std::string& stderr_tail);
 
-// A stop that was asked for; `stop` is a name of agent.v1.StopReason.
+// A stop that was asked for. `stop`: a name of agent.v1.StopReason, or kNodeStops for a SIGTERM of
+// the machine's own.
+inline constexpr char kNodeStops[] = "NODE_STOPS";
 Diagnosis DiagnoseStop(const LaunchSpec& spec, const std::string& stop);
 
 // The launcher (mpirun) ended with an error although no rank failed.

@@ -14,6 +14,8 @@
 namespace trainyard::worker {
 namespace {
 
+constexpr size_t kPreparedBytes = 16 << 10;
+
 int64_t Nanos(clockid_t clock) {
   timespec now{};
   clock_gettime(clock, &now);
@@ -36,7 +38,8 @@ bool ReadFrom(int fd, size_t bytes_max, std::string* to) {
 }  // namespace
 
 int64_t WallMicros() { return Nanos(CLOCK_REALTIME) / 1000; }
-int64_t MonotonicMillis() { return Nanos(CLOCK_BOOTTIME) / 1000000; }
+int64_t MonotonicMillis() { return Nanos(CLOCK_MONOTONIC) / 1000000; }
+int64_t BootMillis() { return Nanos(CLOCK_BOOTTIME) / 1000000; }
 
 bool ReadWhole(const std::string& path, size_t bytes_max, std::string* to) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -77,6 +80,28 @@ bool WriteDurably(const std::string& path, const std::string& bytes) {
   const bool written = WriteFully(fd, bytes) && fsync(fd) == 0;
   close(fd);
   return written && rename(temporary.c_str(), path.c_str()) == 0;
+}
+
+PreparedFile::~PreparedFile() {
+  if (fd_ >= 0) close(fd_);
+}
+
+void PreparedFile::Prepare(const std::string& path) {
+  const std::string temporary = path + layout::kNewSuffix;
+  fd_ = open(temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd_ < 0 || !WriteFully(fd_, std::string(kPreparedBytes, ' '))) return;
+  // A failure here is seen, and mended, by the sync of Write().
+  if (fork() == 0) _exit(fdatasync(fd_) == 0 ? 0 : 1);
+}
+
+bool PreparedFile::Write(const std::string& path, const std::string& bytes) {
+  const std::string temporary = path + layout::kNewSuffix;
+  if (fd_ < 0 || bytes.size() > kPreparedBytes) return WriteDurably(path, bytes);
+  const ssize_t written = pwrite(fd_, bytes.data(), bytes.size(), 0);
+  if (written != static_cast<ssize_t>(bytes.size()) || fdatasync(fd_) != 0) {
+    return WriteDurably(path, bytes);
+  }
+  return rename(temporary.c_str(), path.c_str()) == 0;
 }
 
 LineFile::~LineFile() {

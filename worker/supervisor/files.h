@@ -9,8 +9,8 @@
 namespace trainyard::worker {
 
 int64_t WallMicros();
-// CLOCK_BOOTTIME: goes on while the machine sleeps, so that leases end in real time.
-int64_t MonotonicMillis();
+int64_t MonotonicMillis();  // stands still while the machine sleeps
+int64_t BootMillis();       // goes on meanwhile
 
 // Whole file, at most `bytes_max` bytes of it. False (errno) when it cannot be read.
 bool ReadWhole(const std::string& path, size_t bytes_max, std::string* to);
@@ -20,6 +20,25 @@ std::string ReadTail(const std::string& path, size_t bytes_max);
 // may still bear the temporary name, so a reader looks there too. False (errno) on any failure.
 bool WriteDurably(const std::string& path, const std::string& bytes);
 bool WriteFully(int fd, const std::string& bytes);
+
+// WriteDurably in two steps. The file system needs some 15 ms to make a new file durable, because
+// the file's place has to be; into a file that lies there already the bytes go at once.
+class PreparedFile {
+ public:
+  PreparedFile() = default;
+  ~PreparedFile();
+  PreparedFile(const PreparedFile&) = delete;
+  PreparedFile& operator=(const PreparedFile&) = delete;
+
+  // Makes PATH.new, blank, and has a child process make it durable; the caller goes on meanwhile
+  // and reaps it some time. Without success Write() takes the long way.
+  void Prepare(const std::string& path);
+  // As WriteDurably(path, bytes); what is behind the bytes is blank.
+  bool Write(const std::string& path, const std::string& bytes);
+
+ private:
+  int fd_ = -1;
+};
 
 // An append-only file of lines; each line is one write, so that readers see whole lines.
 class LineFile {

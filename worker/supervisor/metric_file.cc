@@ -14,6 +14,7 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kSeenMax = 20000;
+constexpr size_t kTagBytesMax = 256;  // as of names reported otherwise
 constexpr size_t kBytesMax = 1 << 20;
 
 // The library writes numbers as texts ("0.93", "nan"); numbers are taken too.
@@ -46,7 +47,8 @@ void MetricFile::AddLine(const std::string& line, std::vector<MetricLine>* to) {
   if (!std::isfinite(step) || std::fabs(step) > 9e18) return;
   for (const auto& [tag, text] : value.items()) {
     double number = 0;
-    if (IsBookkeeping(tag) || !NumberOf(text, &number)) continue;
+    const bool named = !tag.empty() && tag.size() <= kTagBytesMax;
+    if (!named || IsBookkeeping(tag) || !NumberOf(text, &number)) continue;
     const std::string key = tag + "\n" + std::to_string(step) + "\n" + std::to_string(timestamp);
     if (seen_before_.count(key) != 0 || !seen_.insert(key).second) continue;
     const bool dated = timestamp > 0 && timestamp < 1e12;

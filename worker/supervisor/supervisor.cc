@@ -27,6 +27,7 @@ namespace {
 constexpr size_t kLaunchBytesMax = 16 << 20;
 constexpr int kMetricPollMillis = 200;  // where inotify is not to be had
 constexpr int kMemoryLookMillis = 1000;
+constexpr int64_t kStrictLookMillis = 1000;
 
 int64_t MonotonicNanos() {
   timespec now{};
@@ -120,9 +121,10 @@ void Supervisor::Launch() {
   launcher_ = MakeLauncher(spec_);
   launched_ = launcher_->Start(spec_, folder_, &ranks_, &failure_);
   launch_failed_ = !launched_;
+  exit_file_.Prepare(layout::kExit);
   const int64_t now = MonotonicMillis();
   if (spec_.timeout_ms > 0) timeout_deadline_ms_ = now + spec_.timeout_ms;
-  if (spec_.lease_ms > 0) lease_deadline_ms_ = now + spec_.lease_ms;
+  if (spec_.lease_ms > 0) lease_deadline_ms_ = LeaseClock() + spec_.lease_ms;
   for (const RankState& rank : ranks_) {
     if (rank.pid > 0) recorder_.Rank(rank.rank, rank.pid);
   }
@@ -176,9 +178,15 @@ void Supervisor::LookAtMemory() {
 int Supervisor::PollTimeout() const {
   int64_t next = inotify_ < 0 && !spec_.metric_file.empty() ? MonotonicMillis() + kMetricPollMillis
                                                             : INT64_MAX;
-  for (int64_t deadline : {term_deadline_ms_, kill_deadline_ms_, timeout_deadline_ms_,
-                           lease_deadline_ms_, linger_deadline_ms_}) {
+  for (int64_t deadline :
+       {term_deadline_ms_, kill_deadline_ms_, timeout_deadline_ms_, linger_deadline_ms_}) {
     if (deadline > 0) next = std::min(next, deadline);
+  }
+  if (lease_deadline_ms_ > 0) {
+    int64_t left = lease_deadline_ms_ - LeaseClock();
+    // poll() sleeps with the machine: a strict run looks at the time soon after it woke.
+    if (spec_.lease_grace_ms > 0) left = std::min(left, kStrictLookMillis);
+    next = std::min(next, MonotonicMillis() + left);
   }
   if (looks_at_memory_) next = std::min(next, memory_look_ms_);
   if (next == INT64_MAX) return -1;
@@ -192,7 +200,10 @@ void Supervisor::ReadSignals() {
     if (info.ssi_signo == SIGCHLD) {
       child = true;
     } else if (info.ssi_signo != SIGHUP) {
-      Stop("STOP_CANCEL", spec_.grace_ms);
+      // Nobody of ours sends one: the machine is being shut down, or its administrator wants it
+      // empty.
+      node_stops_ = true;
+      Stop("STOP_PREEMPT", spec_.grace_ms);
     }
   }
   if (child) Reap();

@@ -13,6 +13,7 @@
 
 #include "worker/core/launch_spec.h"
 #include "worker/supervisor/diagnosis.h"
+#include "worker/supervisor/files.h"
 #include "worker/supervisor/launcher.h"
 #include "worker/supervisor/line_server.h"
 #include "worker/supervisor/memory_kills.h"
@@ -41,6 +42,9 @@ class Supervisor {
   void Launch();
   void Loop();
   bool Over() const;
+  // Milliseconds. A strict run's lease goes on while the machine sleeps, because the scheduler's
+  // does; all else counts the time in which a program could run.
+  int64_t LeaseClock() const;
   int PollTimeout() const;
   void ReadSignals();
   void Reap();
@@ -95,15 +99,17 @@ class Supervisor {
   bool should_stop_ = false;   // what programs are told
   bool program_asks_ = false;  // it has called should_stop: it may end by itself
   bool stopping_ = false;
+  bool node_stops_ = false;  // a SIGTERM came that is none of ours
   std::string stop_reason_;
   int64_t stop_time_ns_ = 0;
   int64_t stop_grace_ms_ = 0;
   int64_t term_deadline_ms_ = 0;  // 0: none. SIGTERM is due (soft stop)
   int64_t kill_deadline_ms_ = 0;  // 0: none
   int64_t timeout_deadline_ms_ = 0;
-  int64_t lease_deadline_ms_ = 0;
+  int64_t lease_deadline_ms_ = 0;   // by LeaseClock()
   int64_t linger_deadline_ms_ = 0;  // ranks are gone, the launcher is not
   bool killed_ = false;
+  PreparedFile exit_file_;
   int64_t start_us_ = 0;
   MemoryKills memory_kills_;
   bool looks_at_memory_ = false;  // it wants to be asked every second

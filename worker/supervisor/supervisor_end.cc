@@ -81,13 +81,17 @@ void Supervisor::SignalRanks(int signal) {
   }
 }
 
+int64_t Supervisor::LeaseClock() const {
+  return spec_.lease_grace_ms > 0 ? BootMillis() : MonotonicMillis();
+}
+
 void Supervisor::CheckDeadlines() {
   const int64_t now = MonotonicMillis();
   if (timeout_deadline_ms_ > 0 && now >= timeout_deadline_ms_) {
     timeout_deadline_ms_ = 0;
     Stop("STOP_TIMEOUT", spec_.grace_ms);
   }
-  if (lease_deadline_ms_ > 0 && now >= lease_deadline_ms_) {
+  if (lease_deadline_ms_ > 0 && LeaseClock() >= lease_deadline_ms_) {
     lease_deadline_ms_ = 0;
     Stop("STOP_STALE", spec_.lease_grace_ms > 0 ? spec_.lease_grace_ms : spec_.grace_ms);
   }
@@ -137,7 +141,11 @@ ExitReport Supervisor::Verdict() const {
   report.metrics_seen = recorder_.names();
   Diagnosis diagnosis;
   const RankState* const first = FirstFailure();
-  const bool by_itself = first != nullptr && (!stopping_ || first->end_time_ns < stop_time_ns_);
+  // A machine that goes down tells every process; the ranks may be quicker.
+  const bool with_node = first != nullptr && node_stops_ && WIFSIGNALED(first->wait_status) &&
+                         WTERMSIG(first->wait_status) == SIGTERM;
+  const bool by_itself =
+      first != nullptr && !with_node && (!stopping_ || first->end_time_ns < stop_time_ns_);
   bool all_done = !ranks_.empty();
   for (const RankState& rank : ranks_) {
     all_done = all_done && rank.ended && rank.wait_status == 0 &&
@@ -158,7 +166,7 @@ ExitReport Supervisor::Verdict() const {
       report.doubt = 2;
     }
   } else if (stopping_ && !stop_reason_.empty() && !all_done) {
-    diagnosis = DiagnoseStop(spec_, stop_reason_);
+    diagnosis = DiagnoseStop(spec_, node_stops_ ? kNodeStops : stop_reason_);
     report.stop = stop_reason_;
   } else if (launcher_ != nullptr && launcher_->pid() >= 0) {
     JudgeLauncher(&report, &diagnosis);
@@ -193,7 +201,7 @@ void Supervisor::JudgeLauncher(ExitReport* report, Diagnosis* diagnosis) const {
 }
 
 bool Supervisor::WriteExit(const ExitReport& report) {
-  if (WriteDurably(layout::kExit, ExitReportToJson(report))) return true;
+  if (exit_file_.Write(layout::kExit, ExitReportToJson(report))) return true;
   fprintf(stderr, "trainyard-supervisor: cannot write %s/%s: %s\n", folder_.c_str(), layout::kExit,
           strerror(errno));
   return false;

@@ -149,7 +149,7 @@ std::string Supervisor::OnControl(const std::string& line) {
     case Request::Kind::kLease:
       // Never shorter than what was promised before: messages may overtake each other.
       if (request.millis > 0) {
-        const int64_t until = MonotonicMillis() + request.millis;
+        const int64_t until = LeaseClock() + request.millis;
         if (lease_deadline_ms_ == 0 || until > lease_deadline_ms_) lease_deadline_ms_ = until;
       }
       return OkReply();

@@ -93,6 +93,9 @@ CASES = [
     ("12_plan_of_what_never_fits", 9,
      ["custom-jobs", "create", "c12_plan", "--plan",
       f"--worker-pool-spec={GPU},accelerator-type=nvidia-tesla-t4"]),
+    ("12_more_than_a_quota", 9,
+     ["custom-jobs", "create", "c12_quota", "--project", "small",
+      "--worker-pool-spec=replica-count=2,python-module=trainer.task,local-package-path=trainer"]),
     # 20: paths
     ("20_config_that_is_not_there", 4, [*TRAIN, "c20", "--config", "tunning.yaml"]),
     ("20_package_that_is_not_there", 4,
@@ -211,6 +214,16 @@ CASES = [
     ("52_filter_not_understood", 4, ["jobs", "list", "--filter", "stat:FAILED"]),
     ("52_node_misspelt", 3, ["nodes", "locl"]),
     ("52_tier_unknown", 4, [*TRAIN, "c52_tier", *TASK, "--scale-tier", "HUGE"]),
+    ("53_reservation_that_is_over", 4,
+     ["reservations", "create", "r", "--all-nodes", "--from", "2020-01-01", "--until",
+      "2020-01-02"]),
+    ("53_limit_below_guarantee", 4,
+     ["quota", "set", "projects/default", "--guarantee", "8", "--limit", "2"]),
+    ("53_flags_of_the_queue", 2,
+     [*TRAIN, "c53", *TASK, "--max-wait", "x", "--time-limit", "soon", "--after", "a:b"]),
+    ("53_no_such_objects", 3, ["store", "ls", "gs://nobody/"]),
+    ("53_jobs_to_wait_for", 3, ["jobs", "wait", "nope_a", "taken", "nope_b"]),
+    ("53_queue_to_move_to", 3, ["jobs", "update", "c12", "--queue", "nigth"]),
 ]
 
 
@@ -261,6 +274,8 @@ class Scene:
         self.must("token", "create", "vera", "--role", "viewer")
         self.words["viewer"] = self.must("token", "create", "vic", "--role", "viewer").strip()
         self.words["expired"] = self.must("token", "create", "old", "--ttl", "1s").strip()
+        self.must("projects", "create", "small")
+        self.must("quota", "set", "projects/small", "--model", "cpu", "--limit", "0.5")
         self.must("run", "--name", "taken", "-q", "train.py")
         self.must("run", "--name", "publisher", "-q", "--", "sh", "-c",
                   "echo model > $AIP_MODEL_DIR/model.txt")

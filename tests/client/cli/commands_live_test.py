@@ -142,6 +142,15 @@ def check_run(user):
     check(detached.stdout.startswith("jobId: plain\n"), f"run -d: {detached.stdout}")
     user("jobs", "wait", "plain")
     check(user("run", "-q", "--", "echo", "only", "this").stdout == "only this\n", "run -q")
+    document = user("run", "-o", "json", "--name", "document", "train.py", "--lr", "0.1")
+    check(json.loads(document.stdout).get("state") == "SUCCEEDED",
+          f"run -o json: {document.stdout}")
+    check('argv ["--lr", "0.1"]\n' in document.stderr, f"run -o json: the log: {document.stderr}")
+    failed = user("run", "-o", "json", "--", "sh", "-c", "exit 3", code=8)
+    check(json.loads(failed.stdout).get("state") == "FAILED", f"run -o json: {failed.stdout}")
+    page = user("jobs", "describe", "plain").stdout
+    for line in ("ranks:       1\n", "replicas:    master 1 x 1 core", "time limit:  7d00h\n"):
+        check(line in page, f"describe does not say {line!r}: {page}")
     user("run", "--", "sh", "-c", "exit 3", code=8)
     for number, words in enumerate((("python3", "-u", "train.py"), ("python3", "trainer/task.py"),
                                     ("python3", "-m", "trainer.task"))):
@@ -241,9 +250,15 @@ def check_outputs(user):
 
 def check_store(user):
     (user.work / "data.csv").write_text("1,2\n")
+    user("store", "cp", "data.csv", "gs://team-data/in/step_10/")
+    user("store", "cp", "data.csv", "gs://team-data/in/step_2/")
+    listed = user("store", "ls", "gs://team-data/in/").stdout
+    check(listed.index("step_2/") < listed.index("step_10/"), f"store ls: {listed}")
+    user("store", "ls", "gs://team-data/none", code=3)
     user("store", "cp", "data.csv", "gs://team-data/in/")
     listed = user.json("store", "ls", "gs://team-data")
-    check([item["name"] for item in listed] == ["in/data.csv"], f"store ls: {listed}")
+    check([item["name"] for item in listed] == ["in/data.csv", "in/step_10/data.csv",
+                                              "in/step_2/data.csv"], f"store ls: {listed}")
     user("store", "cp", "gs://team-data/in/data.csv", "copy.csv")
     check((user.work / "copy.csv").read_text() == "1,2\n", "store cp")
     (user.work / "copy.csv").write_text("mine")
@@ -254,6 +269,23 @@ def check_store(user):
     user("store", "cp", "trainer", "gs://team-data/", code=4)
     user("store", "cp", "a", "b", code=2)
     user("store", "cp", "gs://team-data/in/dat.csv", "copy.csv", code=3)
+
+
+def check_shared_output(user):
+    """Who publishes where something is already, or where another job will, is told so."""
+    words = ("--module-name", "trainer.task", "--package-path", "trainer", "--job-dir")
+    first = user("jobs", "submit", "training", "shares_1", *words, "gs://shared/out", "--hold")
+    check("publishes into" not in first.stderr, f"alone there: {first.stderr}")
+    second = user("jobs", "submit", "training", "shares_2", *words, "gs://shared/out/", "--hold")
+    check("job shares_1 (QUEUED) publishes into gs://shared/out too" in second.stderr,
+          f"two at once: {second.stderr}")
+    user("jobs", "cancel", "shares_1", "shares_2", "--wait")
+    user("store", "cp", "data.csv", "gs://shared/out/")
+    third = user("jobs", "submit", "training", "shares_3", *words, "gs://shared/out", "--hold")
+    check("gs://shared/out is not empty (gs://shared/out/data.csv)" in third.stderr,
+          f"something is there: {third.stderr}")
+    check("publishes into" not in third.stderr, f"the others have ended: {third.stderr}")
+    user("jobs", "cancel", "shares_3", "--wait")
 
 
 def check_settings(user):
@@ -267,7 +299,7 @@ def check_settings(user):
     user("projects", "create", "vision")
     check(user("projects", "-o", "name").stdout == "projects/default\nprojects/vision\n",
           "projects")
-    user("run", "--project", "vision", "--name", "there", "-q", "/bin/true")
+    user("run", "--project", "projects/vision", "--name", "there", "-q", "/bin/true")
     check(user("jobs", "list", "--project", "vision", "-o", "name").stdout ==
           "projects/vision/jobs/there\n", "a job in another project")
     user("jobs", "describe", "there", code=3)
@@ -291,6 +323,8 @@ def check_pause(user):
     paused = user.json("jobs", "pause", "pausing", "--request-id", "p1")
     check(paused and paused[0]["name"].endswith("/pausing"), f"pause: {paused}")
     wait_for("PAUSED", lambda: user.state("pausing") == "PAUSED")
+    page = user("jobs", "describe", "pausing").stdout
+    check("\ntime: " not in page, f"the time runs on while it rests: {page}")
     user("jobs", "wait", "pausing", "--timeout", "1s", code=7)
     user("jobs", "resume", "pausing")
     user("jobs", "wait", "pausing", "--for", "running")
@@ -355,7 +389,8 @@ def main():
             user("up")
             for part in (check_run, check_training, check_custom, check_tuning,
                          check_cancelled_trials, check_metrics, check_outputs, check_store,
-                         check_settings, check_pause, check_waiting, check_flood):
+                         check_shared_output, check_settings, check_pause, check_waiting,
+                         check_flood):
                 part(user)
         finally:
             user.run("down", "--kill")

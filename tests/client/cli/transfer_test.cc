@@ -179,6 +179,76 @@ TEST_F(TransferTest, PullBringsTheNewestOutputsHomeAndReplacesOnlyByForce) {
   EXPECT_EQ(Run({"pull", "digits", "here", "--force"}).code, 0);
 }
 
+// A gang over several nodes publishes its checkpoint in parts; they are one folder at home.
+TEST_F(TransferTest, PullPutsThePartsOfAGangTogether) {
+  Write("head/manifest.json", "of all");
+  Write("head/shard-0", "0");
+  Write("peer/manifest.json", "of a peer");
+  Write("peer/shard-1", "11");
+  v1::ListOutputsResponse outputs;
+  const auto add = [&](const std::string& folder, int32_t member, uint64_t epoch, int64_t step) {
+    v1::OutputTree* tree = outputs.add_outputs();
+    tree->set_kind("checkpoint");
+    tree->set_digest(Store()->UploadFolder(folder, {})->digest);
+    tree->set_member(member);
+    tree->set_epoch(epoch);
+    tree->set_step(step);
+  };
+  Write("old/shard-2", "of the attempt before");
+  add("old", 2, 6, 99);
+  add("head", 0, 7, 5);
+  add("peer", 1, 7, 4);
+  server_.PutOutputs(outputs);
+  const Result result = Run({"pull", "gang", "here"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, "here/checkpoint  3 files, 9 bytes\n");
+  EXPECT_EQ(*ReadFile("here/checkpoint/manifest.json"), "of all");
+  EXPECT_EQ(*ReadFile("here/checkpoint/shard-0"), "0");
+  EXPECT_EQ(*ReadFile("here/checkpoint/shard-1"), "11");
+  EXPECT_FALSE(Exists("here/checkpoint/shard-2"));
+  const Result listed = Run({"outputs", "gang", "-o", "name"});
+  EXPECT_EQ(listed.out, "checkpoint/manifest.json\ncheckpoint/shard-0\ncheckpoint/shard-1\n");
+}
+
+TEST_F(TransferTest, APullThatBreaksOffLeavesWhatWasThere) {
+  Write("out/a", "new");
+  v1::ListOutputsResponse outputs;
+  v1::OutputTree* tree = outputs.add_outputs();
+  tree->set_kind("model");
+  tree->set_digest(Store()->UploadFolder("out", {})->digest);
+  server_.PutOutputs(outputs);
+  ASSERT_EQ(Run({"pull", "a", "here"}).code, 0);
+  // A tree whose second file the store lacks.
+  v1::Tree broken;
+  ASSERT_TRUE(broken.ParseFromString(*Store()->DownloadBytes(tree->digest(), 1 << 20)));
+  v1::TreeEntry* lost = broken.add_entries();
+  *lost = broken.entries(0);
+  lost->set_path("b");
+  lost->set_size(3);
+  lost->set_digest(std::string(32, 'x'));
+  outputs.mutable_outputs(0)->set_digest(*Store()->UploadBytes(broken.SerializeAsString()));
+  server_.PutOutputs(outputs);
+  EXPECT_NE(Run({"pull", "a", "here", "--force"}).code, 0);
+  EXPECT_EQ(*ReadFile("here/model/a"), "new");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator("here"), {}), 1) << "a part is left";
+}
+
+// A grant lives for an hour; a long transfer gets another.
+TEST_F(TransferTest, AGrantThatHasEndedIsRenewed) {
+  Write("out/model.bin", "weights");
+  const std::string digest = Store()->UploadFolder("out", {})->digest;
+  const std::unique_ptr<blob::Client> store = blob::Client::Make(http_->address(), "tg_ended");
+  int asked = 0;
+  EXPECT_FALSE(store->DownloadFolder(digest, "there").ok());
+  store->RenewWith([&asked]() -> absl::StatusOr<std::string> {
+    ++asked;
+    return "tg_test";
+  });
+  EXPECT_TRUE(store->DownloadFolder(digest, "there").ok());
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(*ReadFile("there/model.bin"), "weights");
+}
+
 TEST_F(TransferTest, PullRefusesKindsThatLeaveTheFolder) {
   Write("out/model.bin", "weights");
   v1::ListOutputsResponse outputs;

@@ -70,10 +70,27 @@ def check_settings(cluster):
         check(answer.returncode in (2, 4), f"config set {words}: {answer}")
     elsewhere = cluster("config", "set", "endpoint", "127.0.0.1:1")
     check(elsewhere.returncode == 0, f"config set endpoint: {elsewhere}")
+    foreign = cluster("up")
+    check(foreign.returncode == 2 and "trainyard config unset endpoint" in foreign.stderr,
+          f"up although commands go elsewhere: {foreign}")
+    check(cluster("config", "unset", "endpoint").returncode == 0, "config unset")
     idle = cluster("up", "--cores", "1", "--listen", "127.0.0.1:0")
     check(idle.returncode == 0 and "--listen, --cores have no effect" in idle.stderr,
           f"up with other flags while it runs: {idle}")
-    check(cluster("config", "unset", "endpoint").returncode == 0, "config unset")
+
+
+def check_foreign_token(cluster):
+    """Whoever has the token of another cluster set starts and stops this one all the same."""
+    check(cluster("config", "set", "token", "ty_of_the_team").returncode == 0, "config set token")
+    cluster.environment["TRAINYARD_TOKEN"] = "ty_of_another"
+    up = cluster("up")
+    check(up.returncode == 0 and "the token of TRAINYARD_TOKEN" in up.stderr, f"up: {up}")
+    down = cluster("down", "--kill")
+    check(down.returncode == 0 and "Stopped" in down.stderr, f"down: {down}")
+    del cluster.environment["TRAINYARD_TOKEN"]
+    up = cluster("up")
+    check(up.returncode == 0 and "the token of token in" in up.stderr, f"up: {up}")
+    check(cluster("config", "unset", "token").returncode == 0, "config unset token")
 
 
 def check_start(cluster):
@@ -123,7 +140,13 @@ def check_down(cluster):
     for i in range(3):
         held = cluster("custom-jobs", "create", f"held{i}", "--command", "/bin/true", "--hold")
         check(held.returncode == 0, f"held: {held}")
+    check(cluster("projects", "create", "other").returncode == 0, "projects create")
+    there = cluster("run", "-d", "--project", "other", "--name", "there", "--", "sleep", "600")
+    check(there.returncode == 0, f"a job of another project: {there}")
+    waited = cluster("jobs", "wait", "there", "--project", "other", "--for", "running")
+    check(waited.returncode == 0, f"it does not run: {waited}")
     killed = cluster("down", "--kill")
+    check("there: CANCELLED" in killed.stderr, f"down --kill leaves a project alone: {killed}")
     check(killed.returncode == 0 and "long: CANCELLED" in killed.stderr, f"down --kill: {killed}")
     check("3 jobs that had not started were cancelled" in killed.stderr, f"held: {killed}")
 
@@ -150,6 +173,7 @@ def main():
             check_refusals(cluster)
             check_start(cluster)
             check_settings(cluster)
+            check_foreign_token(cluster)
             check_jobs(cluster)
             check_down(cluster)
             check_crash(cluster)

@@ -176,6 +176,15 @@ TEST(ResolveTest, DriversNamesBecomeTheModelsThatSpecsName) {
   for (const Accelerator& accelerator : Accelerators()) {
     EXPECT_EQ(PlainModel("NVIDIA " + accelerator.model), accelerator.model);
   }
+  // The maker and the family may be left out or mixed up.
+  for (const char* typed : {"A100", "NVIDIA_A100", "nvidia-tesla-a100", "TESLA_A100"}) {
+    const absl::StatusOr<Accelerator> named = AcceleratorNamed(typed);
+    ASSERT_TRUE(named.ok()) << typed << ": " << named.status();
+    EXPECT_EQ(named->name, "NVIDIA_TESLA_A100") << typed;
+  }
+  EXPECT_EQ(AcceleratorNamed("a100-80gb")->name, "NVIDIA_A100_80GB");
+  EXPECT_FALSE(AcceleratorNamed("A10").ok());
+  EXPECT_FALSE(AcceleratorNamed("V2").ok()) << "a part of a name is none";
   v1::Resources resources;
   AskFor(*AcceleratorNamed("nvidia-a100-80gb"), &resources);
   EXPECT_EQ(resources.gpu_models(0), "A100");

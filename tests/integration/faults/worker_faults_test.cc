@@ -119,6 +119,30 @@ TEST_F(WorkerFaultsTest, SupervisorKilledItsRanksGoAndTheJobIsRepeated) {
   }
 }
 
+// One that stands still is found although nothing of it has ended: its ranks go, the job is
+// repeated.
+TEST_F(WorkerFaultsTest, FrozenSupervisorIsFoundAndTheJobIsRepeated) {
+  AgentSettings impatient;
+  impatient.flags = {"--supervisor_patience=2s"};
+  Start({"n1"}, {}, impatient);
+  for (int i = 0; i < Times(1); ++i) {
+    const std::string name = absl::StrCat("job", i);
+    const std::string job = StartBeating(name, 2);
+    const std::vector<Beat> before = BeatsOf(name);
+    for (const pid_t pid : PidsOf(cluster_.folder(), kSupervisor)) kill(pid, SIGSTOP);
+    for (const Beat& beat : before) {
+      EXPECT_TRUE(Eventually([&] { return !IsAlive(beat.pid); })) << "rank " << beat.rank;
+    }
+    ASSERT_TRUE(AwaitBeats(cluster_.Beats(name), 4)) << "no second attempt";
+    LetEnd(name);
+    const v1::Job ended = ExpectEnd(job, v1::SUCCEEDED);
+    ASSERT_EQ(ended.attempts_size(), 2) << ended.ShortDebugString();
+    EXPECT_EQ(ended.attempts(0).exit().cause(), v1::INTERNAL);
+    EXPECT_NE(ended.attempts(0).exit().message().find("hung"), std::string::npos);
+    ExpectQuiet();
+  }
+}
+
 TEST_F(WorkerFaultsTest, AgentAndSupervisorKilledTogetherLeaveNothing) {
   Start({"n1"});
   for (int i = 0; i < Times(2); ++i) {

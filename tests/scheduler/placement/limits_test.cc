@@ -145,6 +145,14 @@ TEST_F(LimitsTest, WhoWaitsIsToldTheLimitThatKeepsIt) {
   EXPECT_EQ(plan.explanations[0].reason, "QUOTA_EXCEEDED");
   EXPECT_EQ(plan.explanations[0].message,
             "team us uses 1 of its limit of 1.5 cores; this run needs 1 more");
+
+  // That one never passes by itself.
+  snapshot_.quotas.clear();
+  Share("us", "A100").limit_milli = 500;
+  plan = Make();
+  ASSERT_EQ(plan.explanations.size(), 1u);
+  EXPECT_EQ(plan.explanations[0].reason, "QUOTA_BELOW_NEED");
+  EXPECT_FALSE(plan.explanations[0].estimated_start_us > 0) << "it was told when it would start";
 }
 
 // The cores beside its devices are no guarantee of those devices.

@@ -247,6 +247,34 @@ TEST_F(FlowTest, TelemetryOfStrangersIsDropped) {
   EXPECT_TRUE(page->lines.empty());
 }
 
+// One metric that no store takes would come again at every reconnect, and nothing else with it.
+TEST_F(FlowTest, WhatCanNeverBeStoredHoldsUpNothingBehindIt) {
+  FakeAgent agent(&harness_, harness_.agent());
+  agent.Hello("n1", 2);
+  const v1::Job job = Submit("counts", MakeSpec());
+  const agent::v1::DesiredMember desired = agent.NextDesired();
+  auto stub = agent::v1::AgentService::NewStub(harness_.channel());
+  const auto call = Harness::Call(harness_.agent());
+  auto telemetry = stub->Telemetry(call.get());
+  agent::v1::TelemetryAck ack;
+  for (uint64_t sequence = 1; sequence <= 2; ++sequence) {
+    agent::v1::TelemetryBatch batch;
+    batch.set_sequence(sequence);
+    *batch.add_metrics()->mutable_key() = desired.key();
+    batch.mutable_metrics(0)->set_offset(static_cast<int64_t>(sequence) - 1);
+    v1::MetricPoint* const point = batch.mutable_metrics(0)->add_points();
+    point->set_name(sequence == 1 ? "" : "loss");
+    point->set_value(0.5);
+    ASSERT_TRUE(telemetry->Write(batch));
+    ASSERT_TRUE(telemetry->Read(&ack));
+    EXPECT_EQ(ack.sequence(), sequence);
+  }
+  const auto stored = harness_.context().store->metrics().List(job.uid(), {});
+  ASSERT_TRUE(stored.ok());
+  ASSERT_EQ(stored->points_size(), 1);
+  EXPECT_EQ(stored->points(0).name(), "loss");
+}
+
 TEST_F(FlowTest, HeartbeatsAreAnswered) {
   FakeAgent agent(&harness_, harness_.agent());
   agent.Hello("n1", 2);

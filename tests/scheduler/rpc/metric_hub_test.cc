@@ -37,7 +37,7 @@ class MetricHubTest : public ::testing::Test {
   }
 
   void Add(int64_t offset, int64_t step, double value, const std::string& name = "accuracy",
-           int32_t rank = 0) {
+           int32_t rank = 0, bool commit = true) {
     agent::v1::MetricBatch batch;
     *batch.mutable_key() = key_;
     batch.set_offset(offset);
@@ -46,8 +46,8 @@ class MetricHubTest : public ::testing::Test {
     point->set_step(step);
     point->set_value(value);
     point->set_rank(rank);
-    hub_.Add(*scene_.view().Run(key_.run_uid()), batch);
-    scene_.Step();
+    hub_.Add(*scene_.view().Run(key_.run_uid()), batch, [this] { ++durable_; });
+    if (commit) scene_.Step();
   }
   std::vector<double> Curve() {
     std::vector<double> curve;
@@ -58,6 +58,7 @@ class MetricHubTest : public ::testing::Test {
     return curve;
   }
 
+  int durable_ = 0;  // batches that were told so
   runtime::Scene scene_;
   MetricHub hub_;
   agent::v1::MemberKey key_;
@@ -73,6 +74,34 @@ TEST_F(MetricHubTest, FirstPointIsToldAtOnceLaterOnesAreGathered) {
   hub_.Flush(key_.run_uid());
   scene_.Step();
   EXPECT_EQ(Curve(), (std::vector<double>{0.1, 0.2, 0.3}));
+}
+
+// The agent forgets what is acknowledged: a scheduler that dies before it is on disk had it for
+// nothing.
+TEST_F(MetricHubTest, WhoBringsPointsIsToldWhenTheyAreDurable) {
+  const auto add = [this](int64_t offset, int64_t step) {
+    Add(offset, step, 0.5, "accuracy", 0, /*commit=*/false);
+  };
+  add(0, 1);
+  EXPECT_EQ(durable_, 0) << "sent, not yet durable";
+  scene_.Step();
+  EXPECT_EQ(durable_, 1);
+  add(1, 2);
+  scene_.Step();
+  EXPECT_EQ(durable_, 1) << "held back";
+  hub_.Flush(key_.run_uid());
+  add(1, 2);
+  EXPECT_EQ(durable_, 1) << "brought again while it is on its way";
+  scene_.Step();
+  EXPECT_EQ(durable_, 3);
+  agent::v1::MetricBatch again;
+  *again.mutable_key() = key_;
+  again.add_points()->set_name("accuracy");
+  const core::RunPtr run = scene_.view().Run(key_.run_uid());
+  EXPECT_FALSE(hub_.Add(*run, again, nullptr)) << "it came before";
+  again.set_offset(2);
+  again.mutable_points(0)->set_name("loss");
+  EXPECT_FALSE(hub_.Add(*run, again, nullptr)) << "no study wants it";
 }
 
 TEST_F(MetricHubTest, RepeatedAndForeignPointsAreSkipped) {

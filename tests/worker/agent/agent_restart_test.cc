@@ -125,6 +125,32 @@ TEST_F(AgentTest, ASchedulerThatRestartsFindsTheProgramRunning) {
   EXPECT_EQ(scheduler_.received().hellos.back().last_incarnation(), 1u);
 }
 
+// Longer away than an end waits for its log: the end is told first, the log is not thrown away.
+TEST_F(AgentTest, TheEndOfALogIsKeptForASchedulerThatIsAway) {
+  StartAgent();
+  const std::string flag = folder_ + "/flag";
+  constexpr size_t kPrinted = 20 << 20;
+  const auto key = Run(Assign(
+      Shell(WaitFor(flag) + "; head -c " + std::to_string(kPrinted) + " /dev/zero | tr '\\0' x")));
+  ASSERT_TRUE(WaitForLog(key, "ready"));
+  scheduler_.Stop();
+  ASSERT_TRUE(WriteFileAtomically(flag, "").ok());
+  ASSERT_TRUE(WaitForFile(AttemptPath(key) + "/exit.json"));
+  absl::SleepFor(absl::Seconds(11));
+  scheduler_.Start();
+  EXPECT_EQ(scheduler_.WaitForExit(key).record().cause(), v1::EXIT_CAUSE_UNSPECIFIED);
+  EXPECT_TRUE(scheduler_.WaitFor([&](const FakeScheduler::Received& received) {
+    size_t bytes = 0;
+    std::map<int64_t, size_t> chunks;
+    for (const auto& batch : received.telemetry) {
+      for (const auto& chunk : batch.logs()) chunks[chunk.offset()] = chunk.data().size();
+    }
+    for (const auto& [offset, size] : chunks) bytes += size;
+    return bytes >= kPrinted;
+  })) << scheduler_.Log(key, 0, false).size();
+  EXPECT_TRUE(WaitForFile(AttemptPath(key), false)) << "and then the folder goes";
+}
+
 TEST_F(AgentTest, AnOlderSchedulerIsNotObeyed) {
   scheduler_.set_incarnation(5);
   StartAgent();

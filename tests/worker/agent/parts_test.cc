@@ -1,5 +1,4 @@
-// The agent's parts alone: facts on disk, tails, regular expressions, machine, loop and pool.
-#include <fcntl.h>
+// The agent's parts alone: tails, regular expressions, machine, loop and pool.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -11,10 +10,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "worker/agent/attempt_folder.h"
 #include "worker/agent/event_loop.h"
-#include "worker/agent/fact_log.h"
 #include "worker/agent/grpc_channels.h"
 #include "worker/agent/machine.h"
 #include "worker/agent/metric_regex.h"
@@ -44,109 +43,6 @@ class PartsTest : public testing::Test {
   std::string folder_;
 };
 
-// Facts.
-
-agent::v1::Fact FactOf(uint64_t sequence) {
-  agent::v1::Fact fact;
-  fact.set_sequence(sequence);
-  fact.mutable_running()->set_pid(static_cast<int64_t>(sequence * 10));
-  return fact;
-}
-
-std::vector<uint64_t> Numbers(const FactLog::Contents& contents) {
-  std::vector<uint64_t> numbers;
-  for (const agent::v1::Fact& fact : contents.facts) numbers.push_back(fact.sequence());
-  return numbers;
-}
-
-FactLog OpenLog(const std::string& folder, FactLog::Contents* contents,
-                const std::string& boot = "boot-1") {
-  absl::StatusOr<FactLog> log = FactLog::Open(folder, boot, contents);
-  EXPECT_TRUE(log.ok()) << log.status();
-  return *std::move(log);
-}
-
-TEST_F(PartsTest, FactsComeBackUntilDropped) {
-  FactLog::Contents contents;
-  {
-    FactLog log = OpenLog(folder_, &contents);
-    EXPECT_EQ(contents.next_sequence, 1u);
-    for (uint64_t i = 1; i <= 4; ++i) ASSERT_TRUE(log.Append(FactOf(i)).ok());
-    ASSERT_TRUE(log.Drop(2).ok());
-  }
-  FactLog log = OpenLog(folder_, &contents);
-  EXPECT_THAT(Numbers(contents), ElementsAre(3, 4));
-  EXPECT_EQ(contents.facts[0].running().pid(), 30);
-  EXPECT_EQ(contents.next_sequence, 5u);
-  ASSERT_TRUE(log.Drop(4).ok());
-  OpenLog(folder_, &contents);
-  EXPECT_THAT(contents.facts, IsEmpty());
-  EXPECT_EQ(contents.next_sequence, 5u) << "numbers are never reused";
-}
-
-TEST_F(PartsTest, ATornTailLosesOnlyItself) {
-  FactLog::Contents contents;
-  {
-    FactLog log = OpenLog(folder_, &contents);
-    for (uint64_t i = 1; i <= 3; ++i) ASSERT_TRUE(log.Append(FactOf(i)).ok());
-  }
-  const std::string path = folder_ + "/facts.log";
-  const auto size = std::filesystem::file_size(path);
-  for (uintmax_t cut = 1; cut <= 12; ++cut) {
-    std::filesystem::resize_file(path, size - cut);
-    OpenLog(folder_, &contents);
-    ASSERT_THAT(Numbers(contents), ElementsAre(1, 2)) << cut;
-    FactLog log = OpenLog(folder_, &contents);
-    ASSERT_TRUE(log.Append(FactOf(3)).ok());
-  }
-}
-
-TEST_F(PartsTest, ADamagedRecordEndsTheLogThere) {
-  FactLog::Contents contents;
-  {
-    FactLog log = OpenLog(folder_, &contents);
-    for (uint64_t i = 1; i <= 3; ++i) ASSERT_TRUE(log.Append(FactOf(i)).ok());
-  }
-  const std::string path = folder_ + "/facts.log";
-  const int fd = open(path.c_str(), O_WRONLY);
-  ASSERT_EQ(pwrite(fd, "\xff", 1, static_cast<off_t>(std::filesystem::file_size(path)) - 1), 1);
-  close(fd);
-  OpenLog(folder_, &contents);
-  EXPECT_THAT(Numbers(contents), ElementsAre(1, 2));
-}
-
-TEST_F(PartsTest, AfterARestartOfTheMachineNumbersSkipAhead) {
-  FactLog::Contents contents;
-  {
-    FactLog log = OpenLog(folder_, &contents);
-    ASSERT_TRUE(log.Append(FactOf(1)).ok());
-  }
-  OpenLog(folder_, &contents, "boot-2");
-  EXPECT_GT(contents.next_sequence, 1000u);
-  const uint64_t next = contents.next_sequence;
-  OpenLog(folder_, &contents, "boot-2");
-  EXPECT_EQ(contents.next_sequence, next) << "once a boot";
-}
-
-TEST_F(PartsTest, ALongLogIsRewrittenAndTheIncarnationKept) {
-  FactLog::Contents contents;
-  {
-    FactLog log = OpenLog(folder_, &contents);
-    agent::v1::Fact fact = FactOf(1);
-    fact.mutable_exited()->mutable_record()->set_stderr_tail(std::string(8192, 'x'));
-    for (uint64_t i = 1; i <= 400; ++i) {
-      fact.set_sequence(i);
-      ASSERT_TRUE(log.Append(fact).ok());
-      ASSERT_TRUE(log.Drop(i).ok());
-    }
-    ASSERT_TRUE(log.SetIncarnation(7).ok());
-  }
-  EXPECT_LT(std::filesystem::file_size(folder_ + "/facts.log"), 2u << 20);
-  const FactLog log = OpenLog(folder_, &contents);
-  EXPECT_EQ(log.incarnation(), 7u);
-  EXPECT_EQ(contents.next_sequence, 401u);
-}
-
 // Tails.
 
 agent::v1::Assignment OneRank() {
@@ -162,21 +58,21 @@ TEST_F(PartsTest, WholeLinesAreReadOnceAndAPartialOneWaits) {
   std::filesystem::create_directory(folder_ + "/log");
   Tail tail(folder_, OneRank());
   agent::v1::TelemetryBatch batch;
-  EXPECT_FALSE(tail.Read(1 << 20, false, 1, &batch)) << "no file yet";
+  EXPECT_FALSE(tail.Read(1 << 20, Tail::Partial::kWaits, 1, &batch)) << "no file yet";
   Append("log/rank-0.out", "one\ntwo\nthr");
-  ASSERT_TRUE(tail.Read(1 << 20, false, 1, &batch));
+  ASSERT_TRUE(tail.Read(1 << 20, Tail::Partial::kWaits, 1, &batch));
   ASSERT_EQ(batch.logs_size(), 1);
   EXPECT_EQ(batch.logs(0).data(), "one\ntwo\n");
   EXPECT_EQ(batch.trial(), 2);
   EXPECT_TRUE(tail.has_partial());
-  EXPECT_FALSE(tail.Read(1 << 20, false, 1, &batch));
+  EXPECT_FALSE(tail.Read(1 << 20, Tail::Partial::kWaits, 1, &batch));
   Append("log/rank-0.out", "ee\n");
-  ASSERT_TRUE(tail.Read(1 << 20, false, 1, &batch));
+  ASSERT_TRUE(tail.Read(1 << 20, Tail::Partial::kWaits, 1, &batch));
   EXPECT_EQ(batch.logs(0).offset(), 8);
   EXPECT_EQ(batch.logs(0).data(), "three\n");
   Append("log/rank-0.out", "prompt> ");
-  EXPECT_FALSE(tail.Read(1 << 20, false, 1, &batch));
-  ASSERT_TRUE(tail.Read(1 << 20, true, 1, &batch));
+  EXPECT_FALSE(tail.Read(1 << 20, Tail::Partial::kWaits, 1, &batch));
+  ASSERT_TRUE(tail.Read(1 << 20, Tail::Partial::kEnds, 1, &batch));
   EXPECT_EQ(batch.logs(0).data(), "prompt> ");
 }
 
@@ -190,7 +86,7 @@ TEST_F(PartsTest, ALoudProgramIsReadInBoundedPieces) {
   std::string all;
   for (int round = 0; round < 100; ++round) {
     agent::v1::TelemetryBatch batch;
-    if (!tail.Read(100000, true, 1, &batch)) break;
+    if (!tail.Read(100000, Tail::Partial::kEnds, 1, &batch)) break;
     EXPECT_LT(batch.ByteSizeLong(), 300000u);
     for (const agent::v1::LogChunk& chunk : batch.logs()) {
       EXPECT_EQ(chunk.offset(), static_cast<int64_t>(all.size()));
@@ -207,14 +103,14 @@ TEST_F(PartsTest, MetricPointsAreNumberedFromTheAttemptsBegin) {
                           R"({"name":"acc","step":2,"value":"nan","rank":1,"time_us":1})"
                           "\n{\"name\":\"acc\"");
   agent::v1::TelemetryBatch batch;
-  ASSERT_TRUE(tail.Read(1 << 20, false, 1, &batch));
+  ASSERT_TRUE(tail.Read(1 << 20, Tail::Partial::kWaits, 1, &batch));
   ASSERT_EQ(batch.metrics_size(), 1);
   EXPECT_EQ(batch.metrics(0).offset(), 0);
   ASSERT_EQ(batch.metrics(0).points_size(), 2);
   EXPECT_EQ(batch.metrics(0).points(0).time().seconds(), 1);
   EXPECT_TRUE(std::isnan(batch.metrics(0).points(1).value()));
   Append("metrics.jsonl", ",\"step\":9,\"value\":1}\n");
-  ASSERT_TRUE(tail.Read(1 << 20, false, 1, &batch));
+  ASSERT_TRUE(tail.Read(1 << 20, Tail::Partial::kWaits, 1, &batch));
   EXPECT_EQ(batch.metrics(0).offset(), 2);
   EXPECT_EQ(tail.last_step(), 9);
   EXPECT_THAT(tail.metric_names(), ElementsAre("acc"));
@@ -228,15 +124,47 @@ TEST_F(PartsTest, PointsOutOfTheLogAreNotMadeTwiceByARestartedAgent) {
   agent::v1::TelemetryBatch batch;
   for (int agent = 0; agent < 3; ++agent) {
     Tail tail(folder_, assignment);
-    ASSERT_TRUE(tail.Read(1 << 20, false, 1, &batch));
+    ASSERT_TRUE(tail.Read(1 << 20, Tail::Partial::kWaits, 1, &batch));
     ASSERT_EQ(batch.metrics_size(), 1) << agent;
     EXPECT_EQ(batch.metrics(0).points_size(), 2) << agent;
   }
   Append("log/rank-0.out", "acc=0.3\n");
   Tail tail(folder_, assignment);
-  ASSERT_TRUE(tail.Read(1 << 20, false, 1, &batch));
+  ASSERT_TRUE(tail.Read(1 << 20, Tail::Partial::kWaits, 1, &batch));
   ASSERT_EQ(batch.metrics(0).points_size(), 3);
   EXPECT_EQ(batch.metrics(0).points(2).step(), 2) << "counted from the first line on";
+}
+
+// What is shown before its line ends is matched when it ends, whole; \r ends a line too.
+TEST_F(PartsTest, AValueThatComesInPiecesIsOneValue) {
+  std::filesystem::create_directory(folder_ + "/log");
+  agent::v1::Assignment assignment = OneRank();
+  assignment.mutable_metrics()->set_regex("acc=([0-9.]+)");
+  Tail tail(folder_, assignment);
+  agent::v1::TelemetryBatch batch;
+  Append("log/rank-0.out", "acc=");
+  ASSERT_TRUE(tail.Read(1 << 20, Tail::Partial::kShown, 1, &batch));
+  EXPECT_EQ(batch.logs(0).data(), "acc=");
+  Append("log/rank-0.out", "0.9");
+  ASSERT_TRUE(tail.Read(1 << 20, Tail::Partial::kShown, 1, &batch));
+  EXPECT_EQ(batch.metrics_size(), 0) << "half a number";
+  Append("log/rank-0.out", "31\n" + std::string(20000, '.') + "\racc=0.95\r" + "acc=0.97");
+  std::vector<double> values;
+  ASSERT_TRUE(tail.Read(1 << 20, Tail::Partial::kWaits, 1, &batch));
+  for (const auto& point : batch.metrics(0).points()) values.push_back(point.value());
+  EXPECT_THAT(values, ElementsAre(0.931, 0.95));
+  ASSERT_TRUE(tail.Read(1 << 20, Tail::Partial::kEnds, 1, &batch));
+  ASSERT_EQ(batch.metrics_size(), 1);
+  EXPECT_EQ(batch.metrics(0).points(0).value(), 0.97) << "nothing more comes";
+}
+
+TEST_F(PartsTest, APointWithoutANameIsNone) {
+  v1::MetricPoint point;
+  EXPECT_FALSE(ParseMetricLine(R"({"name":"","step":1,"value":0.5})", &point));
+  EXPECT_FALSE(ParseMetricLine(
+      absl::StrCat("{\"name\":\"", std::string(257, 'x'), "\",\"value\":1}"), &point));
+  EXPECT_TRUE(ParseMetricLine(
+      absl::StrCat("{\"name\":\"", std::string(256, 'x'), "\",\"value\":1}"), &point));
 }
 
 // Regular expressions.

@@ -46,7 +46,7 @@ class TailTest : public testing::Test {
   // Reads all there is; every chunk must hold the lines of its offset.
   void ReadAll(Tail* tail) {
     agent::v1::TelemetryBatch batch;
-    while (tail->Read(256 << 10, true, 1, &batch)) {
+    while (tail->Read(256 << 10, Tail::Partial::kEnds, 1, &batch)) {
       for (const agent::v1::LogChunk& chunk : batch.logs()) {
         if (chunk.offset() > next_) dropped_ += chunk.offset() - next_;
         EXPECT_GE(chunk.offset(), next_);

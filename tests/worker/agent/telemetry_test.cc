@@ -61,6 +61,28 @@ TEST_F(TelemetryTest, ShortLinesGoTogetherWhileBatchesAreOnTheWay) {
   EXPECT_EQ(text_, all + "late\n") << "and then again at once";
 }
 
+TEST_F(TelemetryTest, TheEndOfALogWaitsForWhoTakesIt) {
+  telemetry_.OnDisconnected();
+  const std::string all = std::string(20 << 20, 'x') + "\n";
+  std::ofstream(folder_ + "/log/rank-0.out") << all;
+  EXPECT_FALSE(telemetry_.Unsent(id_)) << "it has not ended";
+  bool first = false;
+  bool second = false;
+  telemetry_.Finish(id_, absl::Hours(1), [&first] { first = true; });
+  EXPECT_TRUE(telemetry_.Unsent(id_));
+  telemetry_.Finish(id_, absl::Hours(1), [&second] { second = true; });
+  text_.clear();  // nobody took it
+  telemetry_.OnConnected();
+  for (uint64_t acknowledged = 0; acknowledged < newest_;) {
+    EXPECT_FALSE(second) << "before all of it was taken";
+    telemetry_.OnAck(acknowledged = newest_);
+  }
+  EXPECT_FALSE(first) << "who asks again waits alone";
+  EXPECT_TRUE(second);
+  EXPECT_FALSE(telemetry_.Unsent(id_));
+  EXPECT_EQ(text_.size(), all.size());
+}
+
 TEST_F(TelemetryTest, OneMemberThatWaitsHoldsNoOtherBack) {
   for (int i = 0; i < 10; ++i) Print("loud");
   ASSERT_EQ(batches_, 3);

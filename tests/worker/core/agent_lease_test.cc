@@ -356,7 +356,7 @@ TEST(AgentAdoptionTest, AReleaseThatWasNeverStoredIsTold) {
     AgentCore restarted({}, 1);
     std::vector<agent::v1::Fact> stored;
     if (!acknowledged) stored.push_back(exited);
-    restarted.RestoreFacts(std::move(stored), 3);
+    restarted.RestoreFacts(std::move(stored), 3, acknowledged ? 2 : 1);
     restarted.Adopt(AssignmentOf(kOne), AgentCore::Phase::kExited, MemberEnd(), 2, scene.now());
     const agent::v1::Fact& last = restarted.outbox().facts().back();
     EXPECT_TRUE(last.has_released());
@@ -372,7 +372,7 @@ TEST(AgentAdoptionTest, AMissingReleaseIsToldAfterOtherAdoptions) {
   *exited.mutable_key() = KeyOf(kTwo);
   exited.mutable_exited();
   AgentCore restarted({}, 1);
-  restarted.RestoreFacts({exited}, 6);
+  restarted.RestoreFacts({exited}, 6, 4);
   restarted.Adopt(AssignmentOf(kOne), AgentCore::Phase::kStarting, MemberEnd(), 0, scene.now());
   restarted.Started(kOne, 1, scene.now());
   restarted.Adopt(AssignmentOf(kTwo), AgentCore::Phase::kExited, MemberEnd(), 5, scene.now());
@@ -380,6 +380,20 @@ TEST(AgentAdoptionTest, AMissingReleaseIsToldAfterOtherAdoptions) {
   EXPECT_TRUE(restarted.outbox().facts()[1].has_running());
   EXPECT_TRUE(restarted.outbox().facts()[2].has_released());
   EXPECT_EQ(restarted.outbox().facts()[2].key().run_uid(), kTwo.run_uid);
+}
+
+// The mark in its folder outlived the fact in the log: a power cut. It was not acknowledged.
+TEST(AgentAdoptionTest, AnEndWhoseFactIsLostIsToldAgain) {
+  AgentScene scene;
+  AgentCore restarted({}, 1);
+  restarted.RestoreFacts({}, 1000, 1);
+  restarted.Adopt(AssignmentOf(kOne), AgentCore::Phase::kExited, MemberEnd(), 2, scene.now());
+  bool published = false;
+  for (const Effect& effect : restarted.TakeEffects()) {
+    EXPECT_FALSE(std::holds_alternative<CleanMember>(effect)) << "its results are thrown away";
+    published |= std::holds_alternative<PublishMember>(effect);
+  }
+  EXPECT_TRUE(published);
 }
 
 TEST(AgentAdoptionTest, AnAcknowledgedEndLeavesOnlyAFolderToRemove) {

@@ -116,8 +116,9 @@ void AgentScene::RestartAgent(uint64_t last_incarnation) {
   std::vector<agent::v1::Fact> facts(core_->outbox().facts().begin(),
                                      core_->outbox().facts().end());
   const uint64_t next = core_->outbox().next_sequence();
+  const uint64_t acknowledged = core_->outbox().acknowledged();
   core_ = std::make_unique<AgentCore>(Inventory(), last_incarnation);
-  core_->RestoreFacts(std::move(facts), next);
+  core_->RestoreFacts(std::move(facts), next, acknowledged);
 }
 
 std::vector<std::string> AgentScene::Effects() {

@@ -37,17 +37,27 @@ TEST(OutboxTest, RestoreGoesOnWhereTheDiskStopped) {
   Outbox outbox;
   agent::v1::Fact fact = FactOf({1, 1, 0});
   fact.set_sequence(40);
-  outbox.Restore({fact}, 41);
+  outbox.Restore({fact}, 41, 39);
   EXPECT_EQ(outbox.acknowledged(), 39u);
   EXPECT_EQ(outbox.Add(FactOf({1, 1, 0})).sequence(), 41u);
 
   Outbox skipped;
-  skipped.Restore({}, 1000);
-  EXPECT_EQ(skipped.acknowledged(), 999u);
+  skipped.Restore({}, 1000, 7);  // a power cut
+  EXPECT_EQ(skipped.acknowledged(), 999u) << "the scheduler is to wait for no others";
+  EXPECT_TRUE(skipped.Told(7));
+  EXPECT_FALSE(skipped.Told(8));
   EXPECT_EQ(skipped.Add(FactOf({1, 1, 0})).sequence(), 1000u);
 
+  // Skipped numbers behind facts that are still unacknowledged.
+  Outbox rebooted;
+  rebooted.Restore({fact}, 1000, 39);
+  EXPECT_EQ(rebooted.acknowledged(), 39u);
+  EXPECT_EQ(rebooted.Add(FactOf({1, 1, 0})).sequence(), 1000u);
+  EXPECT_EQ(rebooted.Acknowledge(40), 1);
+  EXPECT_EQ(rebooted.acknowledged(), 999u) << "or it would never be taken";
+
   Outbox behind;  // a number file older than the facts
-  behind.Restore({fact}, 7);
+  behind.Restore({fact}, 7, fact.sequence() - 1);
   EXPECT_EQ(behind.next_sequence(), 41u);
 }
 

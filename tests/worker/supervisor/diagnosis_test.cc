@@ -143,6 +143,28 @@ TEST(DiagnosisTest, WhatAProgramSurvivedIsNoCause) {
   EXPECT_THAT(diagnosis.message, HasSubstr("real fault"));
 }
 
+TEST(DiagnosisTest, OnlyWhatEndedTheProgramIsItsCause) {
+  const std::string traceback =
+      "Traceback (most recent call last):\n  File \"a.py\", line 3, in <module>\n    f()\n";
+  const std::string own = traceback + "ValueError: the data has no column\n";
+  EXPECT_EQ(End("CUDA out of memory, halving the batch\n" + own).cause, "USER_ERROR");
+  EXPECT_EQ(End("GPU 3: uncorrectable ECC error, skipped\n" + own).cause, "USER_ERROR");
+  EXPECT_EQ(End("hang: in there\nreal fault\n").cause, "USER_ERROR") << "a user's own words";
+  // A traceback that was logged, and much later the end.
+  std::string log;
+  for (int i = 0; i < 40; ++i) log += "step " + std::to_string(i) + "\n";
+  EXPECT_EQ(End(traceback + "MemoryError\n" + log + "fatal: no data\n").cause, "USER_ERROR");
+  EXPECT_EQ(End(log + traceback + "torch.cuda.OutOfMemoryError: CUDA out of memory\n").cause,
+            "OOM_DEVICE");
+  // Frames of the C++ side follow its exception.
+  EXPECT_EQ(
+      End("terminate called after throwing an instance of 'c10::Error'\n  what():  CUDA out of "
+          "memory\n" +
+          log)
+          .cause,
+      "OOM_DEVICE");
+}
+
 TEST(DiagnosisTest, LongLinesAreCut) {
   EXPECT_LT(End(std::string(2000, 'x')).message.size(), 400u);
 }
@@ -171,10 +193,10 @@ TEST(DiagnosisTest, EachStopHasItsCause) {
   LaunchSpec spec = SpecWithArguments();
   spec.timeout_ms = 90000;
   const std::pair<const char*, const char*> cases[] = {
-      {"STOP_CANCEL", "CANCELLED_CAUSE"},     {"STOP_PREEMPT", "PREEMPTED_CAUSE"},
-      {"STOP_PAUSE", "PREEMPTED_CAUSE"},      {"STOP_TIMEOUT", "TIMED_OUT"},
-      {"STOP_EARLY", "STOPPED_EARLY"},        {"STOP_STALE", "NODE_LOST"},
-      {"STOP_PEER_FAILED", "CANCELLED_CAUSE"}};
+      {"STOP_CANCEL", "CANCELLED_CAUSE"},      {"STOP_PREEMPT", "PREEMPTED_CAUSE"},
+      {"STOP_PAUSE", "PREEMPTED_CAUSE"},       {"STOP_TIMEOUT", "TIMED_OUT"},
+      {"STOP_EARLY", "STOPPED_EARLY"},         {"STOP_STALE", "NODE_LOST"},
+      {"STOP_PEER_FAILED", "CANCELLED_CAUSE"}, {kNodeStops, "PREEMPTED_CAUSE"}};
   for (const auto& [stop, cause] : cases) {
     EXPECT_EQ(DiagnoseStop(spec, stop).cause, cause) << stop;
     EXPECT_FALSE(DiagnoseStop(spec, stop).message.empty());

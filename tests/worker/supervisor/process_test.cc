@@ -168,6 +168,22 @@ TEST_F(ProcessTest, FilesAreReplacedWholeAndTailsAreTheEnd) {
   EXPECT_EQ(ReadTail("exit.json", 100), "second");
   EXPECT_EQ(ReadTail("absent", 3), "");
   EXPECT_FALSE(WriteDurably("absent/x", "y"));
+  for (const size_t bytes : {size_t{5}, size_t{100000}}) {
+    PreparedFile file;
+    file.Prepare("exit.json");
+    EXPECT_EQ(Text("exit.json"), "second") << "nothing is there before it is written";
+    ASSERT_TRUE(file.Write("exit.json", std::string(bytes, 'x')));
+    std::string text = Text("exit.json");
+    text.resize(text.find_last_not_of(' ') + 1);
+    EXPECT_EQ(text, std::string(bytes, 'x'));
+    EXPECT_NE(access("exit.json.new", F_OK), 0);
+    ASSERT_TRUE(WriteDurably("exit.json", "second"));
+    while (waitpid(-1, nullptr, 0) > 0) {
+    }
+  }
+  PreparedFile unprepared;
+  EXPECT_TRUE(unprepared.Write("exit.json", "as before"));
+  EXPECT_EQ(Text("exit.json"), "as before");
 }
 
 // A client of a LineServer in the same thread.

@@ -156,7 +156,18 @@ TEST_F(SupervisorTest, ASecondSupervisorGivesUp) {
   EXPECT_EQ(kill(first, SIGTERM), 0);
   pid_ = first;
   EXPECT_EQ(WaitForEnd(), 0);
-  EXPECT_EQ(Report().cause, "CANCELLED_CAUSE");
+  EXPECT_EQ(Report().cause, "PREEMPTED_CAUSE");
+}
+
+// A machine that goes down tells every process, the ranks sometimes first.
+TEST_F(SupervisorTest, AShutdownOfTheNodeIsNoFaultOfTheProgram) {
+  Program("echo up; sleep 1000");
+  Start();
+  ASSERT_TRUE(WaitForText("log/rank-0.out", "up"));
+  EXPECT_EQ(kill(pid_, SIGTERM), 0);
+  EXPECT_EQ(WaitForEnd(), 0);
+  EXPECT_EQ(Report().cause, "PREEMPTED_CAUSE");
+  EXPECT_THAT(Report().message, HasSubstr("shut down"));
 }
 
 TEST_F(SupervisorTest, ABrokenLaunchFileIsARecordToo) {
