@@ -1,6 +1,7 @@
 // trainyard usage: device and core time by project, user, day or job; trainyard history: the past
 // as a trace that trainyard-sim replays.
 #include <algorithm>
+#include <map>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -100,19 +101,23 @@ absl::Status Usage(Context* context, const Arguments& arguments) {
 }
 
 // The columns that trainyard-sim replay reads, numbered from the oldest; -o json has the names. A
-// run without a GPU counts as one for each eight cores begun.
+// run without a GPU counts as one for each eight cores begun. Trials of one job have one study.
 Table HistoryTable(const std::vector<const v1::PastRun*>& runs) {
   Table table;
-  table.headers = {"job_id", "submit_time", "num_gpus", "duration", "vc"};
-  table.right = {false, true, true, true};
+  table.headers = {"job_id", "submit_time", "num_gpus", "duration", "vc", "study"};
+  table.right = {false, true, true, true, false, true};
+  std::map<std::string, size_t> studies;
   for (const v1::PastRun* run : runs) {
     const std::string id =
         run->trial() == 0 ? run->job() : absl::StrCat(run->job(), "/trials/", run->trial());
     const int gpus = run->gpus() > 0 ? run->gpus() : std::max(1, (run->cores() + 7) / 8);
     const std::string project = run->job().substr(9, run->job().find("/jobs/") - 9);
+    const size_t study =
+        run->trial() == 0 ? 0 : studies.try_emplace(run->job(), studies.size() + 1).first->second;
     table.rows.push_back({absl::StrCat(table.rows.size() + 1),
                           absl::StrCat(run->submit_us() / 1'000'000), absl::StrCat(gpus),
-                          absl::StrCat((run->run_us() + 999'999) / 1'000'000), project});
+                          absl::StrCat((run->run_us() + 999'999) / 1'000'000), project,
+                          absl::StrCat(study)});
     table.names.push_back(id);
   }
   return table;

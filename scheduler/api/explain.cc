@@ -62,18 +62,6 @@ void FillExplanation(const runtime::View& view, const placement::Explanation& ex
     const core::JobPtr job = blocker == nullptr ? nullptr : view.Job(blocker->job_uid());
     if (job != nullptr) out->add_blockers(FormatJob(job->project(), job->job_id()));
   }
-  for (const std::string& what_if : explanation.counterfactuals) {
-    out->add_counterfactuals(what_if);
-  }
-  for (const placement::Counterfactual& change : explanation.changes) {
-    v1::WhatIf* const what_if = out->add_what_if();
-    const bool is_time = change.change == placement::Counterfactual::Change::kTimeLimit;
-    what_if->set_change(ChangeName(change.change));
-    what_if->set_value(is_time ? change.value / 1'000'000 : change.value);
-    what_if->set_subject(change.subject);
-    what_if->set_text(change.text);
-    if (change.start_us != 0) SetTime(change.start_us, what_if->mutable_start());
-  }
   if (explanation.estimated_start_us == 0) return;
   SetTime(explanation.estimated_start_us, out->mutable_estimated_start());
   out->mutable_estimate_band()->set_seconds(explanation.estimate_band_us / 1'000'000);
@@ -157,6 +145,20 @@ void ExplainRun(const runtime::View& view, const journal::v1::RunRow& run,
 
 }  // namespace
 
+void AddWhatIfs(const std::vector<placement::Counterfactual>& changes,
+                v1::ExplainJobResponse* out) {
+  for (const placement::Counterfactual& change : changes) {
+    out->add_counterfactuals(change.text);
+    v1::WhatIf* const what_if = out->add_what_if();
+    const bool is_time = change.change == placement::Counterfactual::Change::kTimeLimit;
+    what_if->set_change(ChangeName(change.change));
+    what_if->set_value(is_time ? change.value / 1'000'000 : change.value);
+    what_if->set_subject(change.subject);
+    what_if->set_text(change.text);
+    if (change.start_us != 0) SetTime(change.start_us, what_if->mutable_start());
+  }
+}
+
 v1::ExplainJobResponse ExplainRow(const runtime::View& view, const journal::v1::JobRow& job) {
   v1::ExplainJobResponse out;
   if (IsTerminal(job.state())) {
@@ -217,6 +219,7 @@ v1::ExplainJobResponse ExplainPreview(const runtime::View& view, const std::stri
     return out;
   }
   FillExplanation(view, preview.explanation, &out);
+  AddWhatIfs(preview.changes, &out);
   if (preview.preempts > 0) {
     out.set_message(absl::StrCat("would start after ", preview.preempts,
                                  preview.preempts == 1 ? " run is" : " runs are",

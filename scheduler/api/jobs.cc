@@ -369,15 +369,24 @@ absl::StatusOr<v1::ListJobsResponse> ListJobs(const Context& context,
   return response;
 }
 
-absl::StatusOr<v1::ExplainJobResponse> ExplainJob(const Context& context,
-                                                  const core::Principal& principal,
-                                                  const v1::ExplainJobRequest& request) {
+void ExplainJob(const Context& context, const core::Principal& principal,
+                const v1::ExplainJobRequest& request, Done<v1::ExplainJobResponse> done) {
   absl::StatusOr<core::JobPtr> job =
       FindJob(context, principal, core::Action::kRead, request.name());
-  if (!job.ok()) return job.status();
-  v1::ExplainJobResponse answer = ExplainRow(context.runtime->view(), **job);
+  if (!job.ok()) return done(job.status());
+  const runtime::View& view = context.runtime->view();
+  v1::ExplainJobResponse answer = ExplainRow(view, **job);
   SayUnreachable(context, **job, &answer);
-  return answer;
+  // Whoever has a place in the queue and whom no running run makes way for already.
+  const core::RunPtr run = answer.queue_position() > 0 ? WaitingRun(view, **job) : nullptr;
+  if (run == nullptr || answer.reason() == "WAITING_FOR_PREEMPTION") {
+    return done(std::move(answer));
+  }
+  context.runtime->WhatIf(run->uid(), [answer, done](const auto& changes) {
+    v1::ExplainJobResponse whole = answer;
+    AddWhatIfs(changes, &whole);
+    done(std::move(whole));
+  });
 }
 
 absl::StatusOr<v1::ListMetricsResponse> ListMetrics(const Context& context,

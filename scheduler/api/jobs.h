@@ -30,9 +30,8 @@ absl::StatusOr<v1::Job> GetJob(const Context& context, const core::Principal& pr
 absl::StatusOr<v1::ListJobsResponse> ListJobs(const Context& context,
                                               const core::Principal& principal,
                                               const v1::ListJobsRequest& request);
-absl::StatusOr<v1::ExplainJobResponse> ExplainJob(const Context& context,
-                                                  const core::Principal& principal,
-                                                  const v1::ExplainJobRequest& request);
+void ExplainJob(const Context& context, const core::Principal& principal,
+                const v1::ExplainJobRequest& request, Done<v1::ExplainJobResponse> done);
 absl::StatusOr<v1::ListMetricsResponse> ListMetrics(const Context& context,
                                                     const core::Principal& principal,
                                                     const v1::ListMetricsRequest& request);

@@ -90,33 +90,84 @@ class Planner::Forecast {
   std::vector<Moment> moments_;
 };
 
+// Runs that have a reservation, in the order of the queue, and which of them find room now: nobody
+// else can start in this pass, so that nobody behind the last of them needs one.
+class Planner::Wishes {
+ public:
+  struct Wish {
+    int32_t index;
+    int32_t shape_id;
+    std::pair<int32_t, int32_t> kind;  // group, shape: those of a kind fit in the same places
+  };
+  Wishes(Planner* planner, const std::vector<int32_t>& order) : planner_(planner) {
+    for (const int32_t index : order) {
+      const Run& of = planner->run(index);
+      if (!planner->Allowed(of)) continue;
+      const auto models = planner->OpenModels(of, {});
+      if (!models.has_value()) continue;
+      const int32_t shape_id = planner->Restricted(of.shape, *models);
+      if (shape_id == kNone) continue;
+      const int32_t group = planner->lines_[static_cast<size_t>(of.line)].group;
+      wishes_.push_back({index, shape_id, {group, shape_id}});
+    }
+    Look(0);
+  }
+  // Up to and with the last that finds room.
+  size_t size() const { return size_; }
+  const Wish& at(size_t i) const { return wishes_[i]; }
+  // Once there is less room: who of those from `from` on still finds some.
+  void Look(size_t from) {
+    std::map<std::pair<int32_t, int32_t>, bool> fits;
+    size_ = from;
+    for (size_t i = from; i < wishes_.size(); ++i) {
+      const auto [found, is_new] = fits.try_emplace(wishes_[i].kind, false);
+      if (is_new) found->second = FitsNow(wishes_[i]);
+      if (found->second) size_ = i + 1;
+    }
+  }
+
+ private:
+  bool FitsNow(const Wish& wish) const {
+    Cluster& room = planner_->cluster_;
+    Terms terms = planner_->TermsOf(planner_->run(wish.index));
+    terms.present_only = room.anything_leaving();
+    Slices slices;
+    if (!room.TryTake(planner_->shapes_.at(wish.shape_id), terms, &slices)) return false;
+    for (const Slice& slice : slices) room.Untake(slice);
+    return true;
+  }
+
+  Planner* const planner_;
+  std::vector<Wish> wishes_;
+  size_t size_ = 0;
+};
+
 void Planner::Conserve(const Key& key, int32_t first, Plan* plan) {
-  Forecast forecast(*this);
   std::vector<int32_t> order = Behind(key);
   order.insert(order.begin(), first);
-  // Runs of one group ask for the same: the next one does not fit earlier than the one before.
+  Wishes wishes(this, order);
+  if (wishes.size() == 0) return;
+  Forecast forecast(*this);
+  // Runs of one kind ask for the same: the next one does not fit earlier than the one before.
   std::map<std::pair<int32_t, int32_t>, size_t> from;
-  for (const int32_t index : order) {
-    const Run& of = run(index);
+  for (size_t i = 0; i < wishes.size(); ++i) {
+    const Wishes::Wish wish = wishes.at(i);
+    const Run& of = run(wish.index);
     if (!Allowed(of)) continue;
-    const auto models = OpenModels(of, {});
-    if (!models.has_value()) continue;
-    const int32_t shape_id = Restricted(of.shape, *models);
-    if (shape_id == kNone) continue;
-    const std::pair group{lines_[static_cast<size_t>(of.line)].group, shape_id};
-    size_t& at = from[group];
+    size_t& at = from[wish.kind];
     Terms terms = TermsOf(of);
     Slices slices;
     for (; at < forecast.size(); ++at) {
       terms.present_only = at == 0 && cluster_.anything_leaving();
-      if (forecast.Fits(at, shapes_.at(shape_id), terms, &slices)) break;
+      if (forecast.Fits(at, shapes_.at(wish.shape_id), terms, &slices)) break;
     }
     if (at == forecast.size()) continue;  // it fits at no time that is known
     if (at == 0 && !quota_.empty() && quota_.Exceeded(of.leaf, UseOf(slices)) >= 0) continue;
     forecast.Reserve(at, of.limit_us, slices);
     if (at > 0) continue;
     for (const Slice& slice : slices) cluster_.Take(slice);
-    Claim(index, of.shape, std::move(slices), plan);
+    Claim(wish.index, of.shape, std::move(slices), plan);
+    wishes.Look(i + 1);
   }
 }
 

@@ -87,7 +87,7 @@ void Planner::Grow(Plan* plan) {
   for (const int32_t index : elastic_) {
     const Run& of = run(index);
     const bool may = of.state == State::kRunning && of.preemptible &&
-                     of.held->started_us + of.held->min_run_us < now_us_ &&
+                     of.held->started_us + MinRunUs(of) < now_us_ &&
                      shape(of).rank_count < shapes_.at(shape(of).whole).rank_count;
     if (may) order.emplace_back(shape(of).rank_count, of.uid, index);
   }

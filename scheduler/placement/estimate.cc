@@ -48,7 +48,7 @@ void StartEstimator::Rebuild(bool front, int level) {
       at += rest.us;
       const bool yields =
           policy.preempt && of.preemptible && !of.front && (front || of.level > level);
-      if (yields) at = std::min(at, of.held->started_us + of.held->min_run_us);
+      if (yields) at = std::min(at, of.held->started_us + planner_.MinRunUs(of));
       known = rest.known || yields;
     }
     heap_.push_back({std::max(at, planner_.now_us_), milli, known});

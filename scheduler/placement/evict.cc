@@ -30,7 +30,7 @@ bool Planner::Evictable(const Run& victim, int power, const Run& by) const {
   if (victim.held->started_us >= now_us_) return false;  // placed in this pass
   if (power == kReclaimPower) return true;               // if it borrows: see OfferOf
   if (!policy_.preempt || !victim.preemptible) return false;
-  if (victim.held->started_us + victim.held->min_run_us > now_us_) return false;
+  if (victim.held->started_us + MinRunUs(victim) > now_us_) return false;
   if (victim.priority < by.priority) return true;
   if (victim.front) return false;
   if (Spare(victim)) return true;  // what is beyond its minimum

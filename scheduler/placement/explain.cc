@@ -237,6 +237,10 @@ std::string Explainer::DescribeKept(int32_t index) const {
   }
   std::sort(names.begin(), names.end());
   if (names.size() > 3) names.resize(3), names.push_back("...");
+  if (others.empty()) {
+    return absl::StrCat(absl::StrJoin(names, ", "), names.size() == 1 ? " is" : " are",
+                        " kept for it; what runs there makes way when it ran its minimum");
+  }
   return absl::StrCat(absl::StrJoin(names, ", "), names.size() == 1 ? " is" : " are",
                       " kept for it; ", others.size(),
                       others.size() == 1

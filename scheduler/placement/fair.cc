@@ -1,7 +1,7 @@
 // The order and preempt stages of fair: users get equal shares of the cluster, or as their weights
-// say, at every moment, so that what a user runs is over no later than on a share of its own
-// (finish-time fairness, Themis, NSDI 2020; shares at every moment as in generalised processor
-// sharing). See planner.h.
+// say, at every moment (generalised processor sharing). A user that always has enough to run is not
+// slower than on a share of its own, which is what finish-time fairness asks for (Themis, NSDI
+// 2020); what a user did not use or lost earlier is not made up for later. See planner.h.
 //  - A user's share is the cluster's devices by its weight among the users that have unfinished
 //    runs. Who holds least of its share is served first; among equals who was submitted first.
 //  - A run whose user stays within its share with it may take devices of users that stay at or

@@ -1,4 +1,5 @@
-// Nodes kept for a gang whose turn it is while runs that may not be preempted are in its way: the
+// Nodes kept for a gang whose turn it is while runs that may not be preempted are in its way, or
+// which was promised its start long ago and still finds only runs too young to be stopped: the
 // reservation of EASY backfill (Lifka, JSSPP 1995) without knowledge of run times. Where all those
 // in the way have time limits, others that end before the last of them still start there; whatever
 // can be told to stop starts there in any case. See planner.h.
@@ -15,6 +16,9 @@ namespace {
 
 // Nodes that were looked for in vain are looked for again after this time: the look is a long one.
 constexpr int64_t kKeepAgainUs = 60'000'000;
+// A promised run waits for victims to become old enough; after so many minimum run times it is
+// clear that others take their places before they do.
+constexpr int64_t kPatience = 4;
 
 }  // namespace
 
@@ -31,11 +35,19 @@ bool Planner::Firm(int32_t index, uint64_t by_uid) const {
   return of.uid != by_uid && of.state == State::kRunning && of.held->firm;
 }
 
+// Whether it was promised its start, and victims should have been found since.
+bool Planner::IsOverdue(const Run& of) const {
+  if (!of.front) return false;
+  const auto waited = static_cast<double>(of.waited_us + now_us_ - of.wait_from_us);
+  const double due = LimitUs() * (shape(of).gang ? policy_.gang_aging : 1);
+  return waited >= due + static_cast<double>(kPatience * policy_.min_run_us);
+}
+
 void Planner::Keep(int32_t index) {
   const Run& of = run(index);
-  if (policy_.keep_share <= 0 || firm_ == 0 || kept_.contains(index) || !WantsKeeping(of)) {
-    return;
-  }
+  if (policy_.keep_share <= 0 || kept_.contains(index) || !WantsKeeping(of)) return;
+  const bool overdue = IsOverdue(of);
+  if (firm_ == 0 && !overdue) return;
   Group& group = groups_[static_cast<size_t>(lines_[static_cast<size_t>(of.line)].group)];
   if (now_us_ < group.keep_again_us) return;
   KnowCapacity();
@@ -76,8 +88,9 @@ void Planner::Keep(int32_t index) {
     if (std::find(nodes.begin(), nodes.end(), slice.node) != nodes.end()) continue;
     nodes.push_back(slice.node);
     const std::vector<int32_t>& holders = cluster_.node(slice.node).holders;
-    in_the_way |= std::any_of(holders.begin(), holders.end(),
-                              [&](int32_t holder) { return Firm(holder, of.uid); });
+    in_the_way |= std::any_of(holders.begin(), holders.end(), [&](int32_t holder) {
+      return Firm(holder, of.uid) || (overdue && run(holder).uid != of.uid);
+    });
   }
   if (!in_the_way) return;
   group.keep_again_us = 0;
@@ -176,7 +189,7 @@ void Planner::TakeKept(int32_t index, Plan* plan) {
       const Run& other = run(holder);
       if (other.state != State::kRunning) continue;
       const bool stays = other.held->firm || other.priority > run(index).priority ||
-                         other.held->started_us + other.held->min_run_us > now_us_ ||
+                         other.held->started_us + MinRunUs(other) > now_us_ ||
                          other.held->started_us >= now_us_;
       if (stays) return;
       if (std::find(others.begin(), others.end(), holder) == others.end()) others.push_back(holder);

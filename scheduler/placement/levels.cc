@@ -98,13 +98,22 @@ void Planner::CheckOwner(int32_t index) {
   events_.push({owner.check_us, kOwner, index, 0});
 }
 
+// How long it runs before it may be a victim. What a study holds beyond one run is there for
+// everybody: 200 trials that began a moment ago hold up nobody.
+int64_t Planner::MinRunUs(const Run& of) const {
+  if (of.held->min_run_us >= 0) return of.held->min_run_us;
+  const bool study = policy_.order == OrderBy::kAttained && of.owner >= 0 &&
+                     owners_[static_cast<size_t>(of.owner)].shared;
+  return study ? std::min(policy_.study_min_run_us, policy_.min_run_us) : policy_.min_run_us;
+}
+
 // Counts a running run where others look for victims, once it ran its minimum.
 void Planner::CountRipe(int32_t index) {
   Run& of = run(index);
   Held& held = *of.held;
   int32_t wanted = kNone;
   if (of.state == State::kRunning && of.preemptible && !of.front) {
-    const int64_t ripe_us = held.started_us + std::max<int64_t>(1, held.min_run_us);
+    const int64_t ripe_us = held.started_us + std::max<int64_t>(1, MinRunUs(of));
     if (ripe_us <= now_us_) {
       // What an elastic run has beyond its minimum is there for everybody. Of fair every run may
       // be: it depends on its user.

@@ -42,8 +42,8 @@ struct Resize {
   uint64_t for_run_uid = 0;            // shrink: who gets the devices
   std::vector<PlannedMember> members;  // all of it after the change; those it keeps are kept
 };
-// A change under which the run would start earlier than it will. Applied to the snapshot it was
-// made from, the run starts at `start_us`.
+// A change under which the run would start earlier than it will (what_if.h). Applied to the
+// snapshot it was made from, the run starts at `start_us`.
 struct Counterfactual {
   enum class Change {
     kRanks,        // value: so many ranks
@@ -71,15 +71,13 @@ struct Counterfactual {
 struct Explanation {
   uint64_t run_uid = 0;
   std::string reason;
-  std::string message;                       // "needs 8 GPUs on one node, largest free is 4"
-  int32_t position = 0;                      // from 1
-  std::vector<uint64_t> blockers;            // runs ahead, at most 10
-  std::vector<std::string> counterfactuals;  // the texts of `changes`
-  int64_t estimated_start_us = 0;            // 0: unknown
-  int64_t estimate_band_us = 0;              // latest - earliest
-  int64_t estimate_earliest_us = 0;          // 80 of 100 start between earliest and latest
+  std::string message;               // "needs 8 GPUs on one node, largest free is 4"
+  int32_t position = 0;              // from 1
+  std::vector<uint64_t> blockers;    // runs ahead, at most 10
+  int64_t estimated_start_us = 0;    // 0: unknown
+  int64_t estimate_band_us = 0;      // latest - earliest
+  int64_t estimate_earliest_us = 0;  // 80 of 100 start between earliest and latest
   int64_t estimate_latest_us = 0;
-  std::vector<Counterfactual> changes;
 };
 struct Plan {
   std::vector<Placement> placements;
@@ -91,8 +89,9 @@ struct Plan {
   PlanMemory memory;
 };
 
-// O(waiting x nodes) at worst. Never fails: what cannot be placed is explained.
-Plan MakePlan(const Snapshot& snapshot, const Policy& policy);
+// O(waiting x nodes) at worst. Never fails: what cannot be placed is explained, unless the caller
+// does not want it (`explain`).
+Plan MakePlan(const Snapshot& snapshot, const Policy& policy, bool explain = true);
 
 // What a run is charged for: thousandths of a device. Cores count when it asks for no device,
 // `policy.cores_per_device` of them as one.

@@ -84,23 +84,23 @@ void FillGuesses(const Snapshot& snapshot, const Policy& policy, Planner* planne
 
 }  // namespace
 
-Plan PlanWithoutWhatIfs(const Snapshot& snapshot, const Policy& policy) {
+Plan MakePlan(const Snapshot& snapshot, const Policy& policy, bool explain) {
   Planner planner(policy);
-  FillPlanner(snapshot, &planner);
-  // Backfill asks when runs without a limit will end; the other policies do not look at it.
-  const bool backfills = policy.select == Select::kEasy || policy.select == Select::kConservative;
-  if (backfills) FillGuesses(snapshot, policy, &planner);
-  Plan plan = planner.Decide(snapshot.now_us);
-  plan.reservations = planner.Claims();
-  plan.memory = planner.Memory();
-  if (!backfills) FillGuesses(snapshot, policy, &planner);
-  plan.explanations = Explainer(&planner, snapshot).All();
-  return plan;
+  return MakePlan(snapshot, &planner, explain);
 }
 
-Plan MakePlan(const Snapshot& snapshot, const Policy& policy) {
-  Plan plan = PlanWithoutWhatIfs(snapshot, policy);
-  AddWhatIfs(snapshot, policy, &plan);
+Plan MakePlan(const Snapshot& snapshot, Planner* planner, bool explain) {
+  const Policy& policy = planner->policy();
+  FillPlanner(snapshot, planner);
+  // Backfill asks when runs without a limit will end; the other policies do not look at it.
+  const bool backfills = policy.select == Select::kEasy || policy.select == Select::kConservative;
+  if (backfills) FillGuesses(snapshot, policy, planner);
+  Plan plan = planner->Decide(snapshot.now_us);
+  plan.reservations = planner->Claims();
+  plan.memory = planner->Memory();
+  if (!explain) return plan;
+  if (!backfills) FillGuesses(snapshot, policy, planner);
+  plan.explanations = Explainer(planner, snapshot).All();
   return plan;
 }
 

@@ -199,7 +199,14 @@ void Planner::Describe(const RunView& view, int32_t index, int64_t now_us) {
   of.owner = owner;
   if (owner < 0) return;
   Owner& its = owners_[static_cast<size_t>(owner)];
+  const bool shared = its.shared;
   its.shared |= ++its.runs > 1;
+  if (its.shared != shared) {
+    for (const int32_t running : its.running) {
+      run(running).held->ripening = false;
+      CountRipe(running);
+    }
+  }
   if (!its.told) its.attained_us += view.attained_device_us;
 }
 
@@ -297,7 +304,6 @@ void Planner::Begin(int32_t index, Slices slices) {
   of.held->use = UseOf(of.held->slices);
   of.held->started_us = now_us_;
   of.held->counted_from_us = now_us_;
-  of.held->min_run_us = policy_.min_run_us;
   of.held->firm = !of.preemptible;
   firm_ += of.held->firm ? 1 : 0;
   DropKept(index);
@@ -409,6 +415,14 @@ void Planner::Remove(uint64_t uid, int64_t now_us) {
   ++of.version;
   by_uid_.erase(found);
   free_slots_.push_back(index);
+}
+
+void Planner::Stopping(uint64_t uid, int64_t now_us) {
+  now_us_ = std::max(now_us_, now_us);
+  const auto found = by_uid_.find(uid);
+  if (found == by_uid_.end() || run(found->second).state != State::kRunning) return;
+  Halt(found->second, /*given=*/false);
+  changed_ = true;
 }
 
 void Planner::Checkpointed(uint64_t uid, int64_t at_us) {

@@ -68,6 +68,8 @@ class Planner {
   // What a run that was told to stop is to get is taken out of the room again (MakePlan).
   void AddClaim(const Reservation& reservation);
   void Remove(uint64_t run_uid, int64_t now_us);
+  // Somebody else told it to stop, or it is ending: its devices leave soon. Removed when they have.
+  void Stopping(uint64_t run_uid, int64_t now_us);
   // It wrote a checkpoint; kCheckpointOnStop: it writes one whenever it is told to stop.
   void Checkpointed(uint64_t run_uid, int64_t at_us);
   // How long it takes, for estimates; nothing is decided by it.
@@ -87,6 +89,7 @@ class Planner {
   // When the next plan may differ although nothing happens; INT64_MAX: never.
   int64_t WakeUs() const;
 
+  const Policy& policy() const { return policy_; }
   size_t waiting() const { return waiting_; }
   size_t runs() const { return by_uid_.size(); }
 
@@ -106,7 +109,7 @@ class Planner {
     int64_t started_us = 0;
     int64_t counted_from_us = 0;  // service since then is not in attained_us
     int64_t last_checkpoint_us = 0;
-    int64_t min_run_us = 0;
+    int64_t min_run_us = -1;        // -1: as the policy says
     int32_t counted_level = kNone;  // in ripe_ under this level
     bool rung_ended = false;
     bool ripening = false;  // an event will say when it ran its minimum
@@ -220,6 +223,7 @@ class Planner {
   int LevelAt(const Shape& shape, double attained_us) const;
   void PlanSink(int32_t index);
   void CheckOwner(int32_t owner);
+  int64_t MinRunUs(const Run& of) const;
   void CountRipe(int32_t index);
   void Advance();  // everything that is due
   void Promise();
@@ -294,6 +298,7 @@ class Planner {
   std::vector<int32_t> Behind(const Key& key) const;
   // conservative.cc
   class Forecast;
+  class Wishes;
   void Conserve(const Key& key, int32_t first, Plan* plan);
   // fair.cc
   void Stand(const Run& of, int sign);
@@ -317,6 +322,7 @@ class Planner {
     int64_t milli = 0;     // devices of the nodes
   };
   bool WantsKeeping(const Run& of) const;
+  bool IsOverdue(const Run& of) const;
   bool Firm(int32_t index, uint64_t by_uid) const;
   void Keep(int32_t index);
   void AddKept(const Reservation& reservation);
@@ -407,6 +413,9 @@ class Planner {
   mutable std::map<std::pair<int32_t, bool>, bool> possible_;
   mutable std::vector<int32_t> models_here_;
 };
+
+// MakePlan with a planner that knows nothing yet and that the caller keeps.
+Plan MakePlan(const Snapshot& snapshot, Planner* planner, bool explain = true);
 
 // Planner::Checkpointed and RunningRun::last_checkpoint_us: writes one whenever it is told to stop.
 inline constexpr int64_t kCheckpointOnStop = INT64_MAX;

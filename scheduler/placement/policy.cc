@@ -106,6 +106,8 @@ constexpr Parameter kParameters[] = {
     {"min_run", [](double value, Policy* policy) { policy->min_run_us = Micros(value); }},
     {"restart_cost", [](double value, Policy* policy) { policy->restart_cost_us = Micros(value); }},
     {"study_ahead", [](double value, Policy* policy) { policy->study_ahead_us = Micros(value); }},
+    {"study_min_run",
+     [](double value, Policy* policy) { policy->study_min_run_us = Micros(value); }},
     {"victim_age", [](double value, Policy* policy) { policy->victim_age = value; }},
     {"victim_level", [](double value, Policy* policy) { policy->victim_level = value; }},
     {"within",

@@ -45,6 +45,7 @@ struct Policy {
 
   // A study's runs count as one: with what it attained, and what its runs will within study_ahead.
   int64_t study_ahead_us = 600'000'000;
+  int64_t study_min_run_us = 600'000'000;  // min_run_us of its runs, where that is less
 
   // A run that waited longer than aging x max(1, demand / devices)^aging_exponent is promised to be
   // next: it goes before all levels, oldest first, and is not preempted any more. The promised hold

@@ -112,7 +112,7 @@ struct RunningRun : RunView {
   int64_t min_run_us = -1;         // not evicted before started_us + this; -1: as the policy says
   int64_t grace_us = 0;            // from the order to stop until its devices are free, at most
   bool stopping = false;           // told to stop already; its devices become free without more
-  bool rung_ended = false;         // a trial whose rung just ended: it has nothing to lose
+  bool rung_ended = false;         // a trial whose rung just ended: it has little to lose
   struct Slice {
     std::string node_id;
     int64_t cpu_milli = 0;

@@ -19,9 +19,6 @@ using Change = Counterfactual::Change;
 constexpr size_t kChangesMax = 6;
 constexpr int64_t kMinuteUs = 60'000'000;
 constexpr int64_t kLimitMaxMinutes = 7 * 24 * 60;
-// A plan's explanations get what-ifs while (runs + nodes) x runs to explain stay below this.
-constexpr size_t kCheap = 4000;
-constexpr size_t kExplainedMax = 8;
 
 WaitingRun* Find(Snapshot* snapshot, uint64_t run_uid) {
   const auto found = std::find_if(snapshot->waiting.begin(), snapshot->waiting.end(),
@@ -48,16 +45,93 @@ std::string Duration(int64_t us) {
   return absl::StrCat(minutes, " min");
 }
 
+void AddNodes(const Counterfactual& change, Snapshot* snapshot) {
+  const auto like = std::find_if(snapshot->nodes.begin(), snapshot->nodes.end(),
+                                 [&](const NodeView& n) { return n.node_id == change.subject; });
+  if (like == snapshot->nodes.end()) return;
+  NodeView added = *like;
+  added.schedulable = true;
+  added.available_until_us = 0;
+  added.cpu_milli_free = added.cpu_milli_total;
+  added.memory_free = added.memory_total;
+  for (int64_t i = 0; i < change.value; ++i) {
+    NodeView node = added;
+    node.node_id = absl::StrCat(added.node_id, "+", i + 1);
+    for (DeviceView& device : node.devices) {
+      device.uuid = absl::StrCat(device.uuid, "+", i + 1);
+      if (!device.parent_uuid.empty())
+        device.parent_uuid = absl::StrCat(device.parent_uuid, "+", i + 1);
+      device.milli_free = 1000;
+    }
+    snapshot->nodes.push_back(std::move(node));
+  }
+}
+
+// Makes the change in place.
+void MakeChange(const Counterfactual& change, uint64_t run_uid, Snapshot* snapshot) {
+  WaitingRun* const run = Find(snapshot, run_uid);
+  if (run == nullptr) return;
+  switch (change.change) {
+    case Change::kRanks:
+      run->ranks.resize(static_cast<size_t>(change.value));
+      break;
+    case Change::kGpus:
+      for (RankNeeds& needs : run->ranks) {
+        needs.gpu_count = std::min(needs.gpu_count, static_cast<int32_t>(change.value));
+      }
+      break;
+    case Change::kTimeLimit:
+      run->time_limit_us = change.value;
+      break;
+    case Change::kPreemptible:
+      run->preemptible = true;
+      break;
+    case Change::kPriority:
+      run->priority = static_cast<int32_t>(change.value);
+      break;
+    case Change::kModel:
+      for (RankNeeds& needs : run->ranks) {
+        if (!needs.gpu_models.empty()) needs.gpu_models.push_back(change.subject);
+      }
+      break;
+    case Change::kGuarantee:
+    case Change::kLimit:
+      if (QuotaNode* const node = QuotaOf(snapshot, change.subject); node != nullptr) {
+        QuotaShare& share = node->by_model[change.model];
+        (change.change == Change::kLimit ? share.limit_milli : share.guarantee_milli) =
+            change.value;
+      }
+      break;
+    case Change::kTopology:
+      run->topology.required = false;
+      break;
+    case Change::kRelease:
+      run->hold = false;
+      break;
+    case Change::kNodes:
+      AddNodes(change, snapshot);
+      break;
+  }
+}
+
+// Changes one copy of the snapshot, the run of it and what it waits for, and changes it back: a
+// long queue is copied once.
 class Finder {
  public:
-  Finder(const Snapshot& snapshot, const Policy& policy, uint64_t run_uid, size_t most)
-      : snapshot_(snapshot), policy_(policy), run_uid_(run_uid), most_(most) {}
+  Finder(const Snapshot& snapshot, const Policy& policy, uint64_t run_uid, const Starts& starts,
+         const GoOn& go_on)
+      : snapshot_(snapshot),
+        policy_(policy),
+        run_uid_(run_uid),
+        starts_(starts),
+        go_on_(go_on),
+        changed_(snapshot) {}
 
   std::vector<Counterfactual> Find() {
-    Snapshot copy = snapshot_;
-    const WaitingRun* const found = placement::Find(&copy, run_uid_);
+    const WaitingRun* const found = placement::Find(&changed_, run_uid_);
     if (found == nullptr || found->ranks.empty()) return {};
     run_ = *found;
+    if (!go_on_() || starts_(snapshot_)) return {};  // it only has to wait for the next plan
     if (run_.hold) Try(Make(Change::kRelease, 0, "", "released it would start now"));
     Preemptible();
     Topology();
@@ -83,9 +157,18 @@ class Finder {
     change.model = model;
     return change;
   }
+  bool StartsWith(const Counterfactual& change) {
+    over_ |= !go_on_();
+    if (over_) return false;
+    MakeChange(change, run_uid_, &changed_);
+    const bool starts = starts_(changed_);
+    *placement::Find(&changed_, run_uid_) = run_;
+    changed_.quotas = snapshot_.quotas;
+    changed_.nodes.resize(snapshot_.nodes.size());
+    return starts;
+  }
   bool Try(Counterfactual change) {
-    if (changes_.size() >= most_) return false;
-    if (!StartsNow(Apply(change, run_uid_, snapshot_), policy_, run_uid_)) return false;
+    if (changes_.size() >= kChangesMax || !StartsWith(change)) return false;
     change.start_us = snapshot_.now_us;
     changes_.push_back(std::move(change));
     return true;
@@ -96,11 +179,9 @@ class Finder {
     int64_t bad = most + 1;
     while (good + 1 < bad) {
       const int64_t middle = good + (bad - good) / 2;
-      const bool starts =
-          StartsNow(Apply(Make(change, middle, "", ""), run_uid_, snapshot_), policy_, run_uid_);
-      (starts ? good : bad) = middle;
+      (StartsWith(Make(change, middle, "", "")) ? good : bad) = middle;
     }
-    return good;
+    return over_ ? 0 : good;
   }
 
   void Preemptible() {
@@ -133,8 +214,7 @@ class Finder {
         policy_.select == Select::kEasy || policy_.select == Select::kConservative;
     if (!backfills && policy_.keep_share <= 0) return;
     const auto starts = [this](int64_t minutes) {
-      const Counterfactual change = Make(Change::kTimeLimit, minutes * kMinuteUs, "", "");
-      return StartsNow(Apply(change, run_uid_, snapshot_), policy_, run_uid_);
+      return StartsWith(Make(Change::kTimeLimit, minutes * kMinuteUs, "", ""));
     };
     int64_t good = 1;
     int64_t bad = run_.time_limit_us > 0 ? run_.time_limit_us / kMinuteUs : kLimitMaxMinutes;
@@ -232,111 +312,45 @@ class Finder {
   const Snapshot& snapshot_;
   const Policy& policy_;
   const uint64_t run_uid_;
-  const size_t most_;
+  const Starts& starts_;
+  const GoOn& go_on_;
+  Snapshot changed_;
+  bool over_ = false;  // the search was ended
   WaitingRun run_;
   std::vector<Counterfactual> changes_;
 };
-
-void AddNodes(const Counterfactual& change, Snapshot* snapshot) {
-  const auto like = std::find_if(snapshot->nodes.begin(), snapshot->nodes.end(),
-                                 [&](const NodeView& n) { return n.node_id == change.subject; });
-  if (like == snapshot->nodes.end()) return;
-  NodeView added = *like;
-  added.schedulable = true;
-  added.available_until_us = 0;
-  added.cpu_milli_free = added.cpu_milli_total;
-  added.memory_free = added.memory_total;
-  for (int64_t i = 0; i < change.value; ++i) {
-    NodeView node = added;
-    node.node_id = absl::StrCat(added.node_id, "+", i + 1);
-    for (DeviceView& device : node.devices) {
-      device.uuid = absl::StrCat(device.uuid, "+", i + 1);
-      if (!device.parent_uuid.empty())
-        device.parent_uuid = absl::StrCat(device.parent_uuid, "+", i + 1);
-      device.milli_free = 1000;
-    }
-    snapshot->nodes.push_back(std::move(node));
-  }
-}
 
 }  // namespace
 
 Snapshot Apply(const Counterfactual& change, uint64_t run_uid, const Snapshot& snapshot) {
   Snapshot out = snapshot;
-  WaitingRun* const run = Find(&out, run_uid);
-  if (run == nullptr) return out;
-  switch (change.change) {
-    case Change::kRanks:
-      run->ranks.resize(static_cast<size_t>(change.value));
-      break;
-    case Change::kGpus:
-      for (RankNeeds& needs : run->ranks) {
-        needs.gpu_count = std::min(needs.gpu_count, static_cast<int32_t>(change.value));
-      }
-      break;
-    case Change::kTimeLimit:
-      run->time_limit_us = change.value;
-      break;
-    case Change::kPreemptible:
-      run->preemptible = true;
-      break;
-    case Change::kPriority:
-      run->priority = static_cast<int32_t>(change.value);
-      break;
-    case Change::kModel:
-      for (RankNeeds& needs : run->ranks) {
-        if (!needs.gpu_models.empty()) needs.gpu_models.push_back(change.subject);
-      }
-      break;
-    case Change::kGuarantee:
-    case Change::kLimit:
-      if (QuotaNode* const node = QuotaOf(&out, change.subject); node != nullptr) {
-        QuotaShare& share = node->by_model[change.model];
-        (change.change == Change::kLimit ? share.limit_milli : share.guarantee_milli) =
-            change.value;
-      }
-      break;
-    case Change::kTopology:
-      run->topology.required = false;
-      break;
-    case Change::kRelease:
-      run->hold = false;
-      break;
-    case Change::kNodes:
-      AddNodes(change, &out);
-      break;
-  }
+  MakeChange(change, run_uid, &out);
   return out;
 }
 
-bool StartsNow(const Snapshot& snapshot, const Policy& policy, uint64_t run_uid) {
-  Planner planner(policy);
-  FillPlanner(snapshot, &planner);
-  const Plan plan = planner.Decide(snapshot.now_us);
+bool StartsIn(const Plan& plan, uint64_t run_uid) {
+  const auto is_for = [run_uid](const auto& stop) { return stop.for_run_uid == run_uid; };
   return std::any_of(plan.placements.begin(), plan.placements.end(),
                      [&](const Placement& p) { return p.run_uid == run_uid; }) ||
-         std::any_of(plan.preemptions.begin(), plan.preemptions.end(),
-                     [&](const Preemption& p) { return p.for_run_uid == run_uid; });
+         std::any_of(plan.preemptions.begin(), plan.preemptions.end(), is_for) ||
+         std::any_of(plan.resizes.begin(), plan.resizes.end(), is_for);
+}
+
+bool StartsNow(const Snapshot& snapshot, const Policy& policy, uint64_t run_uid) {
+  return StartsIn(MakePlan(snapshot, policy, /*explain=*/false), run_uid);
+}
+
+std::vector<Counterfactual> WhatIf(const Snapshot& snapshot, const Policy& policy, uint64_t run_uid,
+                                   const Starts& starts, const GoOn& go_on) {
+  return Finder(snapshot, policy, run_uid, starts, go_on).Find();
 }
 
 std::vector<Counterfactual> WhatIf(const Snapshot& snapshot, const Policy& policy,
                                    uint64_t run_uid) {
-  return Finder(snapshot, policy, run_uid, kChangesMax).Find();
-}
-
-void AddWhatIfs(const Snapshot& snapshot, const Policy& policy, Plan* plan) {
-  const size_t size = snapshot.waiting.size() + snapshot.running.size() + 8 * snapshot.nodes.size();
-  size_t explained = 0;
-  for (Explanation& explanation : plan->explanations) {
-    if (explanation.reason == "NO_CAPACITY" || explanation.reason == "WAITING_FOR_PREEMPTION") {
-      continue;
-    }
-    if (++explained > kExplainedMax || explained * size > kCheap) return;
-    explanation.changes = Finder(snapshot, policy, explanation.run_uid, 3).Find();
-    for (const Counterfactual& change : explanation.changes) {
-      explanation.counterfactuals.push_back(change.text);
-    }
-  }
+  const Starts starts = [&](const Snapshot& changed) {
+    return StartsNow(changed, policy, run_uid);
+  };
+  return WhatIf(snapshot, policy, run_uid, starts, [] { return true; });
 }
 
 }  // namespace trainyard::placement

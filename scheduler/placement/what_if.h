@@ -4,6 +4,7 @@
 #define TRAINYARD_SCHEDULER_PLACEMENT_WHAT_IF_H_
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "scheduler/placement/placement.h"
@@ -15,22 +16,25 @@ class Planner;
 // Tells the planner all that the snapshot says.
 void FillPlanner(const Snapshot& snapshot, Planner* planner);
 
+// Asked before every try: false ends the search, and only what was tried by then is told.
+using GoOn = std::function<bool()>;
+// Whether the plan of a snapshot starts the run, for callers with a plan of their own.
+using Starts = std::function<bool(const Snapshot& snapshot)>;
+
 // Changes under which the run would start at once, those that cost its user least first, at most
-// six. Each costs a few plans of the snapshot.
+// six. None where it starts as it is. Each costs a few plans of the snapshot.
 std::vector<Counterfactual> WhatIf(const Snapshot& snapshot, const Policy& policy,
                                    uint64_t run_uid);
+std::vector<Counterfactual> WhatIf(const Snapshot& snapshot, const Policy& policy, uint64_t run_uid,
+                                   const Starts& starts, const GoOn& go_on);
 
 // The snapshot after the change.
 Snapshot Apply(const Counterfactual& change, uint64_t run_uid, const Snapshot& snapshot);
 
-// Whether the run is placed, or room is being made for it, by the plan of the snapshot.
+// Whether the run is placed, or room is being made for it.
+bool StartsIn(const Plan& plan, uint64_t run_uid);
+// The same of the plan of the snapshot.
 bool StartsNow(const Snapshot& snapshot, const Policy& policy, uint64_t run_uid);
-
-// As MakePlan, but no explanation says what would start its run: that costs many plans.
-Plan PlanWithoutWhatIfs(const Snapshot& snapshot, const Policy& policy);
-
-// Adds them to the first explanations of a plan, as far as that is cheap.
-void AddWhatIfs(const Snapshot& snapshot, const Policy& policy, Plan* plan);
 
 }  // namespace trainyard::placement
 

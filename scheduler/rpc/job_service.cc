@@ -72,8 +72,8 @@ class JobService : public v1::JobService::CallbackService {
   grpc::ServerUnaryReactor* ExplainJob(grpc::CallbackServerContext* call,
                                        const v1::ExplainJobRequest* request,
                                        v1::ExplainJobResponse* response) override {
-    return AnswerNow(*context_, call, response, [&](const auto& principal) {
-      return api::ExplainJob(*context_, principal, *request);
+    return AnswerLater(*context_, call, response, [&](const auto& principal, auto done) {
+      api::ExplainJob(*context_, principal, *request, std::move(done));
     });
   }
   grpc::ServerUnaryReactor* ListMetrics(grpc::CallbackServerContext* call,

@@ -133,8 +133,18 @@ void ClusterBook::Park(const std::vector<uint64_t>& run_uids) {
   if (!run_uids.empty() && !order_.empty()) ++version_;
 }
 
+bool ClusterBook::Waits(uint64_t run_uid) const {
+  return orders_.contains(run_uid) && !parked_.contains(run_uid);
+}
+
+bool ClusterBook::linked(const std::string& node_id) const {
+  const auto node = nodes_.find(node_id);
+  return node != nodes_.end() && node->second.linked;
+}
+
 void ClusterBook::NodesChanged() {
   ++version_;
+  ++nodes_version_;
   for (const auto& [run_uid, order] : parked_) order_.insert(order);
   parked_.clear();
 }

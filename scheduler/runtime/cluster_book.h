@@ -36,9 +36,14 @@ class ClusterBook {
   placement::Snapshot Snapshot(const core::State& state, size_t most, int64_t now_us,
                                bool* truncated) const;
   size_t waiting() const { return order_.size(); }
+  // Whether the run is in the queue: not held, not parked.
+  bool Waits(uint64_t run_uid) const;
+  bool linked(const std::string& node_id) const;
   size_t nodes() const { return nodes_.size(); }
   // Rises when room was freed, a node came, or the queue changed: when a new plan may differ.
   uint64_t version() const { return version_; }
+  // Rises when nodes, quotas, queues or reservations changed.
+  uint64_t nodes_version() const { return nodes_version_; }
 
   // The command that carries a plan out: nodes, ranks and devices; the core fills in the rest.
   // `epochs`: of the attempts that the plan saw, by run, so that a later one is not stopped for it.
@@ -75,6 +80,7 @@ class ClusterBook {
   absl::btree_set<Order> order_;
   absl::flat_hash_map<uint64_t, Order> parked_;
   uint64_t version_ = 0;
+  uint64_t nodes_version_ = 0;
 };
 
 }  // namespace trainyard::runtime

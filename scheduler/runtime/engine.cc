@@ -89,13 +89,18 @@ void Engine::Connect(const std::string& node_id, const agent::v1::Hello& hello,
   }
   sessions_.Close(node_id);
   leases_.Start(node_id, options_.clock->Monotonic(), options_.lease);
-  book_.SetLinked(node_id, true);
+  SetLinked(node_id, true);
   connecting_.emplace_back(node_id, std::move(done));
 }
 
 void Engine::Disconnect(const std::string& node_id) {
   sessions_.Close(node_id);
-  book_.SetLinked(node_id, false);
+  SetLinked(node_id, false);
+}
+
+void Engine::SetLinked(const std::string& node_id, bool linked) {
+  book_.SetLinked(node_id, linked);
+  if (plan_desk_ != nullptr) untold_links_.emplace_back(node_id, linked);
 }
 
 void Engine::Answer(StudyAnswer answer) {
@@ -108,6 +113,7 @@ void Engine::CatchUp() {
   book_.Update(state_, touched_);
   desk_.Update(state_, touched_);
   history_.Update(state_, touched_);
+  if (plan_desk_ != nullptr) untold_.Merge(touched_);
   unbooked_.Merge(touched_);
   touched_.Clear();
 }
@@ -147,10 +153,16 @@ void Engine::ForgetOld(const core::Touched& touched, Delta* delta) {
     Archive archive = ArchiveOf(state_, uid);
     core::Touched gone;
     for (const core::RunPtr& run : archive.runs) gone.runs.insert(run->uid());
+    for (const core::TrialPtr& trial : archive.trials) {
+      gone.trials.insert({trial->study_uid(), trial->id()});
+    }
+    if (archive.study != nullptr) gone.studies.insert(archive.study->uid());
+    gone.jobs.insert(uid);
     if (archive.job != nullptr) delta->archives.push_back(std::move(archive));
     core::Forget(uid, &state_);
     book_.Update(state_, gone);
     history_.Update(state_, gone);
+    if (plan_desk_ != nullptr) untold_.Merge(gone);
     terminal_set_.erase(uid);
   }
 }

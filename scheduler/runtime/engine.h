@@ -24,6 +24,7 @@
 #include "scheduler/runtime/cluster_book.h"
 #include "scheduler/runtime/delta.h"
 #include "scheduler/runtime/leases.h"
+#include "scheduler/runtime/plan_desk.h"
 #include "scheduler/runtime/planner.h"
 #include "scheduler/runtime/refusals.h"
 #include "scheduler/runtime/run_history.h"
@@ -31,6 +32,7 @@
 #include "scheduler/runtime/sessions.h"
 #include "scheduler/runtime/study_desk.h"
 #include "scheduler/runtime/view_table.h"
+#include "scheduler/runtime/what_ifs.h"
 
 namespace trainyard::runtime {
 
@@ -74,6 +76,11 @@ class Engine {
   static constexpr int kPreviewsMax = 8;
   void Look(core::Command submit, std::function<void(absl::StatusOr<Preview>)> done);
   std::vector<PreviewJob> TakePreviews() { return std::exchange(previews_, {}); }
+  // What would start a run that waits; nothing for any other, and when as many looks are under way
+  // as may be. Waits in TakeWhatIfs for a planner thread.
+  void AskWhatIf(uint64_t run_uid,
+                 std::function<void(std::vector<placement::Counterfactual>)> done);
+  std::vector<WhatIfJob> TakeWhatIfs() { return std::exchange(what_ifs_, {}); }
   // At most one plan job is out at a time.
   bool TakePlanJob(PlanJob* job);
 
@@ -89,6 +96,12 @@ class Engine {
   uint64_t incarnation() const { return incarnation_; }
   const Options& options() const { return options_; }
   bool linked(const std::string& node_id) const { return sessions_.IsOpen(node_id); }
+  // Answers of planner threads so far, and how many of them looked at everybody anew.
+  struct PlanCounts {
+    int64_t all = 0;
+    int64_t whole = 0;
+  };
+  const PlanCounts& plan_counts() const { return plan_counts_; }
 
  private:
   Engine(journal::Journal* journal, Options options);
@@ -105,9 +118,14 @@ class Engine {
   void PlaceNow();
   bool UseQuickPlan() const;
   PlanJob Snapshot(size_t most, bool* truncated);
+  void TellDesk();
+  PlanJob DeskJob();
+  PlanJob LookJob();
   bool CarryOut(const placement::Plan& plan, const ClusterBook::Epochs& epochs, uint64_t version);
+  bool WasCarriedOut(const placement::Plan& plan, const ClusterBook::Epochs& epochs) const;
   void Remember(const placement::PlanMemory& memory);
-  void Explain(const placement::Plan& plan);
+  void Explain(PlanAnswer* answer);
+  void SetLinked(const std::string& node_id, bool linked);
   void NoteTerminal(uint64_t job_uid);
   void ForgetOld(const core::Touched& touched, Delta* delta);
   Delta TakeDelta();
@@ -131,6 +149,8 @@ class Engine {
       connecting_;
   std::vector<StudyJob> study_jobs_;
   std::vector<PreviewJob> previews_;
+  std::vector<WhatIfJob> what_ifs_;
+  std::shared_ptr<WhatIfs> found_what_ifs_ = std::make_shared<WhatIfs>();
   // Not answered yet; planner threads count down.
   std::shared_ptr<std::atomic<int>> previews_out_ = std::make_shared<std::atomic<int>>(0);
   // What the last plan holds for runs that are to start; not durable: the next plan makes it anew.
@@ -146,6 +166,13 @@ class Engine {
   uint64_t explained_version_ = 0;    // of the book, at the last whole plan
   bool plan_out_ = false;
   bool quick_truncated_ = false;
+  std::shared_ptr<PlanDesk> plan_desk_;  // null until a planner thread is needed
+  core::Touched untold_;                 // since it was last told
+  std::vector<std::pair<std::string, bool>> untold_links_;
+  PlanCounts plan_counts_;
+  bool whole_due_ = false;                                // the last plan was not a whole one
+  absl::Duration plan_began_;                             // monotonic; the one that is out
+  absl::Duration next_plan_;                              // monotonic
   absl::Duration next_whole_plan_;                        // monotonic
   absl::Duration retry_plan_ = absl::InfiniteDuration();  // monotonic
   int64_t fruitless_tick_us_ = 0;  // a deadline at which Tick had nothing to say

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "absl/strings/strip.h"
-#include "scheduler/placement/what_if.h"
+#include "scheduler/runtime/plan_desk.h"
 
 namespace trainyard::runtime {
 namespace {
@@ -24,9 +24,7 @@ struct Group {
 std::vector<Group> GroupsOf(std::vector<placement::WaitingRun> waiting, const Policies& policies) {
   std::vector<const placement::Policy*> known;  // in the order of their first runs
   const auto rank_of = [&](const placement::WaitingRun& run) {
-    const auto own = policies.by_queue.find(run.queue);
-    const placement::Policy* policy =
-        own == policies.by_queue.end() ? &policies.usual : &own->second;
+    const placement::Policy* const policy = &policies.Of(run.queue);
     const auto found = std::find_if(known.begin(), known.end(),
                                     [&](const auto* other) { return other->name == policy->name; });
     if (found != known.end()) return found - known.begin();
@@ -163,9 +161,15 @@ Policies PoliciesOf(const core::State& state, const placement::Policy& usual) {
   return policies;
 }
 
-placement::Plan MakeWholePlan(placement::Snapshot snapshot, const Policies& policies) {
-  const auto make = policies.what_ifs ? placement::MakePlan : placement::PlanWithoutWhatIfs;
-  if (policies.by_queue.empty()) return make(snapshot, policies.usual);
+const placement::Policy& Policies::Of(const std::string& queue) const {
+  const auto own = by_queue.find(queue);
+  return own == by_queue.end() ? usual : own->second;
+}
+
+placement::Plan MakeWholePlan(const placement::Snapshot& at_first, const Policies& policies,
+                              bool explain) {
+  if (policies.by_queue.empty()) return placement::MakePlan(at_first, policies.usual, explain);
+  placement::Snapshot snapshot = at_first;
   placement::Plan whole;
   whole.memory = snapshot.memory;
   std::map<const placement::Policy*, int32_t> ahead;  // that wait, by policy
@@ -176,7 +180,7 @@ placement::Plan MakeWholePlan(placement::Snapshot snapshot, const Policies& poli
       TakeHeldFor(groups[later], snapshot.reservations, &snapshot.nodes);
     }
     snapshot.waiting = std::move(groups[i].waiting);
-    placement::Plan plan = make(snapshot, *groups[i].policy);
+    placement::Plan plan = placement::MakePlan(snapshot, *groups[i].policy, explain);
     groups[i].waiting = std::move(snapshot.waiting);
     snapshot.nodes = nodes;
     Carry(plan, groups[i].waiting, &snapshot);
@@ -199,31 +203,76 @@ placement::Plan MakeWholePlan(placement::Snapshot snapshot, const Policies& poli
   return whole;
 }
 
+void ShareExplanations(PlanAnswer* answer) {
+  answer->explanations.reserve(answer->plan.explanations.size());
+  for (placement::Explanation& explanation : answer->plan.explanations) {
+    if (explanation.reason == "NO_CAPACITY" || explanation.reason == "WAITING_FOR_NODES") {
+      answer->hopeless.push_back(explanation.run_uid);
+    }
+    answer->explanations.push_back(
+        std::make_shared<const placement::Explanation>(std::move(explanation)));
+  }
+  answer->plan.explanations.clear();
+}
+
 PlanAnswer ThinkOver(PlanJob job) {
+  if (job.desk != nullptr) return job.desk->Plan(job);
   PlanAnswer answer;
   answer.version = job.version;
   answer.epochs = std::move(job.epochs);
-  answer.plan = MakeWholePlan(std::move(job.snapshot), job.policies);
+  answer.plan = MakeWholePlan(job.snapshot, job.policies);
+  ShareExplanations(&answer);
   return answer;
 }
 
-Preview ThinkOver(PreviewJob job) {
-  const placement::Plan plan = MakeWholePlan(std::move(job.plan.snapshot), job.plan.policies);
+namespace {
+
+// The job's snapshot, with the run in it.
+void FillSnapshot(const placement::WaitingRun& run, PlanJob* job) {
+  if (job->desk != nullptr) job->snapshot = job->desk->Snapshot(*job);
+  auto& waiting = job->snapshot.waiting;
+  const bool listed = std::any_of(waiting.begin(), waiting.end(),
+                                  [&](const auto& one) { return one.run_uid == run.run_uid; });
+  if (!listed) waiting.push_back(run);
+}
+
+std::vector<placement::Counterfactual> ChangesFor(const placement::WaitingRun& run,
+                                                  const PlanJob& job,
+                                                  const placement::GoOn& go_on) {
+  const placement::Starts starts = [&](const placement::Snapshot& changed) {
+    const placement::Plan plan = MakeWholePlan(changed, job.policies, /*explain=*/false);
+    return placement::StartsIn(plan, run.run_uid);
+  };
+  return placement::WhatIf(job.snapshot, job.policies.Of(run.queue), run.run_uid, starts, go_on);
+}
+
+}  // namespace
+
+Preview ThinkOver(PreviewJob job, const placement::GoOn& go_on) {
+  const uint64_t run_uid = job.run.run_uid;
+  FillSnapshot(job.run, &job.plan);
+  const placement::Plan plan = MakeWholePlan(job.plan.snapshot, job.plan.policies);
   Preview preview;
   for (const placement::Placement& placement : plan.placements) {
-    if (placement.run_uid != job.run_uid) continue;
+    if (placement.run_uid != run_uid) continue;
     preview.starts_now = true;
     for (const placement::PlannedMember& member : placement.members) {
       preview.nodes.push_back(member.node_id);
     }
   }
   for (const placement::Preemption& preemption : plan.preemptions) {
-    preview.preempts += preemption.for_run_uid == job.run_uid ? 1 : 0;
+    preview.preempts += preemption.for_run_uid == run_uid ? 1 : 0;
   }
   for (const placement::Explanation& explanation : plan.explanations) {
-    if (explanation.run_uid == job.run_uid) preview.explanation = explanation;
+    if (explanation.run_uid == run_uid) preview.explanation = explanation;
   }
+  if (!placement::StartsIn(plan, run_uid)) preview.changes = ChangesFor(job.run, job.plan, go_on);
   return preview;
+}
+
+std::vector<placement::Counterfactual> ThinkOver(WhatIfJob job, const placement::GoOn& go_on) {
+  FillSnapshot(job.run, &job.plan);
+  return ChangesFor(job.run, job.plan, go_on);
 }
 
 }  // namespace trainyard::runtime

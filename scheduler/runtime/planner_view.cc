@@ -71,6 +71,40 @@ placement::Topology TopologyOf(const trainyard::v1::Topology& topology) {
   return view;
 }
 
+// The rungs of successive halving, by step or by seconds, as scheduler/tuning/stopping.h has them.
+bool CrossedRung(const trainyard::v1::StudySpec::StoppingSpec& stopping, double before,
+                 double last) {
+  constexpr double kFactorDefault = 3;
+  const double factor =
+      stopping.reduction_factor() > 1 ? stopping.reduction_factor() : kFactorDefault;
+  double rung = std::max<double>(1, static_cast<double>(stopping.min_steps()));
+  while (rung <= before) rung *= factor;
+  return rung <= last;
+}
+
+// Whether the run is a trial whose last measurement is its first beyond a rung. Such trials have
+// just been judged, and have worked least since they wrote what they would go on from.
+bool RungEnded(const core::State& state, const journal::v1::RunRow& run,
+               const journal::v1::JobRow& job) {
+  if (job.study_uid() == 0) return false;
+  const auto study = state.studies.find(job.study_uid());
+  const auto trial = state.trials.find({job.study_uid(), run.trial()});
+  if (study == state.studies.end() || trial == state.trials.end()) return false;
+  const trainyard::v1::StudySpec::StoppingSpec& stopping = study->second->spec().stopping();
+  if (stopping.kind() != trainyard::v1::StudySpec::ASHA &&
+      stopping.kind() != trainyard::v1::StudySpec::HYPERBAND) {
+    return false;
+  }
+  const auto& curve = trial->second->measurements();
+  if (curve.empty()) return false;
+  const auto at = [&](const trainyard::v1::Measurement& measurement) {
+    return stopping.use_elapsed_duration() ? static_cast<double>(measurement.elapsed().seconds())
+                                           : static_cast<double>(measurement.step());
+  };
+  const double before = curve.size() < 2 ? 0 : at(curve[curve.size() - 2]);
+  return CrossedRung(stopping, before, at(curve[curve.size() - 1]));
+}
+
 // The same for waiting and running runs, which have it in their own members.
 template <typename Run>
 void FillWishes(const trainyard::v1::JobSpec& spec, Run* view) {
@@ -212,6 +246,7 @@ placement::RunningRun RunningOf(const core::State& state, const journal::v1::Run
   if (run.checkpoint().epoch() == attempt.epoch()) {
     running.last_checkpoint_us = run.checkpoint().commit_us();
   }
+  running.rung_ended = active && RungEnded(state, run, job);
   running.grace_us = core::GraceUs(spec.scheduling());
   running.stopping = !active || attempt.stop_us() > 0;
   core::ForEachHold(run, [&](const journal::v1::MemberRow& member) {

@@ -52,16 +52,36 @@ void RunHistory::Update(const core::State& state, const core::Touched& touched) 
     const auto foretold = foretold_.find(uid);
     if (foretold == foretold_.end() || run.state() != journal::v1::R_ACTIVE) continue;
     const Foresight& said = foretold->second;
-    history_.ObserveStart(said.wait_us, said.band, run.attempt().placed_us() - said.said_us);
+    if (!said.overdue) {
+      history_.ObserveStart(said.wait_us, said.band, run.attempt().placed_us() - said.said_us);
+      changed_ = true;
+    }
     foretold_.erase(foretold);
+  }
+}
+
+void RunHistory::CountOverdue(const core::State& state, int64_t now_us) {
+  for (; !due_.empty() && due_.top().first <= now_us; due_.pop()) {
+    const auto foretold = foretold_.find(due_.top().second);
+    if (foretold == foretold_.end() || foretold->second.overdue) continue;
+    const auto run = state.runs.find(foretold->first);
+    if (run == state.runs.end() || run->second->state() != journal::v1::R_WAITING) continue;
+    const auto job = state.jobs.find(run->second->job_uid());
+    const auto spec = state.specs.find(run->second->job_uid());
+    if (job == state.jobs.end() || spec == state.specs.end()) continue;
+    foretold->second.overdue = true;
+    if (!MayStart(state, *job->second, *spec->second)) continue;  // its owner keeps it waiting
+    const Foresight& said = foretold->second;
+    history_.ObserveStart(said.wait_us, said.band, said.band.high_us * 5 / 4 + 1'000'000);
     changed_ = true;
   }
 }
 
-void RunHistory::Foretold(const placement::Explanation& explanation, int64_t now_us) {
-  if (explanation.estimated_start_us == 0 || foretold_.size() >= kForetoldMax) return;
+bool RunHistory::Foretold(const placement::Explanation& explanation, int64_t now_us) {
+  if (foretold_.size() >= kForetoldMax) return false;
+  if (explanation.estimated_start_us == 0) return true;
   const auto [found, is_new] = foretold_.try_emplace(explanation.run_uid);
-  if (!is_new) return;
+  if (!is_new) return true;
   const auto from_now = [now_us](int64_t time_us) {
     return std::max<int64_t>(0, time_us - now_us);
   };
@@ -69,6 +89,8 @@ void RunHistory::Foretold(const placement::Explanation& explanation, int64_t now
   found->second.wait_us = from_now(explanation.estimated_start_us);
   found->second.band = {from_now(explanation.estimate_earliest_us),
                         from_now(explanation.estimate_latest_us)};
+  due_.emplace(now_us + found->second.band.high_us + 1, explanation.run_uid);
+  return true;
 }
 
 std::shared_ptr<const placement::RunTimeHistory> RunHistory::Shared(absl::Duration monotonic) {

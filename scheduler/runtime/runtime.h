@@ -45,7 +45,7 @@ struct Options {
   std::string state_folder;
   int64_t reserve_bytes = 16 << 20;
   placement::Policy policy;  // how waiting runs are served; queues may have their own
-  bool what_ifs = true;      // explanations of small queues say what would start a run
+  bool plan_apart = false;   // small clusters are planned as large ones are, for tests
   uint64_t seed = 0;         // of made-up names and study seeds; 0: from the kernel
 };
 
@@ -77,6 +77,13 @@ class Runtime {
   // `done` is called from any thread; faults of the submit as Post would answer them.
   virtual void LookAhead(core::Command submit,
                          std::function<void(absl::StatusOr<Preview>)> done) = 0;
+
+  // What would start a run that waits, found out by plans of the queue as it is now; the search
+  // ends after kWhatIfTime with what it has. Nothing for other runs, or while many ask. `done` is
+  // called from any thread.
+  static constexpr absl::Duration kWhatIfTime = absl::Seconds(2);
+  virtual void WhatIf(uint64_t run_uid,
+                      std::function<void(std::vector<placement::Counterfactual>)> done) = 0;
 };
 
 }  // namespace trainyard::runtime

@@ -46,7 +46,11 @@ absl::Status SteppedRuntime::Cycle(bool* worked) {
   }
   for (PreviewJob& preview : engine_->TakePreviews()) {
     const auto done = preview.done;
-    done(ThinkOver(std::move(preview)));
+    done(ThinkOver(std::move(preview), [] { return true; }));
+  }
+  for (WhatIfJob& ask : engine_->TakeWhatIfs()) {
+    const auto done = ask.done;
+    done(ThinkOver(std::move(ask), [] { return true; }));
   }
   return absl::OkStatus();
 }
@@ -85,6 +89,11 @@ void SteppedRuntime::LookAhead(core::Command submit,
                                std::function<void(absl::StatusOr<Preview>)> done) {
   auto shared = std::make_shared<core::Command>(std::move(submit));
   tasks_.push_back([shared, done](Engine* engine) { engine->Look(std::move(*shared), done); });
+}
+
+void SteppedRuntime::WhatIf(uint64_t run_uid,
+                            std::function<void(std::vector<placement::Counterfactual>)> done) {
+  tasks_.push_back([run_uid, done](Engine* engine) { engine->AskWhatIf(run_uid, done); });
 }
 
 }  // namespace trainyard::runtime

@@ -37,6 +37,8 @@ class SteppedRuntime : public Runtime {
   bool AgentHeartbeat(const std::string& node_id) override;
   void AgentDisconnected(const std::string& node_id) override;
   void LookAhead(core::Command submit, std::function<void(absl::StatusOr<Preview>)> done) override;
+  void WhatIf(uint64_t run_uid,
+              std::function<void(std::vector<placement::Counterfactual>)> done) override;
 
  private:
   SteppedRuntime(journal::Journal* journal, AgentLink* link, std::unique_ptr<Engine> engine);

@@ -1,6 +1,7 @@
 // The threads around an engine; see runtime.h. The owner thread runs tasks from three queues (facts
 // and planners' answers first, then cancels and other changes, then submits), closes a cycle and
-// hands the batch to the committer. Planner threads think; one thread writes rows when it is quiet.
+// hands the batch to the committer. Planner threads think; one more answers what people ask about
+// plans, so that no plan waits for it; one thread writes rows when it is quiet.
 #include <malloc.h>
 
 #include <array>
@@ -39,8 +40,9 @@ class Threaded : public Runtime {
     owner_ = std::thread([this] { RunOwner(); });
     rows_ = std::thread([this] { RunRows(); });
     for (int i = 0; i < std::max(1, engine_->options().planner_threads); ++i) {
-      planners_.emplace_back([this] { RunPlanner(); });
+      planners_.emplace_back([this] { RunPlanner(&work_); });
     }
+    planners_.emplace_back([this] { RunPlanner(&looks_); });
   }
 
   ~Threaded() override {
@@ -51,7 +53,7 @@ class Threaded : public Runtime {
     }
     wake_.NotifyAll();
     think_.NotifyAll();
-    for (std::thread& planner : planners_) planner.join();
+    for (std::thread& planner : planners_) planner.join();  // a search of what-ifs ends at once
     {
       MutexLock lock(&mutex_);
       owner_stops_ = true;
@@ -129,6 +131,13 @@ class Threaded : public Runtime {
     if (!status.ok()) done(status);
   }
 
+  void WhatIf(uint64_t run_uid,
+              std::function<void(std::vector<placement::Counterfactual>)> done) override {
+    const absl::Status status = Queue(
+        QueueClass::kSubmit, [run_uid, done](Engine* engine) { engine->AskWhatIf(run_uid, done); });
+    if (!status.ok()) done({});
+  }
+
  private:
   static constexpr size_t kQueues = 3;
 
@@ -192,32 +201,49 @@ class Threaded : public Runtime {
   void Think() {
     for (StudyJob& job : engine_->TakeStudyJobs()) {
       auto shared = std::make_shared<StudyJob>(std::move(job));
-      Plan([this, shared] {
+      Plan(&work_, [this, shared] {
         auto answer = std::make_shared<StudyAnswer>(runtime::Think(*shared, view()));
         Answered([answer](Engine* engine) { engine->Answer(std::move(*answer)); });
       });
     }
     for (PreviewJob& preview : engine_->TakePreviews()) {
       auto shared = std::make_shared<PreviewJob>(std::move(preview));
-      Plan([shared] {
+      Plan(&looks_, [this, shared] {
         const auto done = shared->done;
-        done(ThinkOver(std::move(*shared)));
+        done(ThinkOver(std::move(*shared), Limited()));
+      });
+    }
+    for (WhatIfJob& ask : engine_->TakeWhatIfs()) {
+      auto shared = std::make_shared<WhatIfJob>(std::move(ask));
+      Plan(&looks_, [this, shared] {
+        const auto done = shared->done;
+        done(ThinkOver(std::move(*shared), Limited()));
       });
     }
     auto job = std::make_shared<PlanJob>();
     if (!engine_->TakePlanJob(job.get())) return;
-    Plan([this, job] {
+    Plan(&work_, [this, job] {
       auto answer = std::make_shared<PlanAnswer>(ThinkOver(std::move(*job)));
       Answered([answer](Engine* engine) { engine->Answer(std::move(*answer)); });
     });
   }
 
-  void Plan(std::function<void()> work) {
+  // As long as a search of what would start a run may go on.
+  placement::GoOn Limited() {
+    return [this, end = engine_->options().clock->Monotonic() + kWhatIfTime] {
+      if (engine_->options().clock->Monotonic() >= end) return false;
+      MutexLock lock(&mutex_);
+      return !planners_stop_;
+    };
+  }
+
+  using Work = std::deque<std::function<void()>>;
+  void Plan(Work* queue, std::function<void()> work) {
     {
       MutexLock lock(&mutex_);
-      work_.push_back(std::move(work));
+      queue->push_back(std::move(work));
     }
-    think_.NotifyOne();
+    think_.NotifyAll();
   }
 
   // Unlike others, answers of planners are taken until the owner ends.
@@ -229,15 +255,15 @@ class Threaded : public Runtime {
     wake_.NotifyOne();
   }
 
-  void RunPlanner() {
+  void RunPlanner(Work* queue) {
     while (true) {
       std::function<void()> work;
       {
         MutexLock lock(&mutex_);
-        while (work_.empty() && !planners_stop_) think_.Wait(&mutex_);
+        while (queue->empty() && !planners_stop_) think_.Wait(&mutex_);
         if (planners_stop_) return;
-        work = std::move(work_.front());
-        work_.pop_front();
+        work = std::move(queue->front());
+        queue->pop_front();
       }
       work();
     }
@@ -285,7 +311,8 @@ class Threaded : public Runtime {
   CondVar think_;
   CondVar rows_wake_;
   std::array<std::deque<Task>, kQueues> queues_ ABSL_GUARDED_BY(mutex_);
-  std::deque<std::function<void()>> work_ ABSL_GUARDED_BY(mutex_);
+  Work work_ ABSL_GUARDED_BY(mutex_);   // plans and suggestions
+  Work looks_ ABSL_GUARDED_BY(mutex_);  // what people ask
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool planners_stop_ ABSL_GUARDED_BY(mutex_) = false;
   bool owner_stops_ ABSL_GUARDED_BY(mutex_) = false;

@@ -47,7 +47,6 @@ void SchedulerProcess::Start() {
   options.store_address = "store";
   options.lease = kLease;
   options.recent_jobs_max = 8;
-  options.what_ifs = false;                           // words that cost a dozen plans each
   options.policy = *placement::PolicyNamed("las-r");  // the real scheduler's default
   options.seed = context_->random().Next() | 1;
   auto engine = runtime::Engine::Recover(&journal_, options);

@@ -257,12 +257,24 @@ def history_replays(build):
             cluster.submit(name, trainer(20))
         for name in ("a", "b"):
             cluster.until_state(name, "SUCCEEDED")
+        tune = cluster.folder / "tune.yaml"
+        tune.write_text(json.dumps({
+            "studySpec": {
+                "metrics": [{"metricId": "x", "goal": "MAXIMIZE"}],
+                "parameters": [{"parameterId": "p",
+                                "doubleValueSpec": {"minValue": 0, "maxValue": 1}}]},
+            "maxTrialCount": 2, "parallelTrialCount": 1,
+            **command("/usr/bin/python3", "-c", "import trainyard; trainyard.report(1, x=0.5)")}))
+        cluster.run("hp-tuning-jobs", "create", "tune", "--config", tune)
+        cluster.until_state("tune", "SUCCEEDED")
         text = cluster.run("history", "-o", "csv").stdout
         rows = list(csv.DictReader(io.StringIO(text)))
-        assert [row["job_id"] for row in rows] == ["1", "2"], text
+        assert [row["job_id"] for row in rows] == ["1", "2", "3", "4"], text
         names = [run["job"] for run in cluster.json("history")]
-        assert names == [f"projects/default/jobs/{name}" for name in "ab"], names
+        jobs = ("a", "b", "tune", "tune")
+        assert names == [f"projects/default/jobs/{name}" for name in jobs], names
         assert all(int(row["duration"]) >= 1 and row["vc"] == "default" for row in rows), text
+        assert [row["study"] for row in rows] == ["0", "0", "1", "1"], text
         path = cluster.folder / "past.csv"
         path.write_text(text)
         program = cluster.bin / "trainyard-sim"

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "scheduler/placement/placement.h"
+#include "scheduler/placement/what_if.h"
 
 namespace trainyard::placement {
 
@@ -56,6 +57,16 @@ inline std::vector<uint64_t> Stopped(const Plan& plan) {
   std::vector<uint64_t> uids;
   for (const Preemption& preemption : plan.preemptions) uids.push_back(preemption.run_uid);
   return uids;
+}
+
+// The words of what would start a run.
+inline std::vector<std::string> WhatStarts(const Snapshot& snapshot, uint64_t uid,
+                                           const std::string& policy = "las-r") {
+  std::vector<std::string> texts;
+  for (const Counterfactual& change : WhatIf(snapshot, *PolicyNamed(policy), uid)) {
+    texts.push_back(change.text);
+  }
+  return texts;
 }
 
 }  // namespace trainyard::placement

@@ -141,7 +141,7 @@ bool ByHand(const Counterfactual& change, uint64_t uid, Snapshot* scene) {
 }
 
 // Whether the whole plan of the scene places the run or makes room for it.
-bool Starts(const Snapshot& scene, const Policy& policy, uint64_t uid) {
+bool DoesStart(const Snapshot& scene, const Policy& policy, uint64_t uid) {
   const Plan plan = MakePlan(scene, policy);
   return std::any_of(plan.placements.begin(), plan.placements.end(),
                      [&](const Placement& placement) { return placement.run_uid == uid; }) ||
@@ -167,7 +167,7 @@ TEST(ExplainOracleTest, WhatIsSaidToStartARunStartsIt) {
         if (!ByHand(change, explanation.run_uid, &changed)) {
           changed = Apply(change, explanation.run_uid, scene);
         }
-        ASSERT_TRUE(Starts(changed, policy, explanation.run_uid))
+        ASSERT_TRUE(DoesStart(changed, policy, explanation.run_uid))
             << explanation.run_uid << ": " << change.text;
         if (change.change != Change::kGpus && change.change != Change::kRanks) continue;
         // It says the most with which it starts.
@@ -175,7 +175,7 @@ TEST(ExplainOracleTest, WhatIsSaidToStartARunStartsIt) {
         Counterfactual next = change;
         ++next.value;
         ByHand(next, explanation.run_uid, &more);
-        ASSERT_FALSE(Starts(more, policy, explanation.run_uid)) << change.text;
+        ASSERT_FALSE(DoesStart(more, policy, explanation.run_uid)) << change.text;
       }
     }
   }
@@ -184,6 +184,39 @@ TEST(ExplainOracleTest, WhatIsSaidToStartARunStartsIt) {
         Change::kGuarantee, Change::kRelease, Change::kModel, Change::kTimeLimit}) {
     EXPECT_GT(seen[change], 5) << static_cast<int>(change);
   }
+}
+
+// A search that is ended says what it had tried by then, and nothing that it had not.
+TEST(ExplainOracleTest, AnEndedSearchTellsOnlyWhatItTried) {
+  int told = 0;
+  int cut_short = 0;
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    Scenes scenes(seed);
+    const Snapshot scene = scenes.Make();
+    const Policy policy = *PolicyNamed("las-r");
+    for (const Explanation& explanation : MakePlan(scene, policy).explanations) {
+      const uint64_t uid = explanation.run_uid;
+      const size_t all = WhatIf(scene, policy, uid).size();
+      for (const int most : {0, 1, 3, 6}) {
+        int tries = 0;
+        int planned = 0;
+        const Starts starts = [&](const Snapshot& changed) {
+          ++planned;
+          return StartsNow(changed, policy, uid);
+        };
+        const auto changes = WhatIf(scene, policy, uid, starts, [&] { return tries++ < most; });
+        ASSERT_LE(planned, most);
+        ASSERT_LE(changes.size(), all);
+        cut_short += changes.size() < all ? 1 : 0;
+        for (const Counterfactual& change : changes) {
+          ++told;
+          ASSERT_TRUE(DoesStart(Apply(change, uid, scene), policy, uid)) << change.text;
+        }
+      }
+    }
+  }
+  EXPECT_GT(told, 20);
+  EXPECT_GT(cut_short, 20);
 }
 
 // Nobody who was placed is explained, and nobody is told a start that has passed or lies outside

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "scheduler/placement/planner.h"
 #include "tests/scheduler/placement/builders.h"
 
@@ -104,6 +106,54 @@ TEST_F(KeepTest, WhatMayBePreemptedUsesKeptNodesAndMakesWay) {
   again.queued_us = now_us_;
   planner_.AddWaiting(again, now_us_);
   EXPECT_THAT(Decide(330), ElementsAre(3));
+}
+
+// The same where every run may be preempted: each is too young to be told to stop, and the next one
+// takes its place. A gang that was promised its start gets it all the same.
+TEST(KeepShortTest, APromisedGangIsNotHeldUpForEverByShortRuns) {
+  for (const bool keeps : {true, false}) {
+    Policy policy = *PolicyNamed("las-r");
+    policy.aging_us = 1000 * kSecond;
+    if (!keeps) policy.keep_share = 0;
+    Planner planner(policy);
+    planner.SetNode(MakeNode("a", 64, 8));
+    std::map<uint64_t, int64_t> ends;
+    uint64_t uid = 100;
+    int64_t gang_start = 0;
+    for (int64_t second = 1; second < 20'000 && gang_start == 0; second += 20) {
+      const int64_t now = second * kSecond;
+      for (auto one = ends.begin(); one != ends.end();) {
+        if (one->second > now) {
+          ++one;
+          continue;
+        }
+        planner.Remove(one->first, now);
+        one = ends.erase(one);
+      }
+      if (second == 401) {
+        WaitingRun gang = Soft(1, 8);
+        gang.queued_us = now;
+        planner.AddWaiting(gang, now);
+      }
+      WaitingRun next = Soft(++uid, 1);
+      next.queued_us = now;
+      planner.AddWaiting(next, now);
+      const Plan plan = planner.Decide(now);
+      EXPECT_THAT(plan.preemptions, IsEmpty()) << "they end before they are old enough";
+      for (const uint64_t placed : Placed(plan)) {
+        if (placed == 1) gang_start = now;
+        ends[placed] = now + 160 * kSecond;
+      }
+    }
+    if (keeps) {
+      EXPECT_GT(gang_start, 0);
+      EXPECT_LT(gang_start, 4000 * kSecond)
+          << "the promise, twice as late as twice the devices are "
+             "asked for, and four minimum run times";
+    } else {
+      EXPECT_EQ(gang_start, 0) << "the scene is one in which it matters";
+    }
+  }
 }
 
 // Short runs come one after the other: none of them is old enough to be told to stop.

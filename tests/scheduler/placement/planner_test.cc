@@ -154,7 +154,7 @@ TEST(PlannerTest, LimitHoldsBackAndIsNamed) {
   EXPECT_EQ(plan.explanations[0].reason, "QUOTA_EXCEEDED");
   EXPECT_EQ(plan.explanations[0].message,
             "team vision uses 3 of its limit of 4 GPUs; this run needs 3 more");
-  EXPECT_THAT(plan.explanations[0].counterfactuals, testing::Contains(HasSubstr("limit of 7")));
+  EXPECT_THAT(WhatStarts(snapshot, 2), testing::Contains(HasSubstr("limit of 7")));
 }
 
 // Team b borrowed everything; a's guarantee takes back what it needs in one pass, from b alone.
@@ -201,7 +201,7 @@ TEST(PlannerTest, MaintenanceLetsInWhoEndsBefore) {
   EXPECT_THAT(Placed(plan), ElementsAre(2));
   ASSERT_THAT(plan.explanations, SizeIs(1));
   EXPECT_EQ(plan.explanations[0].reason, "WAITING_FOR_MAINTENANCE");
-  EXPECT_THAT(plan.explanations[0].counterfactuals,
+  EXPECT_THAT(WhatStarts(snapshot, 1),
               testing::Contains("with a time limit of 1 h it would start now"));
 }
 

@@ -149,6 +149,24 @@ TEST_F(FlowTest, QueuedJobSaysTrulyWhyItWaits) {
   EXPECT_EQ(Get(second.name()).state(), v1::QUEUED);
 }
 
+// Also the last of many is told what would start it.
+TEST_F(FlowTest, WhyIsAnsweredWithWhatWouldStartTheJob) {
+  FakeAgent agent(&harness_, harness_.agent());
+  agent.Hello("n1", 2);
+  Submit("runs", MakeSpec(1, 1500));
+  agent.NextDesired();
+  v1::Job last;
+  for (int i = 0; i < 12; ++i) last = Submit(absl::StrCat("waits", i), MakeSpec(1, 1500));
+  v1::ExplainJobRequest request;
+  request.set_name(last.name());
+  v1::ExplainJobResponse why;
+  ASSERT_TRUE(jobs_->ExplainJob(Harness::Call(harness_.admin()).get(), request, &why).ok());
+  EXPECT_EQ(why.queue_position(), 12);
+  ASSERT_EQ(why.what_if_size(), 1) << why.ShortDebugString();
+  EXPECT_EQ(why.what_if(0).change(), "NODES");
+  EXPECT_EQ(why.counterfactuals(0), why.what_if(0).text());
+}
+
 TEST_F(FlowTest, SameRequestIdGivesTheSameJob) {
   const v1::Job once = Submit("", MakeSpec(), "request-1");
   const v1::Job again = Submit("", MakeSpec(), "request-1");

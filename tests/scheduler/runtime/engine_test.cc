@@ -125,6 +125,41 @@ TEST(EngineTest, ExplanationFollowsTheQueue) {
   EXPECT_EQ(scene.view().Explanation(scene.view().Job(second)->run_uid())->position, 1);
 }
 
+std::vector<std::string> WhatStarts(Scene* scene, uint64_t job) {
+  std::vector<std::string> texts = {"no answer came"};
+  scene->runtime().WhatIf(scene->view().Job(job)->run_uid(), [&](const auto& changes) {
+    texts.clear();
+    for (const placement::Counterfactual& change : changes) texts.push_back(change.text);
+  });
+  scene->Step();
+  return texts;
+}
+
+// Whoever asks is told, wherever the run stands and however many nodes there are.
+TEST(EngineTest, WhatWouldStartARunIsFoundWhenItIsAsked) {
+  Scene scene;
+  scene.policy = *placement::PolicyNamed("las-r");
+  scene.Restart();
+  for (int i = 0; i < 300; ++i) scene.Connect(absl::StrCat("n", i), 2);
+  std::vector<uint64_t> jobs;
+  for (int i = 0; i < 310; ++i) {
+    jobs.push_back(scene.Submit(absl::StrCat("j", i), MakeSpec(1, 1500)));
+  }
+  ASSERT_EQ(scene.view().Job(jobs.front())->state(), v1::PREPARING);
+  ASSERT_EQ(scene.view().Job(jobs.back())->state(), v1::QUEUED);
+  EXPECT_THAT(WhatStarts(&scene, jobs.back()), testing::Contains(HasSubstr("more node")));
+  EXPECT_THAT(WhatStarts(&scene, jobs.front()), SizeIs(0)) << "it has started";
+}
+
+// It is out of the queue until a node changes.
+TEST(EngineTest, WhatWouldStartARunThatNoNodeCanHold) {
+  Scene scene;
+  scene.Connect("a", 4);
+  const uint64_t wide = scene.Submit("wide", MakeSpec(5));
+  EXPECT_EQ(scene.view().Explanation(scene.view().Job(wide)->run_uid())->reason, "NO_CAPACITY");
+  EXPECT_THAT(WhatStarts(&scene, wide), testing::Contains(HasSubstr("with 4 ranks instead of 5")));
+}
+
 TEST(EngineTest, LongQueueIsServedInOrderAndExplained) {
   Scene scene;
   std::vector<uint64_t> jobs;

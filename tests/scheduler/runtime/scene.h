@@ -73,6 +73,7 @@ class Scene {
     options.seed = 1;
     options.recent_jobs_max = recent_jobs_max;
     options.policy = policy;
+    options.plan_apart = plan_apart;
     options.token_secret = std::string(32, 's');
     auto runtime = SteppedRuntime::Start(journal_, &link, options);
     ASSERT_TRUE(runtime.ok()) << runtime.status();
@@ -148,6 +149,7 @@ class Scene {
   RecordingLink link;
   size_t recent_jobs_max = 1000;
   placement::Policy policy;  // after a Restart
+  bool plan_apart = false;   // the same
 
  private:
   std::unique_ptr<journal::Journal> own_journal_;

@@ -6,6 +6,7 @@
 
 #include <set>
 
+#include "scheduler/runtime/planner_view.h"
 #include "tests/scheduler/runtime/scene.h"
 
 namespace trainyard::runtime {
@@ -76,6 +77,40 @@ TEST(StudyDeskTest, TuningJobRunsAllItsTrials) {
     rates.insert(trial->parameters(0).number());
   }
   EXPECT_EQ(rates.size(), 6u) << "every trial has parameters of its own";
+}
+
+// Whom placement takes devices from first: it sees it from the trial's curve.
+TEST(StudyDeskTest, ATrialWhoseRungJustEndedIsSeenByPlacement) {
+  Scene scene;
+  scene.Connect("a", 4);
+  v1::JobSpec spec = MakeTuningSpec(1, 1);
+  v1::StudySpec::StoppingSpec* stopping = spec.mutable_study_spec()->mutable_stopping();
+  stopping->set_kind(v1::StudySpec::ASHA);
+  stopping->set_min_steps(2);
+  stopping->set_max_steps(100);
+  const uint64_t uid = scene.Submit("tune", spec);
+  const auto ordered = scene.Ordered("a");
+  ASSERT_THAT(ordered, ::testing::SizeIs(1));
+  const auto seen_after = [&](int64_t step) {
+    core::Principal system;
+    system.is_system = true;
+    const agent::v1::MemberKey& key = ordered[0].key();
+    EXPECT_TRUE(
+        scene
+            .Do(core::ReportMeasurements{key.run_uid(), key.epoch(), {Measured(step, 0.5)}}, system)
+            .ok());
+    const core::State& state = scene.runtime().engine().state();
+    return RunningOf(state, *state.runs.at(key.run_uid()), *state.jobs.at(uid),
+                     *state.specs.at(uid), 0)
+        .rung_ended;
+  };
+  EXPECT_FALSE(seen_after(1));
+  EXPECT_TRUE(seen_after(2)) << "the first rung";
+  EXPECT_FALSE(seen_after(3));
+  EXPECT_FALSE(seen_after(5));
+  EXPECT_TRUE(seen_after(7)) << "past 6";
+  EXPECT_FALSE(seen_after(8));
+  EXPECT_TRUE(seen_after(60)) << "past 18 and 54";
 }
 
 TEST(StudyDeskTest, OnlyParallelTrialsRunAtOnce) {

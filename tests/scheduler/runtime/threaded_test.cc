@@ -104,6 +104,42 @@ class Counter {
   int count_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
+TEST(ThreadedTest, PlannerThreadsPlaceAndAnswer) {
+  WatchedJournal journal;
+  RecordingLink link;
+  Options options;
+  options.plan_apart = true;
+  options.policy = *placement::PolicyNamed("las-r");
+  options.token_secret = std::string(32, 's');
+  auto runtime = Runtime::Start(&journal, &link, options).value();
+  Counter published;
+  const uint64_t watch = runtime->view().Watch(0, [&](uint64_t) { published.Add(); });
+  agent::v1::Hello hello;
+  hello.mutable_inventory()->set_node_id("a");
+  hello.mutable_inventory()->set_cores(2);
+  hello.mutable_inventory()->set_memory_bytes(int64_t{1} << 33);
+  Counter answered;
+  runtime->AgentConnected("a", hello, [&](const auto&) { answered.Add(); });
+  for (int i = 0; i < 3; ++i) {
+    runtime->Post(SubmitCommand(absl::StrCat("j", i)), [&](const auto&) { answered.Add(); });
+  }
+  answered.Await(4);
+  while (true) {
+    const int seen = published.count();
+    if (runtime->view().RunsOnNode("a").size() == 2) break;
+    published.Await(seen + 1);
+  }
+  std::vector<std::string> texts;
+  const uint64_t last = runtime->view().JobByName("default", "j2")->run_uid();
+  runtime->WhatIf(last, [&](const auto& changes) {
+    for (const placement::Counterfactual& change : changes) texts.push_back(change.text);
+    answered.Add();
+  });
+  answered.Await(5);
+  EXPECT_THAT(texts, testing::ElementsAre("with 1 more node like a it would start now"));
+  runtime->view().Unwatch(watch);
+}
+
 TEST(ThreadedTest, ManyCallersShareCommits) {
   WatchedJournal journal;
   RecordingLink link;
