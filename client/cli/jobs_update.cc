@@ -6,6 +6,7 @@
 #include "client/cli/context.h"
 #include "client/cli/job_view.h"
 #include "client/sdk/client.h"
+#include "common/errors.h"
 
 namespace trainyard::cli {
 namespace {
@@ -21,8 +22,8 @@ bool ChangesPlace(const Arguments& arguments) {
          arguments.Has("time-limit");
 }
 
-absl::StatusOr<v1::Job> UpdateLabels(Context* context, client::Client* client,
-                                     const Arguments& arguments, const std::string& name) {
+absl::StatusOr<v1::Job> TryUpdateLabels(Context* context, client::Client* client,
+                                        const Arguments& arguments, const std::string& name) {
   const absl::StatusOr<std::map<std::string, std::string>> labels =
       arguments.Pairs("update-labels");
   if (!labels.ok()) return labels.status();
@@ -40,6 +41,18 @@ absl::StatusOr<v1::Job> UpdateLabels(Context* context, client::Client* client,
   }
   for (const auto& [key, value] : *labels) (*request.mutable_labels())[key] = value;
   return client->UpdateJob(request);
+}
+
+// A job that just changed by itself, because it started, is read and written once more.
+absl::StatusOr<v1::Job> UpdateLabels(Context* context, client::Client* client,
+                                     const Arguments& arguments, const std::string& name) {
+  constexpr int kTries = 10;
+  absl::StatusOr<v1::Job> job = TryUpdateLabels(context, client, arguments, name);
+  for (int i = 1; i < kTries && !job.ok() && FaultsOf(job.status()).faults(0).field() == "etag";
+       ++i) {
+    job = TryUpdateLabels(context, client, arguments, name);
+  }
+  return job;
 }
 
 absl::StatusOr<v1::Job> UpdatePlace(Context* context, client::Client* client,

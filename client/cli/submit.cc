@@ -19,6 +19,7 @@
 #include "client/cli/shared_output.h"
 #include "client/cli/study_file.h"
 #include "client/sdk/client.h"
+#include "client/sdk/endpoint.h"
 #include "common/errors.h"
 #include "common/names.h"
 #include "common/random.h"
@@ -130,6 +131,18 @@ void NameFault(const Submission& submission, v1::Fault* fault) {
   if (one.faults(0).line() > 0) *fault = one.faults(0);
 }
 
+// Whether the folder has the module's package in it ("trainer" of trainer.task) and is none itself.
+bool HoldsModule(const std::string& folder, const std::string& module) {
+  const size_t dot = module.find('.');
+  if (dot == std::string::npos) return false;
+  const std::filesystem::path root(folder);
+  std::error_code ignored;
+  return std::filesystem::is_directory(root / module.substr(0, dot), ignored) &&
+         !std::filesystem::exists(root / "__init__.py", ignored) &&
+         !std::filesystem::exists(root / "setup.py", ignored) &&
+         !std::filesystem::exists(root / "pyproject.toml", ignored);
+}
+
 // The job as it is sent, without its packages.
 absl::StatusOr<v1::SubmitJobRequest> RequestOf(Context* context, const Submission& submission) {
   const absl::StatusOr<std::string> parent = context->Parent();
@@ -227,7 +240,13 @@ absl::Status PlanPackages(const std::string& package_path,
     }
   };
   const std::string path = package_path.empty() ? program->package_path() : package_path;
-  if (!path.empty()) take(client::PlanPackagePath(path), "--package-path");
+  if (!path.empty() && HoldsModule(path, program->python_module())) {
+    // The folder around the package is named, as Vertex's local-package-path does.
+    take(client::PlanFolder(path, client::StateFolder(client::ProcessEnvironment())),
+         "--package-path");
+  } else if (!path.empty()) {
+    take(client::PlanPackagePath(path), "--package-path");
+  }
   // Package names in the spec that are no objects of a store are files and folders here.
   std::error_code ignored;
   google::protobuf::RepeatedPtrField<v1::PackageRef> kept;

@@ -1,6 +1,7 @@
 // See token_words.h.
 #include "client/cli/token_words.h"
 
+#include "absl/time/clock.h"
 #include "client/cli/job_view.h"
 
 namespace trainyard::cli {
@@ -20,13 +21,22 @@ absl::Status ReadTtl(const Arguments& arguments, google::protobuf::Duration* dur
   return absl::OkStatus();
 }
 
+namespace {
+
+std::string StateOf(const v1::Token& token) {
+  if (token.revoked()) return "REVOKED";
+  const bool over = token.has_expire_time() && TimeOf(token.expire_time()) <= absl::Now();
+  return over ? "EXPIRED" : "VALID";
+}
+
+}  // namespace
+
 Table TokenTable(const std::vector<const v1::Token*>& tokens) {
   Table table;
   table.headers = {"TOKEN", "USER", "ROLE", "PROJECT", "EXPIRES", "STATE"};
   for (const v1::Token* token : tokens) {
     table.rows.push_back({token->id(), token->user(), v1::Role_Name(token->role()),
-                          token->project(), ShortTime(token->expire_time()),
-                          token->revoked() ? "REVOKED" : "VALID"});
+                          token->project(), ShortTime(token->expire_time()), StateOf(*token)});
     table.names.push_back(token->id());
   }
   return table;

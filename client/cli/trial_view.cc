@@ -136,6 +136,9 @@ absl::StatusOr<std::vector<v1::Trial>> FetchTrials(client::Client* client, const
 }
 
 std::string NumberText(double number) {
+  if (std::trunc(number) == number && std::fabs(number) < 1e15) {
+    return absl::StrCat(std::llround(number));  // as the program gets it
+  }
   for (int digits = 6; digits < 17; ++digits) {
     std::string text = absl::StrFormat("%.*g", digits, number);
     if (std::stod(text) == number || std::isnan(number)) return text;

@@ -54,13 +54,20 @@ absl::Status Bad(absl::string_view text) {
                                       : absl::StrCat("write ", suggestion));
 }
 
+absl::Status TooLong(absl::string_view text) {
+  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_DURATION",
+                   absl::StrCat("\"", Shorten(text), "\" is too long a duration"),
+                   "write at most 36500d; for no limit leave it out");
+}
+
 }  // namespace
 
 absl::StatusOr<double> ParseDurationSeconds(absl::string_view text) {
   double seconds = 0;
   if (text.empty()) return Bad(text);
   if (EndOf(text, IsNumberByte) == text.size()) {
-    if (!absl::SimpleAtod(text, &seconds) || seconds > kSecondsMax) return Bad(text);
+    if (!absl::SimpleAtod(text, &seconds)) return Bad(text);
+    if (seconds > kSecondsMax) return TooLong(text);
     return seconds;
   }
   absl::string_view rest = text;
@@ -75,7 +82,7 @@ absl::StatusOr<double> ParseDurationSeconds(absl::string_view text) {
     rest.remove_prefix(letters);
     seconds += number * unit;
   }
-  if (!std::isfinite(seconds) || seconds > kSecondsMax) return Bad(text);
+  if (!std::isfinite(seconds) || seconds > kSecondsMax) return TooLong(text);
   return seconds;
 }
 

@@ -180,7 +180,14 @@ void ReadAccelerator(Fields* fields, absl::string_view type, absl::string_view c
   }
   choices.emplace_back("ACCELERATOR_TYPE_UNSPECIFIED", -1);
   int which = -1;
-  const bool typed = fields->Enum(type, choices, &which) && which >= 0;
+  // Also without the maker's or the family's name; only a name that is none has a fault of Enum.
+  const NodePtr written = fields->Has(type) ? fields->Value(type) : nullptr;
+  const absl::StatusOr<Accelerator> meant =
+      AcceleratorNamed(written == nullptr ? "" : written->text);
+  for (size_t i = 0; meant.ok() && i < Accelerators().size(); ++i) {
+    if (Accelerators()[i].name == meant->name) which = static_cast<int>(i);
+  }
+  const bool typed = which >= 0 || (fields->Enum(type, choices, &which) && which >= 0);
   int32_t number = 0;
   const bool counted = fields->Integer(count, 0, kGpusMax, &number);
   if (typed && Accelerators()[which].model.empty()) {

@@ -81,6 +81,10 @@ void SpaceChecker::CheckId(const Parameter& parameter, const std::string& path) 
                   "a name without blanks and '=', not beginning with '-', at most 128 characters",
                   "rename the parameter; the program gets it as --name=value");
   }
+  if (id == "job-dir") {
+    checker_->Say(id_path, "BAD_NAME", "\"job-dir\" is the job's own argument",
+                  "another name: the program would get --job-dir twice", "rename the parameter");
+  }
   if (!by_id_.insert({id, &parameter}).second) {
     Bad(id_path, absl::StrCat("the parameter id \"", Shorten(id), "\" is used twice"),
         "each id once in the search space", "rename or remove one of the two");

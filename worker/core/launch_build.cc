@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
 
 #include "absl/strings/match.h"
@@ -169,7 +170,11 @@ std::string ParameterArgument(const v1::ParameterValue& parameter) {
       return absl::StrCat("--", parameter.parameter_id(), "=", parameter.integer());
     case v1::ParameterValue::kNumber: {
       char text[64];
-      const auto end = std::to_chars(text, text + sizeof text, parameter.number()).ptr;
+      const double number = parameter.number();
+      // A whole number stays one for a program that wants int: "1e+05" is none.
+      const bool whole = std::trunc(number) == number && std::fabs(number) < 1e15;
+      const auto end = whole ? std::to_chars(text, text + sizeof text, std::llround(number)).ptr
+                             : std::to_chars(text, text + sizeof text, number).ptr;
       return absl::StrCat("--", parameter.parameter_id(), "=",
                           absl::string_view(text, static_cast<size_t>(end - text)));
     }

@@ -189,6 +189,9 @@ def check_custom(user):
     pool = ("--worker-pool-spec=replica-count=1,machine-type=n1-standard-4,"
             "python-module=trainer.task,local-package-path=trainer")
     user("custom-jobs", "create", "--display-name", "from_flags", pool, "--args=--a,1", "--stream")
+    around = pool.replace("local-package-path=trainer", "local-package-path=.")
+    user("custom-jobs", "create", "--display-name", "around", around, "--args=--b,2", "--stream")
+    check('"--b", "2"' in user("custom-jobs", "stream-logs", "around").stdout, "package path .")
     check('"--a", "1"' in user("custom-jobs", "stream-logs", "from_flags").stdout, "custom flags")
 
 
@@ -303,6 +306,8 @@ def check_settings(user):
     check(user("jobs", "list", "--project", "vision", "-o", "name").stdout ==
           "projects/vision/jobs/there\n", "a job in another project")
     user("jobs", "describe", "there", code=3)
+    user("token", "create", "brief", "--ttl", "1s")
+    wait_for("EXPIRED", lambda: "EXPIRED" in user("token", "list").stdout)
     version = user.json("version")
     check(version["client"]["version"] == version["server"]["version"], f"version: {version}")
 

@@ -235,6 +235,32 @@ TEST(ParseTest, StudyKeysNeedAStudy) {
   EXPECT_EQ(Validate("trainyard:\n  command: [x]\n  seed: 3\n"), "CONFLICT@2:3");
 }
 
+TEST(ParseTest, AcceleratorsAreTakenByTheirBareNames) {
+  const std::string head =
+      "workerPoolSpecs:\n  - machineSpec: {machineType: n1-standard-4, acceleratorType: ";
+  const std::string tail =
+      ", acceleratorCount: 1}\n    pythonPackageSpec: {pythonModule: a.b, packageUris: [a]}\n";
+  for (const char* name : {"NVIDIA_T4", "T4", "nvidia-tesla-t4"}) {
+    const ParseResult parsed = ParseJobSpec(head + name + tail, "j.yaml");
+    ASSERT_TRUE(parsed.ok()) << name << FormatFaults(parsed.faults);
+    EXPECT_EQ(parsed.spec.worker_pools(0).resources().gpu_models(0), "T4") << name;
+  }
+  EXPECT_EQ(Validate(head + "NVIDIA_T5" + tail), "BAD_ENUM@2:64");
+}
+
+TEST(ParseTest, ALongDurationIsNoFaultOfItsWords) {
+  EXPECT_EQ(FaultsOf(ParseDurationSeconds("99999999d").status()).faults(0).message(),
+            "\"99999999d\" is too long a duration");
+}
+
+TEST(ParseTest, TheJobsOwnArgumentIsNoParameter) {
+  EXPECT_EQ(Validate("maxTrialCount: 3\nstudySpec:\n  metrics: [{metricId: a, goal: MAXIMIZE}]\n"
+                     "  parameters:\n    - {parameterId: job-dir, doubleValueSpec: {minValue: 0, "
+                     "maxValue: 1}}\n"
+                     "trainyard:\n  command: [x]\n"),
+            "BAD_NAME@5:21");
+}
+
 TEST(ParseTest, InitialTrialsAreValuesOfTheSpace) {
   const std::string head =
       "maxTrialCount: 3\nstudySpec:\n  metrics: [{metricId: a, goal: MAXIMIZE}]\n  parameters:\n"

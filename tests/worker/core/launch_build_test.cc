@@ -96,6 +96,12 @@ TEST(LaunchBuildTest, ParametersAreWrittenAsTheManagedServicesDo) {
   EXPECT_EQ(ParameterArgument(value), "--p=64");
   value.set_number(1e-7);
   EXPECT_EQ(ParameterArgument(value), "--p=1e-07");
+  for (const auto& [number, text] :
+       {std::pair(100000.0, "--p=100000"), std::pair(1e9, "--p=1000000000"),
+        std::pair(-3e6, "--p=-3000000"), std::pair(1e22, "--p=1e+22")}) {
+    value.set_number(number);
+    EXPECT_EQ(ParameterArgument(value), text) << "a program may want int";
+  }
   value.set_text("adam w");
   EXPECT_EQ(ParameterArgument(value), "--p=adam w");
 }
