@@ -90,7 +90,7 @@ void RebuildIndexes(State* state) {
   for (auto& [uid, job] : loaded.jobs) rows.PutJob(std::move(job));
   state->specs = std::move(loaded.specs);
   for (auto& [uid, study] : loaded.studies) rows.PutStudy(std::move(study));
-  for (auto& [uid, run] : loaded.runs) rows.PutRun(std::move(run));
+  for (const auto& [uid, run] : loaded.runs) rows.PutRun(run);
   for (auto& [key, trial] : loaded.trials) rows.PutTrial(std::move(trial));
   std::vector<RequestPtr> requests;
   for (const auto& [key, request] : loaded.requests) requests.push_back(RequestRowOf(loaded, key));

@@ -16,13 +16,13 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
+#include "scheduler/core/run_table.h"
 #include "trainyard/journal/v1/journal.pb.h"
 
 namespace trainyard::core {
 
 using JobPtr = std::shared_ptr<const journal::v1::JobRow>;
 using SpecPtr = std::shared_ptr<const trainyard::v1::JobSpec>;
-using RunPtr = std::shared_ptr<const journal::v1::RunRow>;
 using StudyPtr = std::shared_ptr<const journal::v1::StudyRow>;
 using TrialPtr = std::shared_ptr<const journal::v1::TrialRow>;
 using AgentPtr = std::shared_ptr<const journal::v1::AgentRow>;
@@ -57,7 +57,7 @@ struct State {
   // Uids rise, which fills the nodes of these trees; a hash table would be half empty at times.
   absl::btree_map<uint64_t, JobPtr> jobs;
   absl::btree_map<uint64_t, SpecPtr> specs;  // by job uid
-  absl::btree_map<uint64_t, RunPtr> runs;
+  RunTable runs;
   absl::flat_hash_map<uint64_t, StudyPtr> studies;
   std::map<TrialKey, TrialPtr> trials;
   std::map<std::string, AgentPtr> agents;  // by node id

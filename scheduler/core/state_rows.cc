@@ -83,23 +83,23 @@ void StateRows::PutSpec(uint64_t job_uid, const v1::JobSpec& spec) {
 void StateRows::PutRun(RunPtr row) {
   const uint64_t uid = row->uid();
   touched_->runs.insert(uid);
-  RunPtr& slot = state_->runs[uid];
-  IndexHolds(slot.get(), row.get());
+  const RunPtr old = Run(uid);
+  IndexHolds(old.get(), row.get());
   Keep(row->state() == records::R_WAITING || row->state() == records::R_BACKING_OFF, uid,
        &state_->waiting_runs);
   Keep(row->state() == records::R_ACTIVE || HoldsAnything(*row), uid, &state_->active_runs);
-  slot = std::move(row);
-  IndexDeadline(*slot);
+  IndexDeadline(*row);
+  state_->runs.Put(std::move(row));
 }
 
 void StateRows::EraseRun(uint64_t uid) {
-  const auto it = state_->runs.find(uid);
-  if (it == state_->runs.end()) return;
-  IndexHolds(it->second.get(), nullptr);
+  const RunPtr run = Run(uid);
+  if (run == nullptr) return;
+  IndexHolds(run.get(), nullptr);
   DropDeadline(uid);
   state_->waiting_runs.erase(uid);
   state_->active_runs.erase(uid);
-  state_->runs.erase(it);
+  state_->runs.erase(uid);
 }
 
 void StateRows::IndexHolds(const records::RunRow* old, const records::RunRow* now) {

@@ -204,8 +204,13 @@ absl::Status EventFile::Append(uint64_t incarnation, uint64_t expected_sequence,
   if (status.ok()) {
     if (rises) format_ = kFileFormat;
     while (chains_.size() > head->sequence - head->base_sequence) chains_.pop_front();
-    if (database_->log_pages() > kLogPagesMax) database_->Checkpoint().IgnoreError();
-    return status;
+    if (database_->log_pages() <= kLogPagesMax) return status;
+    // The records are durable. A disk without room is met again by a later append; one that fails
+    // to sync is not to be trusted any more.
+    const absl::Status moved = database_->Checkpoint();
+    if (moved.ok() || absl::IsResourceExhausted(moved)) return status;
+    broken_ = moved;
+    return moved;
   }
   chains_.resize(kept);
   rollback_.Run().IgnoreError();  // it may have rolled back by itself

@@ -17,6 +17,12 @@ namespace {
 
 using Duplex = DuplexStream<agent::v1::AgentMessage, agent::v1::SchedulerMessage>;
 
+// No two streams of this process have the same.
+uint64_t NextSession() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
+
 class ControlStream : public Duplex, public AgentStream {
  public:
   ControlStream(const api::Context& context, std::string token, core::Principal principal,
@@ -64,7 +70,9 @@ class ControlStream : public Duplex, public AgentStream {
   }
 
   void Ended() override {
-    if (registry_->Remove(node_id_, this)) context_.runtime->AgentDisconnected(node_id_);
+    if (registry_->Remove(node_id_, this)) {
+      context_.runtime->AgentDisconnected(node_id_, session_);
+    }
   }
 
  private:
@@ -83,7 +91,7 @@ class ControlStream : public Duplex, public AgentStream {
     const std::shared_ptr<Duplex> self = shared_from_this();
     registry_->Register(node_id_, std::shared_ptr<AgentStream>(self, this));
     const std::weak_ptr<Duplex> weak = self;
-    context_.runtime->AgentConnected(node_id_, hello,
+    context_.runtime->AgentConnected(node_id_, session_, hello,
                                      [this, weak](absl::StatusOr<agent::v1::Welcome> welcome) {
                                        const std::shared_ptr<Duplex> alive = weak.lock();
                                        if (alive == nullptr) return;
@@ -139,6 +147,7 @@ class ControlStream : public Duplex, public AgentStream {
   AgentRegistry* const registry_;
   MetricHub* const hub_;
   const std::string node_id_;
+  const uint64_t session_ = NextSession();
   runtime::SessionOrder order_;
   bool greeted_ = false;  // reader's thread alone
   std::atomic<bool> welcomed_{false};

@@ -73,13 +73,18 @@ void Committer::Run() {
       wake_owner = owner_waits_;
     }
     if (wake_owner) changed_.NotifyAll();
-    Commit(&batches);
+    if (!Commit(&batches)) return;
     MutexLock lock(&mutex_);
     last_commit_ = engine_->options().clock->Monotonic();
   }
 }
 
-void Committer::Commit(std::vector<Batch>* batches) {
+bool Committer::Stopping() const {
+  MutexLock lock(&mutex_);
+  return stopping_;
+}
+
+bool Committer::Commit(std::vector<Batch>* batches) {
   std::vector<std::string> records;
   for (Batch& batch : *batches) {
     std::move(batch.records.begin(), batch.records.end(), std::back_inserter(records));
@@ -92,6 +97,7 @@ void Committer::Commit(std::vector<Batch>* batches) {
       // Nothing was written and nothing was acknowledged: waiting loses nothing.
       if (!guard_->full()) LOG(ERROR) << "disk full, submits are refused: " << status;
       guard_->Full();
+      if (Stopping()) return false;
       absl::SleepFor(kFullDiskPause);
       status = journal_->Append(engine_->incarnation(), batches->front().before, records);
     }
@@ -103,6 +109,7 @@ void Committer::Commit(std::vector<Batch>* batches) {
     engine_->Deliver(&batch, link_);
     keeper_->Note(batch.delta);
   }
+  return true;
 }
 
 }  // namespace trainyard::runtime

@@ -30,7 +30,9 @@ class Committer {
 
  private:
   void Run();
-  void Commit(std::vector<Batch>* batches);
+  // False: the disk is full and the process is to end; nothing of it was acknowledged.
+  bool Commit(std::vector<Batch>* batches);
+  bool Stopping() const;
 
   journal::Journal* const journal_;
   Engine* const engine_;

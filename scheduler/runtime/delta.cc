@@ -70,7 +70,6 @@ Delta DeltaOfAll(const core::State& state) {
   Delta delta = DeltaOf(state, few);
   delta.jobs.assign(state.jobs.begin(), state.jobs.end());
   delta.specs.assign(state.specs.begin(), state.specs.end());
-  delta.runs.assign(state.runs.begin(), state.runs.end());
   delta.studies.assign(state.studies.begin(), state.studies.end());
   delta.trials.assign(state.trials.begin(), state.trials.end());
   return delta;

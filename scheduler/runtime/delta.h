@@ -50,7 +50,8 @@ struct Delta {
 
 // Rows of everything `touched` names, as they are in `state` now.
 Delta DeltaOf(const core::State& state, const core::Touched& touched);
-// Everything in `state` that readers see: all but the answers to requests.
+// Everything in `state` that readers see: all but the answers to requests, and but the runs, which
+// are a table already.
 Delta DeltaOfAll(const core::State& state);
 // The job with its spec, runs, study and trials.
 Archive ArchiveOf(const core::State& state, uint64_t job_uid);

@@ -70,7 +70,7 @@ void Engine::Internal(core::CommandBody body) {
   Execute(std::move(command), nullptr);
 }
 
-void Engine::Connect(const std::string& node_id, const agent::v1::Hello& hello,
+void Engine::Connect(const std::string& node_id, uint64_t session, const agent::v1::Hello& hello,
                      std::function<void(absl::StatusOr<agent::v1::Welcome>)> done) {
   core::Command command;
   command.principal.name = node_id;
@@ -87,13 +87,21 @@ void Engine::Connect(const std::string& node_id, const agent::v1::Hello& hello,
     batch_.answers.push_back([done = std::move(done), status = reply.status()]() { done(status); });
     return;
   }
+  last_session_[node_id] = session;
   sessions_.Close(node_id);
   leases_.Start(node_id, options_.clock->Monotonic(), options_.lease);
   SetLinked(node_id, true);
   connecting_.emplace_back(node_id, std::move(done));
 }
 
-void Engine::Disconnect(const std::string& node_id) {
+bool Engine::Disconnect(const std::string& node_id, uint64_t session) {
+  const auto last = last_session_.find(node_id);
+  if (last == last_session_.end() || last->second != session) return false;
+  EndSession(node_id);
+  return true;
+}
+
+void Engine::EndSession(const std::string& node_id) {
   sessions_.Close(node_id);
   SetLinked(node_id, false);
 }

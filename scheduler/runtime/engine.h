@@ -11,6 +11,7 @@
 #include <atomic>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,9 +59,10 @@ class Engine {
   // for more trials than there are waits for the optimiser and is decided again, so that its answer
   // and the trials made for it are durable together.
   void Execute(core::Command command, Runtime::Callback done);
-  void Connect(const std::string& node_id, const agent::v1::Hello& hello,
+  void Connect(const std::string& node_id, uint64_t session, const agent::v1::Hello& hello,
                std::function<void(absl::StatusOr<agent::v1::Welcome>)> done);
-  void Disconnect(const std::string& node_id);
+  // False, and nothing changes, when the node has connected anew since.
+  bool Disconnect(const std::string& node_id, uint64_t session);
   // Runs `then` with the answers of this cycle, in order.
   void AfterCommit(std::function<void()> then) { batch_.answers.push_back(std::move(then)); }
   void Answer(StudyAnswer answer);
@@ -113,6 +115,8 @@ class Engine {
   void NoteCommand(const core::Command& command);
   void Try(core::Command command, Runtime::Callback done, int rounds);
   void CatchUp();
+  void EndSession(const std::string& node_id);
+  void ExpireLeases(absl::Duration monotonic);
   void DoDue();
   bool PlaceHead();
   void PlaceNow();
@@ -136,6 +140,7 @@ class Engine {
   core::State state_;
   std::unique_ptr<ViewTable> view_;
   Leases leases_;
+  std::map<std::string, uint64_t> last_session_;  // of each node that has connected
   Sessions sessions_;
   ClusterBook book_;
   StudyDesk desk_;
@@ -177,6 +182,7 @@ class Engine {
   absl::Duration retry_plan_ = absl::InfiniteDuration();  // monotonic
   int64_t fruitless_tick_us_ = 0;  // a deadline at which Tick had nothing to say
   absl::Duration last_tick_;       // monotonic
+  absl::Duration last_due_;        // monotonic: when we last looked at what is due
   Random random_;
 };
 

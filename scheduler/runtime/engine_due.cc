@@ -1,8 +1,10 @@
 // What the engine does by itself at the end of a cycle: timers, leases; placement is in
 // engine_plan.cc. See engine.h.
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "glog/logging.h"
 #include "scheduler/runtime/engine.h"
 
 namespace trainyard::runtime {
@@ -10,17 +12,30 @@ namespace {
 
 constexpr absl::Duration kFruitlessTickGap = absl::Milliseconds(100);
 constexpr absl::Duration kIdleMax = absl::Seconds(1);
+constexpr absl::Duration kStoodStill = absl::Seconds(3);  // we look every second
 
 }  // namespace
+
+// Nodes could not be heard while we stood still ourselves (a stopped process, a machine that
+// slept): then their leases begin anew, as after a restart. They count theirs from what they sent.
+void Engine::ExpireLeases(absl::Duration monotonic) {
+  const absl::Duration gap = monotonic - std::exchange(last_due_, monotonic);
+  if (gap > kStoodStill) {
+    LOG(WARNING) << "stood still for=" << gap << ", all leases begin anew";
+    leases_.RestartAll(monotonic, options_.lease);
+    return;
+  }
+  for (const std::string& node_id : leases_.Expire(monotonic)) {
+    EndSession(node_id);
+    Internal(core::AgentLoss{node_id,
+                             absl::StrCat("no word for ", absl::FormatDuration(options_.lease))});
+  }
+}
 
 void Engine::DoDue() {
   history_.CountOverdue(state_, NowUs());
   const absl::Duration monotonic = options_.clock->Monotonic();
-  for (const std::string& node_id : leases_.Expire(monotonic)) {
-    Disconnect(node_id);
-    Internal(core::AgentLoss{node_id,
-                             absl::StrCat("no word for ", absl::FormatDuration(options_.lease))});
-  }
+  ExpireLeases(monotonic);
   const int64_t deadline = core::NextDeadline(state_);
   if (deadline > NowUs()) return;
   if (deadline == fruitless_tick_us_ && monotonic < last_tick_ + kFruitlessTickGap) return;

@@ -18,6 +18,11 @@ bool Leases::Renew(const std::string& node_id, absl::Duration now, absl::Duratio
   return true;
 }
 
+void Leases::RestartAll(absl::Duration now, absl::Duration lease) {
+  MutexLock lock(&mutex_);
+  for (auto& [node, end] : ends_) end = std::max(end, now + lease);
+}
+
 std::vector<std::string> Leases::Expire(absl::Duration now) {
   MutexLock lock(&mutex_);
   std::vector<std::string> over;

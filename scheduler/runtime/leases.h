@@ -19,6 +19,8 @@ class Leases {
   void Start(const std::string& node_id, absl::Duration now, absl::Duration lease);
   // False when the node holds no lease: its session must end.
   bool Renew(const std::string& node_id, absl::Duration now, absl::Duration lease);
+  // Every lease that is held begins anew in full.
+  void RestartAll(absl::Duration now, absl::Duration lease);
   // Nodes whose lease is over; they hold none any more.
   std::vector<std::string> Expire(absl::Duration now);
   // When the next lease ends if nobody renews; InfiniteDuration when there is none. O(nodes).

@@ -128,7 +128,11 @@ void PlanDesk::Take(News* news) {
   }
   for (News::RunNews& one : news->runs) {
     const bool over = one.run == nullptr || (!one.waits && !one.active);
-    Put(one.uid, over ? nullptr : std::move(one.run), &rows_.runs);
+    if (over) {
+      rows_.runs.erase(one.uid);
+    } else {
+      rows_.runs.Put(std::move(one.run));
+    }
     rows_.waiting_runs.erase(one.uid);
     rows_.active_runs.erase(one.uid);
     if (one.waits) rows_.waiting_runs.insert(one.uid);

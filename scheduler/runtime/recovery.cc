@@ -27,6 +27,7 @@ Engine::Engine(journal::Journal* journal, Options options)
       journal_(journal),
       view_(std::make_unique<ViewTable>(journal)),
       sessions_(&options_),
+      last_due_(options_.clock->Monotonic()),
       random_(SeedOf(options_)) {}
 
 absl::Status Engine::Load(journal::Journal* journal) {
@@ -65,7 +66,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Recover(journal::Journal* journa
   const Delta all = DeltaOfAll(state);
   // Nobody reads the view yet: a large one is filled while the planner's tables are.
   const auto when = all.jobs.size() > kManyJobs ? std::launch::async : std::launch::deferred;
-  std::future<void> published = std::async(when, [&] { engine->view_->Publish(all); });
+  std::future<void> published = std::async(when, [&] { engine->view_->Fill(all, state.runs); });
   for (const auto& [id, agent] : all.agents) {
     if (agent->connected()) {
       engine->leases_.Start(id, options.clock->Monotonic(), options.lease);
@@ -73,7 +74,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Recover(journal::Journal* journa
   }
   engine->book_.Fill(state);
   core::Touched tried;  // those that still wait for their first start have taught nothing
-  for (const auto& [uid, run] : all.runs) {
+  for (const auto& [uid, run] : state.runs.rows()) {
     if (run->state() != journal::v1::R_WAITING) tried.runs.insert(uid);
   }
   engine->history_.Update(state, tried);

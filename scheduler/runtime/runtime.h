@@ -67,11 +67,14 @@ class Runtime {
   virtual bool AgentLinked(const std::string& node_id) const = 0;
 
   // Agent sessions. Connected: the reply is the whole desired state. Heartbeats renew the lease.
-  virtual void AgentConnected(const std::string& node_id, const agent::v1::Hello& hello,
+  // `session`: a number of this connection alone. Of a node's sessions the one that connected last
+  // counts: that an older one ends, whenever it is told, changes nothing.
+  virtual void AgentConnected(const std::string& node_id, uint64_t session,
+                              const agent::v1::Hello& hello,
                               std::function<void(absl::StatusOr<agent::v1::Welcome>)> done) = 0;
   // False: the lease is over and lost; the session must end so that the agent connects anew.
   virtual bool AgentHeartbeat(const std::string& node_id) = 0;
-  virtual void AgentDisconnected(const std::string& node_id) = 0;
+  virtual void AgentDisconnected(const std::string& node_id, uint64_t session) = 0;
 
   // What would become of a job if it were submitted now; nothing is changed. `submit` as for Post.
   // `done` is called from any thread; faults of the submit as Post would answer them.

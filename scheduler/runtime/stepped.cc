@@ -71,9 +71,10 @@ void SteppedRuntime::Post(core::Command command, Callback done) {
   });
 }
 
-void SteppedRuntime::AgentConnected(const std::string& node_id, const agent::v1::Hello& hello,
+void SteppedRuntime::AgentConnected(const std::string& node_id, uint64_t session,
+                                    const agent::v1::Hello& hello,
                                     std::function<void(absl::StatusOr<agent::v1::Welcome>)> done) {
-  tasks_.push_back([=](Engine* engine) { engine->Connect(node_id, hello, done); });
+  tasks_.push_back([=](Engine* engine) { engine->Connect(node_id, session, hello, done); });
 }
 
 bool SteppedRuntime::AgentHeartbeat(const std::string& node_id) {
@@ -81,8 +82,8 @@ bool SteppedRuntime::AgentHeartbeat(const std::string& node_id) {
                                  engine_->options().lease);
 }
 
-void SteppedRuntime::AgentDisconnected(const std::string& node_id) {
-  tasks_.push_back([node_id](Engine* engine) { engine->Disconnect(node_id); });
+void SteppedRuntime::AgentDisconnected(const std::string& node_id, uint64_t session) {
+  tasks_.push_back([=](Engine* engine) { engine->Disconnect(node_id, session); });
 }
 
 void SteppedRuntime::LookAhead(core::Command submit,

@@ -32,10 +32,10 @@ class SteppedRuntime : public Runtime {
   void Post(core::Command command, Callback done) override;
   const View& view() const override { return engine_->view(); }
   bool AgentLinked(const std::string& node_id) const override { return engine_->linked(node_id); }
-  void AgentConnected(const std::string& node_id, const agent::v1::Hello& hello,
+  void AgentConnected(const std::string& node_id, uint64_t session, const agent::v1::Hello& hello,
                       std::function<void(absl::StatusOr<agent::v1::Welcome>)> done) override;
   bool AgentHeartbeat(const std::string& node_id) override;
-  void AgentDisconnected(const std::string& node_id) override;
+  void AgentDisconnected(const std::string& node_id, uint64_t session) override;
   void LookAhead(core::Command submit, std::function<void(absl::StatusOr<Preview>)> done) override;
   void WhatIf(uint64_t run_uid,
               std::function<void(std::vector<placement::Counterfactual>)> done) override;

@@ -99,10 +99,10 @@ class Threaded : public Runtime {
     return linked_.contains(node_id);
   }
 
-  void AgentConnected(const std::string& node_id, const agent::v1::Hello& hello,
+  void AgentConnected(const std::string& node_id, uint64_t session, const agent::v1::Hello& hello,
                       std::function<void(absl::StatusOr<agent::v1::Welcome>)> done) override {
     const absl::Status status = Queue(QueueClass::kFact, [=, this](Engine* engine) {
-      engine->Connect(node_id, hello, [this, node_id, done](auto welcome) {
+      engine->Connect(node_id, session, hello, [this, node_id, done](auto welcome) {
         if (welcome.ok()) SetLinked(node_id, true);
         done(std::move(welcome));
       });
@@ -115,10 +115,10 @@ class Threaded : public Runtime {
                                    engine_->options().lease);
   }
 
-  void AgentDisconnected(const std::string& node_id) override {
+  void AgentDisconnected(const std::string& node_id, uint64_t session) override {
     // In order with connects of the same node, on the owner's and on the commit thread.
-    Queue(QueueClass::kFact, [this, node_id](Engine* engine) {
-      engine->Disconnect(node_id);
+    Queue(QueueClass::kFact, [this, node_id, session](Engine* engine) {
+      if (!engine->Disconnect(node_id, session)) return;
       engine->AfterCommit([this, node_id] { SetLinked(node_id, false); });
     }).IgnoreError();
   }

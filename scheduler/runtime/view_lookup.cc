@@ -211,6 +211,7 @@ std::vector<core::RunPtr> ViewTable::LiveRuns() const {
   for (const uint64_t uid : live_runs_) {
     if (auto run = Find(runs_, uid); run != nullptr) runs.push_back(std::move(run));
   }
+  runs_.ForEachPacked([&](core::RunPtr run) { runs.push_back(std::move(run)); });
   return runs;
 }
 

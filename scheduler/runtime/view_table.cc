@@ -56,15 +56,21 @@ void ViewTable::PublishJobs(const Delta& delta) {
 }
 
 void ViewTable::PutRun(uint64_t uid, const core::RunPtr& run) {
-  const auto found = runs_.find(uid);
-  const std::set<std::string> before = NodesOf(found == runs_.end() ? nullptr : found->second);
+  const auto found = runs_.rows().find(uid);  // a packed run holds nothing
+  const std::set<std::string> before =
+      NodesOf(found == runs_.rows().end() ? nullptr : found->second);
   const std::set<std::string> after = NodesOf(run);
   for (const std::string& node : before) {
     if (!after.contains(node)) runs_by_node_[node].erase(uid);
   }
   for (const std::string& node : after) runs_by_node_[node].insert(uid);
-  Put(uid, run, &runs_);
-  if (run != nullptr && (run->state() != journal::v1::R_DONE || !after.empty())) {
+  if (run == nullptr) {
+    runs_.erase(uid);
+  } else {
+    runs_.Put(run);
+  }
+  const bool is_row = runs_.rows().contains(uid);
+  if (is_row && (run->state() != journal::v1::R_DONE || !after.empty())) {
     live_runs_.insert(uid);
   } else {
     live_runs_.erase(uid);
@@ -136,6 +142,15 @@ void ViewTable::Publish(const Delta& delta) {
     }
   }
   for (const auto& call : calls) (*call)(revision);
+}
+
+void ViewTable::Fill(const Delta& delta, const core::RunTable& runs) {
+  {
+    MutexLock lock(&mutex_);
+    runs_ = runs;
+    for (const auto& [uid, run] : runs.rows()) PutRun(uid, run);
+  }
+  Publish(delta);
 }
 
 void ViewTable::Drop(const Archive& archive) {

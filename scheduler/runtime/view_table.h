@@ -28,6 +28,8 @@ class ViewTable : public View {
 
   // Makes one durable delta visible at once and calls the watchers.
   void Publish(const Delta& delta);
+  // Publish for a table that nobody reads yet, with these runs beside those of the delta.
+  void Fill(const Delta& delta, const core::RunTable& runs);
   // Forgets an archived job; its rows are durable.
   void Drop(const Archive& archive);
 
@@ -86,7 +88,7 @@ class ViewTable : public View {
   uint64_t revision_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t incarnation_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::btree_map<uint64_t, JobEntry> jobs_ ABSL_GUARDED_BY(mutex_);
-  absl::btree_map<uint64_t, core::RunPtr> runs_ ABSL_GUARDED_BY(mutex_);
+  core::RunTable runs_ ABSL_GUARDED_BY(mutex_);
   absl::btree_map<uint64_t, core::StudyPtr> studies_ ABSL_GUARDED_BY(mutex_);
   absl::btree_map<core::TrialKey, core::TrialPtr> trials_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, core::AgentPtr, std::less<>> agents_ ABSL_GUARDED_BY(mutex_);
@@ -95,7 +97,8 @@ class ViewTable : public View {
       std::make_shared<const Settings>();
   std::map<std::string, core::SettingPtr, std::less<>> setting_rows_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, core::LedgerPtr> ledger_ ABSL_GUARDED_BY(mutex_);
-  absl::btree_set<uint64_t> live_runs_ ABSL_GUARDED_BY(mutex_);  // not done, or holding something
+  // Not done, or holding something; those that were only made are live anyway.
+  absl::btree_set<uint64_t> live_runs_ ABSL_GUARDED_BY(mutex_);
   // By core::NameHash: what is found is compared, as there are many.
   absl::flat_hash_map<uint64_t, uint64_t> job_names_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<core::ShortId, uint64_t> study_names_ ABSL_GUARDED_BY(mutex_);

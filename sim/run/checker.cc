@@ -191,7 +191,7 @@ void Checker::Restored() {
   archived_ = backup_.archived;
   published_.clear();
   launched_.clear();  // what the backup does not know of may be asked for again
-  fresh_ = false;
+  for (const uint64_t epoch : epochs_) before_restore_ = std::max(before_restore_, epoch);
 }
 
 void Checker::SubmitAnswered(const std::string& request_id, uint64_t job_uid) {
@@ -245,7 +245,7 @@ void Checker::Launched(int node, const agent::v1::Assignment& assignment) {
   std::map<worker::MemberId, bool>& live = live_[id.run_uid];
   if (live.contains(id)) context_->Violate(absl::StrCat("member ", Name(id), " lives twice"));
   for (const auto& [other, strict] : live) {
-    if (strict && other.epoch != id.epoch && fresh_) {
+    if (strict && other.epoch != id.epoch && other.epoch > before_restore_) {
       context_->Violate(absl::StrCat("strict run ", id.run_uid, " computes twice: ", Name(other),
                                      " lives while ", Name(id), " starts"));
     }

@@ -21,6 +21,7 @@ struct Stream {
   int node = 0;
   uint64_t scheduler_life = 0;
   uint64_t agent_life = 0;
+  uint64_t session = 0;  // the scheduler's number of it
   bool agent_closed = false;
   bool server_closed = false;
   bool greeted = false;         // the scheduler has read its hello

@@ -120,6 +120,7 @@ class SchedulerProcess : public runtime::AgentLink {
   bool disk_full_ = false;
   bool doomed_ = false;             // dies when what it still may say is said
   int words_left_ = 0;              // when doomed
+  uint64_t sessions_ = 0;           // streams that were greeted
   std::vector<uint64_t> archives_;  // noted, not yet written
   std::vector<uint64_t> Forgotten() const;
   std::map<std::string, StreamPtr> streams_;

@@ -34,18 +34,20 @@ void SchedulerProcess::OnHello(const StreamPtr& stream, const agent::v1::Hello& 
   StreamPtr& registered = streams_[node_id];
   if (registered != nullptr) registered->server_closed = true;
   registered = stream;
+  stream->session = ++sessions_;
   auto copy = std::make_shared<agent::v1::Hello>(hello);
   if (context_->GuardOff(Guard::kFreeByRelease)) ForgetEndedMembers(copy.get());
   Post(kFacts, [=, this](runtime::Engine* engine) {
-    engine->Connect(node_id, *copy, [=, this](absl::StatusOr<agent::v1::Welcome> welcome) {
-      if (stream->server_closed || !MaySay()) return;
-      if (!welcome.ok()) return Close(stream);
-      agent::v1::SchedulerMessage message;
-      *message.mutable_welcome() = *std::move(welcome);
-      stream->welcomed = true;
-      stream->order.Told(message.welcome().version(), clock_.Monotonic());
-      Down(stream, std::move(message));
-    });
+    engine->Connect(node_id, stream->session, *copy,
+                    [=, this](absl::StatusOr<agent::v1::Welcome> welcome) {
+                      if (stream->server_closed || !MaySay()) return;
+                      if (!welcome.ok()) return Close(stream);
+                      agent::v1::SchedulerMessage message;
+                      *message.mutable_welcome() = *std::move(welcome);
+                      stream->welcomed = true;
+                      stream->order.Told(message.welcome().version(), clock_.Monotonic());
+                      Down(stream, std::move(message));
+                    });
   });
 }
 
@@ -87,7 +89,10 @@ void SchedulerProcess::Close(const StreamPtr& stream) {
   const auto registered = streams_.find(node_id);
   if (registered == streams_.end() || registered->second != stream) return;
   streams_.erase(registered);
-  Post(kFacts, [node_id](runtime::Engine* engine) { engine->Disconnect(node_id); });
+  // The thread that tells of the end may be late: the node may have connected anew before.
+  After(Between(&context_->random(), 1, kMilli), Kind::kTimer, [=, this] {
+    Post(kFacts, [=](runtime::Engine* engine) { engine->Disconnect(node_id, stream->session); });
+  });
 }
 
 bool SchedulerProcess::Send(const std::string& node_id,

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "glog/logging.h"
 #include "sim/run/chaos.h"
 #include "sim/run/checker.h"
 #include "sim/run/machine.h"
@@ -136,6 +137,9 @@ class World {
 
 }  // namespace
 
-Report Play(const Options& options) { return World(options).Play(); }
+Report Play(const Options& options) {
+  FLAGS_minloglevel = google::GLOG_ERROR;  // a world tells by its report what went on in it
+  return World(options).Play();
+}
 
 }  // namespace trainyard::sim

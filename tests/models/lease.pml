@@ -3,6 +3,7 @@
  * and places the run elsewhere under a higher epoch.
  *  - fence: of a run only the current epoch is published, whoever says what and when.
  *  - lease: the ranks of a strict run never compute on two nodes at once.
+ * Who takes what an attempt made looks at a view that may be old; the core decides later and again.
  * Time is counted in ticks. The node's lease begins when its word was sent, the scheduler's when it
  * arrived, so the scheduler's is never shorter.
  * -DNO_FENCE, -DNO_LEASE take the guards away. */
@@ -27,21 +28,24 @@ bool cut[NODES];
 /* Facts on their way: at most one a node, an exit of (run, epoch). They may be late. */
 byte fact_run[NODES] = 255;
 byte fact_epoch[NODES];
+bool admitted[NODES];      /* taken by what the view showed; the core has not decided yet */
+byte view_epoch[RUNS];     /* the run's epoch at some moment before */
+
+/* For the proof alone: what a fence is to keep from happening, told without looking at one. */
+bool given_up[EPOCHS + 1]; /* another attempt of the same run was placed after it */
+bool published[RUNS];
 
 inline publish(r, e) {
-#ifdef NO_FENCE
   if
-  :: finished[r] != 0 && finished[r] != e -> assert(false) /* two epochs of one run */
-  :: else -> skip
-  fi;
-  assert(e == epoch[r]); /* a stale epoch is published */
-  finished[r] = e
-#else
-  if
-  :: e == epoch[r] && finished[r] == 0 -> finished[r] = e
-  :: else -> skip /* refused */
-  fi
+#ifndef NO_FENCE
+  :: e != epoch[r] || finished[r] != 0 -> skip /* refused */
 #endif
+  :: else ->
+     assert(!given_up[e]);  /* what is published is of no attempt that was given up */
+     assert(!published[r]); /* and of one alone */
+     published[r] = true;
+     finished[r] = e
+  fi
 }
 
 /* One tick: every lease is a tick shorter; the ranks of strict runs end with their node's. */
@@ -105,6 +109,7 @@ active proctype World() {
           :: else -> skip
           fi;
           last_epoch++;
+          given_up[epoch[r]] = (epoch[r] != 0);
           epoch[r] = last_epoch;
           place[r] = n;
           RANKS(n, r) = last_epoch
@@ -123,13 +128,28 @@ active proctype World() {
        fi;
        n = 0; r = 0
      }
-  /* A fact arrives, as late as it may be. */
+  /* The view follows, in its own time. */
+  :: atomic { select(r : 0 .. RUNS - 1); view_epoch[r] = epoch[r]; r = 0 }
+  /* A fact arrives, as late as it may be, and is taken or refused by the view. */
   :: atomic {
        select(n : 0 .. NODES - 1);
        if
-       :: !cut[n] && fact_run[n] != 255 ->
+       :: !cut[n] && fact_run[n] != 255 && !admitted[n] ->
+          if
+          :: fact_epoch[n] == view_epoch[fact_run[n]] -> admitted[n] = true
+          :: else -> fact_run[n] = 255; fact_epoch[n] = 0
+          fi
+       :: else -> skip
+       fi;
+       n = 0
+     }
+  /* The core decides. */
+  :: atomic {
+       select(n : 0 .. NODES - 1);
+       if
+       :: admitted[n] ->
           publish(fact_run[n], fact_epoch[n]);
-          fact_run[n] = 255; fact_epoch[n] = 0
+          fact_run[n] = 255; fact_epoch[n] = 0; admitted[n] = false
        :: else -> skip
        fi;
        n = 0

@@ -13,7 +13,7 @@ MODELS = {
     "lease": ["NO_FENCE", "NO_LEASE"],
     "submit": ["NO_REQUEST_ID", "ACK_BEFORE_SYNC"],
     "gang": ["NO_PREPARE", "NO_ROLL_BACK"],
-    "takeover": ["NO_INCARNATION", "NO_EXPECT"],
+    "takeover": ["NO_INCARNATION", "NO_EXPECT", "NO_RAISE"],
 }
 
 

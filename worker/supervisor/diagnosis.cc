@@ -264,7 +264,16 @@ Diagnosis DiagnoseStart(const LaunchSpec& spec, const std::string& step, const s
 }
 
 Diagnosis DiagnoseEnd(const LaunchSpec& spec, const RankEnd& end, const std::string& stderr_tail) {
+  if (!end.still.empty()) {
+    return {"HANG", "PROGRAM_FAILED", "Rank " + std::to_string(end.rank) + " " + end.still};
+  }
   const std::string who = "Rank " + std::to_string(end.rank) + " " + How(end.wait_status);
+  if (!end.victim.empty()) {
+    return {"OOM_HOST", "PROGRAM_FAILED",
+            who + " after " + end.victim +
+                " was killed: the node ran out of memory. Ask for more memory per replica, load "
+                "less at once or start fewer processes."};
+  }
   if (end.killed_by_host) {
     return {"OOM_HOST", "PROGRAM_FAILED",
             who +

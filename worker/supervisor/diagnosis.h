@@ -26,6 +26,8 @@ struct RankEnd {
   int32_t rank = 0;
   int wait_status = 0;          // as waitpid gives it; not an exit with 0
   bool killed_by_host = false;  // the kernel's out-of-memory killer took it
+  std::string victim = {};      // of its children, that one: "its process 17 (python3)"
+  std::string still = {};       // it was ended because it stood still: what it did, in words
 };
 // `stderr_tail`: at most 8 KiB of that rank.
 Diagnosis DiagnoseEnd(const LaunchSpec& spec, const RankEnd& end, const std::string& stderr_tail);

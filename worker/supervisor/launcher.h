@@ -22,6 +22,9 @@ struct RankState {
   int wait_status = 0;          // when ended
   int64_t end_time_ns = 0;      // CLOCK_MONOTONIC
   bool killed_by_host = false;  // the kernel took it for want of memory
+  std::string victim = {};      // of its children, that one: a few words; "": none
+  std::string still = {};       // why we ended it: it stood still, in words; "": we did not
+  bool still_for_sure = false;  // it is the cause, and not one who waits for another
 };
 
 struct LaunchFailure {

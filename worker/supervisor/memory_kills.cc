@@ -1,12 +1,16 @@
 // See memory_kills.h.
 #include "worker/supervisor/memory_kills.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <vector>
 
 #include "worker/supervisor/files.h"
 
@@ -20,6 +24,9 @@ constexpr size_t kRestMax = 8192;  // a record of the log is shorter
 constexpr int kTries = 5;          // to find a victim in the log
 constexpr int kTryMillis = 10;
 constexpr long kLargePart = 10;  // a tenth of the machine's memory
+constexpr size_t kBelowMax = 4096;
+constexpr int64_t kBelowKeptMillis = 10'000;  // a program says soon that it lost a process
+constexpr int64_t kRiseKeptMillis = 2000;     // a group may be shared: closer
 
 // The number after `word`, which stands at the beginning of a line; -1 when there is none.
 long NumberAfter(const std::string& text, const std::string& word) {
@@ -61,6 +68,29 @@ long KillsIn(const std::string& file) {
   std::string text;
   if (file.empty() || !ReadWhole(file, kFileBytesMax, &text)) return -1;
   return NumberAfter(text, "oom_kill ");
+}
+
+// Those that any thread of `pid` started and that live.
+std::vector<pid_t> ChildrenOf(const std::string& proc, pid_t pid) {
+  std::vector<pid_t> children;
+  const std::string tasks = proc + "/" + std::to_string(pid) + "/task";
+  DIR* const folder = opendir(tasks.c_str());
+  if (folder == nullptr) return children;
+  while (const dirent* entry = readdir(folder)) {
+    std::string text;
+    if (entry->d_name[0] == '.' ||
+        !ReadWhole(tasks + "/" + entry->d_name + "/children", kFileBytesMax, &text)) {
+      continue;
+    }
+    const char* at = text.c_str();
+    for (char* end = nullptr; true; at = end) {
+      const long child = strtol(at, &end, 10);
+      if (end == at || child <= 0) break;
+      children.push_back(static_cast<pid_t>(child));
+    }
+  }
+  closedir(folder);
+  return children;
 }
 
 }  // namespace
@@ -125,14 +155,47 @@ std::string MemoryKills::CounterOf(pid_t pid) const {
 }
 
 void MemoryKills::Look(pid_t pid) {
-  if (named_ || pid <= 0) return;
+  if (pid <= 0) return;
+  LookBelow(pid);
+  if (named_) {
+    ReadLog();
+  } else {
+    LookAtCounters(pid);
+  }
+}
+
+// All processes below `pid`, with their names; forgets those that are long gone.
+void MemoryKills::LookBelow(pid_t pid) {
+  const int64_t now = MonotonicMillis();
+  std::vector<pid_t> open = ChildrenOf(places_.proc, pid);
+  for (size_t i = 0; i < open.size() && open.size() < kBelowMax; ++i) {
+    Below& below = below_[open[i]];
+    if (below.seen_ms == 0 || below.above != pid) {
+      below.above = pid;
+      ReadWhole(places_.proc + "/" + std::to_string(open[i]) + "/comm", kFileBytesMax, &below.name);
+      while (!below.name.empty() && below.name.back() == '\n') below.name.pop_back();
+    }
+    below.seen_ms = now;
+    for (const pid_t child : ChildrenOf(places_.proc, open[i])) open.push_back(child);
+  }
+  for (auto it = below_.begin(); it != below_.end();) {
+    it = now - it->second.seen_ms > kBelowKeptMillis ? below_.erase(it) : std::next(it);
+  }
+}
+
+void MemoryKills::LookAtCounters(pid_t pid) {
   std::string text;
   if (!ReadWhole(places_.proc + "/" + std::to_string(pid) + "/statm", kFileBytesMax, &text)) return;
   const size_t space = text.find(' ');
   const long pages = space == std::string::npos ? 0 : atol(text.c_str() + space);
   if (pages <= 0) return;  // it has ended: what was seen before stands
   const std::string file = CounterOf(pid);
-  seen_[pid] = {file, KillsIn(file), pages};
+  Seen& seen = seen_[pid];
+  const long kills = KillsIn(file);
+  const bool rose = seen.file == file && seen.kills >= 0 && kills > seen.kills;
+  const bool is_alone = std::none_of(
+      below_.begin(), below_.end(), [pid](const auto& below) { return below.second.above == pid; });
+  seen = {file, kills, pages, rose ? MonotonicMillis() : seen.rise_ms, is_alone};
   machine_kills_ = MachineKills();
 }
 
@@ -147,7 +210,7 @@ void MemoryKills::ReadLog() {
     size_t start = 0;
     for (size_t end; (end = rest_.find('\n', start)) != std::string::npos; start = end + 1) {
       const pid_t victim = VictimOf(rest_.substr(start, end - start));
-      if (victim > 0) victims_.insert(victim);
+      if (victim > 0) victims_[victim] = MonotonicMillis();
     }
     rest_.erase(0, start);
     if (rest_.size() > kRestMax) rest_.clear();
@@ -173,6 +236,25 @@ bool MemoryKills::Took(pid_t pid) {
   if (seen->second.kills >= 0) return KillsIn(seen->second.file) > seen->second.kills;
   const bool large = seen->second.pages > sysconf(_SC_PHYS_PAGES) / kLargePart;
   return large && machine_kills_ >= 0 && MachineKills() > machine_kills_;
+}
+
+std::string MemoryKills::TookBelow(pid_t pid) {
+  const int64_t now = MonotonicMillis();
+  if (named_) {
+    ReadLog();
+    for (const auto& [victim, time_ms] : victims_) {
+      const auto below = below_.find(victim);
+      if (below == below_.end() || below->second.above != pid) continue;
+      if (now - time_ms > kBelowKeptMillis) continue;
+      return "its process " + std::to_string(victim) + " (" + below->second.name + ")";
+    }
+    return "";
+  }
+  const auto seen = seen_.find(pid);
+  if (seen == seen_.end() || seen->second.kills < 0 || seen->second.is_alone) return "";
+  const bool rose = KillsIn(seen->second.file) > seen->second.kills ||
+                    (seen->second.rise_ms > 0 && now - seen->second.rise_ms < kRiseKeptMillis);
+  return rose ? "one of its processes" : "";
 }
 
 }  // namespace trainyard::worker

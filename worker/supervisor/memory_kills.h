@@ -2,15 +2,17 @@
 // be read and counts processes as we do, nothing else is believed. Elsewhere the counter of the
 // process's own memory cgroup is looked at every second, and only a rise within the last look
 // counts; where no cgroup counts, the machine's counter does, and only against a process that held
-// a good part of the machine's memory. Errs towards "no". Single-threaded.
+// a good part of the machine's memory. A rank that fails because a process below it was taken is
+// told from others by who was below it at the last looks. Errs towards "no". Single-threaded.
 #ifndef TRAINYARD_WORKER_SUPERVISOR_MEMORY_KILLS_H_
 #define TRAINYARD_WORKER_SUPERVISOR_MEMORY_KILLS_H_
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <map>
-#include <set>
 #include <string>
+#include <utility>
 
 namespace trainyard::worker {
 
@@ -29,30 +31,43 @@ class MemoryKills {
   MemoryKills(const MemoryKills&) = delete;
   MemoryKills& operator=(const MemoryKills&) = delete;
 
-  // What happened before does not count. False: Look() is to be called every second.
+  // What happened before does not count. True: the log is what is believed.
   bool Begin();
-  // The process lives: notes where it is counted and how much it holds. Nothing when Begin() was
-  // true.
+  // To be called every second while the process lives: notes where it is counted, how much it holds
+  // and what is below it.
   void Look(pid_t pid);
   // The process has ended by a SIGKILL; true when there is evidence that the kernel sent it for
   // want of memory. Waits at most a twentieth of a second for the kernel to write it down.
   bool Took(pid_t pid);
+  // The process has failed by itself; when there is evidence that the kernel took one below it for
+  // want of memory shortly before, which one that was: "its process 17 (python3)". Else "".
+  std::string TookBelow(pid_t pid);
 
  private:
   struct Seen {
-    std::string file;  // with the counter of its cgroup; "": none
-    long kills = -1;   // -1: unknown
-    long pages = 0;    // resident
+    std::string file;      // with the counter of its cgroup; "": none
+    long kills = -1;       // -1: unknown
+    long pages = 0;        // resident
+    int64_t rise_ms = 0;   // when a look found more than the one before; 0: never
+    bool is_alone = true;  // nothing was below it at the last look
+  };
+  struct Below {
+    pid_t above = 0;  // the process that is watched
+    std::string name;
+    int64_t seen_ms = 0;  // alive
   };
   void ReadLog();
+  void LookBelow(pid_t pid);
+  void LookAtCounters(pid_t pid);
   std::string CounterOf(pid_t pid) const;
   long MachineKills() const;
 
   const Places places_;
   int log_ = -1;
-  bool named_ = false;       // the log names victims as we number processes
-  std::string rest_;         // of a line of the log that is not whole yet
-  std::set<pid_t> victims_;  // that the log names
+  bool named_ = false;                // the log names victims as we number processes
+  std::string rest_;                  // of a line of the log that is not whole yet
+  std::map<pid_t, int64_t> victims_;  // that the log names, and when it was read
+  std::map<pid_t, Below> below_;
   std::map<pid_t, Seen> seen_;
   long machine_kills_ = -1;  // at Begin(), or at the last look where that counts
 };

@@ -28,6 +28,7 @@ constexpr size_t kLaunchBytesMax = 16 << 20;
 constexpr int kMetricPollMillis = 200;  // where inotify is not to be had
 constexpr int kMemoryLookMillis = 1000;
 constexpr int64_t kStrictLookMillis = 1000;
+constexpr int kStillLookMillis = 500;
 
 int64_t MonotonicNanos() {
   timespec now{};
@@ -116,7 +117,8 @@ void Supervisor::Launch() {
   spec_.env[kSocketVariable] =
       socket.size() < 100 ? socket
                           : "/proc/" + std::to_string(getpid()) + "/cwd/" + layout::kReporterSocket;
-  looks_at_memory_ = !memory_kills_.Begin();
+  memory_kills_.Begin();
+  hang_limit_ms_ = HangLimitMillis(spec_.env);
   WatchMetricFile();
   launcher_ = MakeLauncher(spec_);
   launched_ = launcher_->Start(spec_, folder_, &ranks_, &failure_);
@@ -162,17 +164,31 @@ void Supervisor::Loop() {
     }
     CheckDeadlines();
     LookAtMemory();
+    LookForStillRanks();
   }
   KillAll();
 }
 
 void Supervisor::LookAtMemory() {
   const int64_t now = MonotonicMillis();
-  if (!looks_at_memory_ || now < memory_look_ms_) return;
+  if (now < memory_look_ms_) return;
   memory_look_ms_ = now + kMemoryLookMillis;
   for (const RankState& rank : ranks_) {
     if (!rank.ended) memory_kills_.Look(rank.pid);
   }
+}
+
+void Supervisor::LookForStillRanks() {
+  const int64_t now = MonotonicMillis();
+  if (hang_limit_ms_ == 0 || stopping_ || now < still_look_ms_) return;
+  still_look_ms_ = now + kStillLookMillis;
+  std::vector<StillRanks::Watched> ranks;
+  for (const RankState& rank : ranks_) {
+    if (rank.pid > 0 && !rank.ended) ranks.push_back({rank.rank, rank.pid});
+  }
+  // A clock that stands still while the machine sleeps.
+  const auto still = still_ranks_.Look(ranks, MonotonicNanos() / 1000000, hang_limit_ms_);
+  if (still.has_value()) EndStillRank(*still);
 }
 
 int Supervisor::PollTimeout() const {
@@ -188,8 +204,8 @@ int Supervisor::PollTimeout() const {
     if (spec_.lease_grace_ms > 0) left = std::min(left, kStrictLookMillis);
     next = std::min(next, MonotonicMillis() + left);
   }
-  if (looks_at_memory_) next = std::min(next, memory_look_ms_);
-  if (next == INT64_MAX) return -1;
+  next = std::min(next, memory_look_ms_);
+  if (hang_limit_ms_ > 0) next = std::min(next, still_look_ms_);
   return static_cast<int>(std::clamp<int64_t>(next - MonotonicMillis(), 0, 60000));
 }
 

@@ -20,6 +20,7 @@
 #include "worker/supervisor/metric_file.h"
 #include "worker/supervisor/recorder.h"
 #include "worker/supervisor/requests.h"
+#include "worker/supervisor/still_ranks.h"
 
 namespace trainyard::worker {
 
@@ -52,6 +53,8 @@ class Supervisor {
   void ReadMetricFile(bool complete);
   void CheckDeadlines();
   void LookAtMemory();
+  void LookForStillRanks();
+  void EndStillRank(const StillRank& still);
 
   std::string OnReporter(const Connection& from, const std::string& line);
   std::string OnHello(const Request& request, const Connection& from);
@@ -112,8 +115,10 @@ class Supervisor {
   PreparedFile exit_file_;
   int64_t start_us_ = 0;
   MemoryKills memory_kills_;
-  bool looks_at_memory_ = false;  // it wants to be asked every second
-  int64_t memory_look_ms_ = 0;    // next time
+  int64_t memory_look_ms_ = 0;  // next time
+  StillRanks still_ranks_;
+  int64_t hang_limit_ms_ = 0;  // 0: none
+  int64_t still_look_ms_ = 0;  // next time
 };
 
 }  // namespace trainyard::worker

@@ -20,6 +20,16 @@ constexpr int64_t kLingerMillis = 5000;  // mpirun after its last rank
 constexpr int kKillMillis = 10000;       // until every descendant is reaped
 constexpr size_t kTailBytes = 8192;
 
+// "HH:MM:SS" of a time in microseconds since 1970.
+std::string UtcTime(int64_t micros) {
+  const time_t seconds = micros / 1000000;
+  tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[16];
+  strftime(text, sizeof text, "%H:%M:%S", &parts);
+  return text;
+}
+
 int64_t MonotonicNanos() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -32,10 +42,11 @@ void Supervisor::OnRankEnded(RankState* rank, int wait_status, int64_t time_ns) 
   rank->ended = true;
   rank->wait_status = wait_status;
   rank->end_time_ns = time_ns;
-  // A SIGKILL that nobody of ours sent, of the first that failed.
-  if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL && !killed_ &&
-      FirstFailure() == rank) {
-    rank->killed_by_host = memory_kills_.Took(rank->pid);
+  // The first that failed, and not by us: whether the kernel took it, or a process below it.
+  if (wait_status != 0 && !killed_ && rank->still.empty() && FirstFailure() == rank) {
+    const bool by_kill = WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL;
+    rank->killed_by_host = by_kill && memory_kills_.Took(rank->pid);
+    if (!by_kill) rank->victim = memory_kills_.TookBelow(rank->pid);
   }
   bool all = true;
   for (const RankState& state : ranks_) all = all && state.ended;
@@ -115,6 +126,20 @@ void Supervisor::CheckDeadlines() {
   }
 }
 
+// It cannot end by itself, and the others wait for it. They follow as when one fails.
+void Supervisor::EndStillRank(const StillRank& still) {
+  RankState* const rank = FindRank(still.rank);
+  if (rank == nullptr || rank->ended) return;
+  const int64_t silent_ms = MonotonicNanos() / 1000000 - still.since_ms;
+  rank->still_for_sure = still.is_stopped;
+  rank->still = "(process " + std::to_string(still.pid) + " on node " + spec_.node + ") " +
+                still.doing + " and has used no processor time since " +
+                UtcTime(WallMicros() - silent_ms * 1000) + " UTC, for " +
+                std::to_string(silent_ms / 1000) +
+                " s: it hangs. TRAINYARD_HANG_TIMEOUT in the job's env sets the limit.";
+  kill(rank->pid, SIGKILL);
+}
+
 void Supervisor::EndLauncher() {
   SignalRanks(SIGKILL);
   if (launcher_->pid() > 0 && !launcher_ended_) kill(launcher_->pid(), SIGKILL);
@@ -157,13 +182,17 @@ ExitReport Supervisor::Verdict() const {
   } else if (by_itself || (first != nullptr && stop_reason_.empty())) {
     report.rank = first->rank;
     report.stderr_tail = ReadTail(layout::RankLog(first->rank, true), kTailBytes);
-    diagnosis = DiagnoseEnd(spec_, {first->rank, first->wait_status, first->killed_by_host},
-                            report.stderr_tail);
+    diagnosis = DiagnoseEnd(
+        spec_,
+        {first->rank, first->wait_status, first->killed_by_host, first->victim, first->still},
+        report.stderr_tail);
     if (WIFEXITED(first->wait_status)) report.exit_code = WEXITSTATUS(first->wait_status);
     if (WIFSIGNALED(first->wait_status)) report.signal = WTERMSIG(first->wait_status);
     const bool by_launcher = SpansNodes() && report.signal == SIGTERM;
     if (spec_.gang.size() > 1 && (by_launcher || LostItsPeers(report.stderr_tail))) {
       report.doubt = 2;
+    } else if (SpansNodes() && !first->still.empty() && !first->still_for_sure) {
+      report.doubt = 1;  // it may have waited for one on another node
     }
   } else if (stopping_ && !stop_reason_.empty() && !all_done) {
     diagnosis = DiagnoseStop(spec_, node_stops_ ? kNodeStops : stop_reason_);

@@ -121,6 +121,61 @@ TEST_F(RankFaultsTest, RankKilledByTheKernelForMemoryIsOutOfMemory) {
   EXPECT_TRUE(Eventually([&] { return rmdir(group.c_str()) == 0; }));
 }
 
+// Not the rank itself, but a process that it started; the rank then fails by itself.
+TEST_F(RankFaultsTest, RankThatLostAProcessToTheKernelIsOutOfMemory) {
+  const std::string group = absl::StrCat("/sys/fs/cgroup/memory/trainyard-below-", getpid());
+  if (mkdir(group.c_str(), 0700) != 0) {
+    GTEST_SKIP() << "no memory cgroup can be made here: " << std::strerror(errno);
+  }
+  std::ofstream(group + "/memory.limit_in_bytes") << (64 << 20);
+  Start({"n1"});
+  const std::string greedy = absl::StrCat(
+      "import time; time.sleep(2.5); open('", group, "/cgroup.procs', 'w').write('0'); ",
+      "x = bytearray(1 << 28); x[::4096] = b'1' * len(x[::4096])");
+  for (int i = 0; i < Times(2); ++i) {
+    const std::string job =
+        Submit(SpecOf({"python3", "-c",
+                       "import subprocess, sys\n"
+                       "subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)\n",
+                       greedy},
+                      1 + i % 2));
+    const v1::ExitRecord error = ExpectFailure(job, v1::OOM_HOST, -1);
+    EXPECT_EQ(error.exit_code(), 1);
+    EXPECT_THAT(error.message(), HasSubstr("memory"));
+    EXPECT_THAT(error.stderr_tail(), HasSubstr("CalledProcessError"));
+    ExpectQuiet();
+  }
+  // A child that somebody else killed is the program's own affair.
+  const std::string job =
+      Submit(SpecOf({"python3", "-c",
+                     "import subprocess\n"
+                     "subprocess.run(['sh', '-c', 'sleep 2; kill -9 $$'], check=True)\n"}));
+  ExpectFailure(job, v1::USER_ERROR, 0);
+  ExpectQuiet();
+  EXPECT_TRUE(Eventually([&] { return rmdir(group.c_str()) == 0; }));
+}
+
+// With a limit set in its environment a rank that stands still is found without anybody's help,
+// whatever it is written in.
+TEST_F(RankFaultsTest, FrozenRankIsNamedWhereAHangLimitIsSet) {
+  Start({"n1"});
+  for (int i = 0; i < Times(2); ++i) {
+    const std::string name = absl::StrCat("job", i);
+    v1::JobSpec spec = BeatSpec(cluster_.Beats(name), {Until(name)}, 3);
+    (*spec.mutable_program()->mutable_env())["TRAINYARD_HANG_TIMEOUT"] = "1";
+    spec.mutable_scheduling()->set_max_infrastructure_retries(-1);
+    const std::string job = Submit(spec);
+    ASSERT_TRUE(AwaitBeats(cluster_.Beats(name), 3));
+    const std::vector<Beat> beats = BeatsOf(name);
+    const Beat& victim = beats[random_.Below(beats.size())];
+    kill(victim.pid, SIGSTOP);
+    const v1::ExitRecord error = ExpectFailure(job, v1::HANG, victim.rank);
+    EXPECT_THAT(error.message(), HasSubstr(absl::StrCat("process ", victim.pid, " on node n1")));
+    EXPECT_THAT(error.message(), HasSubstr("is stopped by a signal"));
+    ExpectQuiet();
+  }
+}
+
 // A rank that stands still answers no signal: its time limit and a cancel end it all the same.
 TEST_F(RankFaultsTest, FrozenRankIsEndedByItsTimeLimitAndByCancel) {
   Start({"n1"});

@@ -60,11 +60,60 @@ class SchedulerFaultsTest : public FaultsTest {
     return RunToEnd({{"cp", "-a", from, to}, {}, "", "", ""});
   }
 
-  // Waits until the scheduler has met its end, but no longer.
-  void DiesWithin(absl::Duration most) {
-    Within(most, [this] { return !IsAlive(cluster_.scheduler().pid()); });
+  // Starts from the state in `from` with one bit of `file` flipped. True when that was refused;
+  // else everything acknowledged is there, and the first `cancelled` jobs are cancelled.
+  bool Flip(const std::string& from, const std::string& file, int cancelled) {
+    EXPECT_TRUE(RemoveTree(cluster_.State()).ok());
+    EXPECT_EQ(Copy(from, cluster_.State()), 0);
+    const std::string path = absl::StrCat(cluster_.State(), "/scheduler/", file);
+    std::string bytes = ReadFile(path).value();
+    const size_t at = random_.Below(bytes.size());
+    const std::string where = absl::StrCat("byte ", at, " of ", path);
+    bytes[at] = static_cast<char>(bytes[at] ^ (1 << random_.Below(8)));
+    EXPECT_TRUE(WriteFileAtomically(path, bytes, 0600).ok());
+    cluster_.LaunchScheduler({});
+    if (!cluster_.AwaitServing()) {
+      EXPECT_LT(cluster_.scheduler().Await(), 128) << "it crashed on " << where;
+      return true;
+    }
+    api_ = cluster_.Connect();
+    EXPECT_EQ(Compare(), "") << where;
+    for (int i = 0; i < cancelled; ++i) {
+      const auto job = api_->Get(told_[absl::StrCat("wish", i)]);
+      EXPECT_TRUE(job.ok() && job->state() == v1::CANCELLED) << where << ": " << job.status();
+    }
+    cluster_.scheduler().Kill();
+    return false;
   }
 
+  // Gives the scheduler work until it has met its end at a fault point; what it ended with, as a
+  // shell would say it. Programs that were accepted on the way are added to `programs`.
+  int WorkUntilItDies(const std::string& name, std::vector<std::string>* programs) {
+    const absl::Time limit = absl::Now() + absl::Seconds(60);
+    for (int i = 0; absl::Now() < limit && !cluster_.scheduler().Ended().has_value(); ++i) {
+      if (!cluster_.AwaitServing()) break;  // it died while it started
+      api_ = cluster_.Connect();
+      SubmitSome(20);
+      // The store is passed by what a program leaves and by what it prints.
+      const std::string brief = absl::StrCat(name, ".", i);
+      const auto job = api_->Submit(BeatSpec(cluster_.Beats(brief), {"ms=20"}), brief);
+      if (job.ok()) programs->push_back(job->name());
+      const auto words = api_->Submit(SpecOf({"/bin/echo", brief}), absl::StrCat("words", brief));
+      if (words.ok()) programs->push_back(words->name());
+      SubmitSome(20);
+      // Rows are written when there was a quiet moment.
+      Within(absl::Seconds(1), [this] { return cluster_.scheduler().Ended().has_value(); });
+    }
+    return cluster_.scheduler().Await(absl::Seconds(5));
+  }
+
+  static uint64_t Seed() {
+    const uint64_t seed = std::random_device{}();
+    std::printf("seed %lu\n", seed);
+    return seed;
+  }
+
+  Random random_{Seed()};
   int next_ = 0;
   std::map<std::string, std::string> told_;
 };
@@ -80,33 +129,43 @@ TEST_F(SchedulerFaultsTest, KilledAtEveryFaultPointLosesNothing) {
   Start({"n1"});
   const std::string resident = StartBeating("resident", 2);
   const std::vector<Beat> before = BeatsOf("resident");
-  Random random(std::random_device{}());
   std::vector<std::string> programs;
   for (int round = 0; round < Times(1); ++round) {
     for (const char* point : points) {
       cluster_.scheduler().Kill();
-      // Deep enough that it dies under load, and not always at the same record. The store is passed
-      // by what the program leaves.
-      const bool of_store = absl::StartsWith(point, "store.") || absl::StartsWith(point, "file.");
-      const uint64_t pass = 1 + random.Below(of_store ? 2 : 30);
+      // Deep enough that it dies under load, and not always at the same record.
+      const bool is_rare = absl::StartsWith(point, "store.") || absl::StrContains(point, "rows");
+      const bool is_once = absl::StartsWith(point, "file.");  // of a start
+      const uint64_t pass = 1 + (is_once ? 0 : random_.Below(is_rare ? 2 : 30));
       DaemonOptions dying;
       dying.env = {absl::StrCat("TRAINYARD_FAULTS=", point, "=exit@", pass)};
       cluster_.LaunchScheduler(dying);
-      if (cluster_.AwaitServing()) {
-        api_ = cluster_.Connect();
-        SubmitSome(20);
-        const std::string name = absl::StrCat("brief", round, point);
-        const auto job = api_->Submit(BeatSpec(cluster_.Beats(name), {"ms=20"}), name);
-        if (job.ok()) programs.push_back(job->name());
-        SubmitSome(20);
-        if (of_store) DiesWithin(absl::Seconds(3));
-      }
+      const int code = WorkUntilItDies(absl::StrCat("brief", round, point), &programs);
+      EXPECT_EQ(code, 128 + SIGKILL) << point << " at pass " << pass << " was never reached";
       RestartScheduler();
       EXPECT_EQ(Compare(), "") << point << " at pass " << pass;
       ExpectUndisturbed("resident", before);
     }
   }
   for (const std::string& job : programs) ExpectEnd(job, v1::SUCCEEDED);
+  LetEnd("resident");
+  EXPECT_EQ(ExpectEnd(resident, v1::SUCCEEDED).attempts_size(), 1);
+  ExpectQuiet();
+}
+
+// A stopped process, a paused machine, a laptop that sleeps: nobody could be heard meanwhile, and
+// nobody is given up for it.
+TEST_F(SchedulerFaultsTest, FrozenSchedulerGivesNobodyUp) {
+  Start({"n1"}, {"--lease=2s"});
+  const std::string resident = StartBeating("resident", 2);
+  const std::vector<Beat> before = BeatsOf("resident");
+  for (int i = 0; i < Times(1); ++i) {
+    cluster_.scheduler().Signal(SIGSTOP);
+    absl::SleepFor(absl::Seconds(7));
+    cluster_.scheduler().Signal(SIGCONT);
+    absl::SleepFor(absl::Seconds(3));  // longer than a lease: now the node has to speak
+    ExpectUndisturbed("resident", before);
+  }
   LetEnd("resident");
   EXPECT_EQ(ExpectEnd(resident, v1::SUCCEEDED).attempts_size(), 1);
   ExpectQuiet();
@@ -184,37 +243,23 @@ TEST_F(SchedulerFaultsTest, FlippedBitIsFoundOrHarmless) {
   SubmitSome(40);
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(api_->Cancel(told_[absl::StrCat("wish", i)]).ok());
   EXPECT_EQ(cluster_.scheduler().Stop(), 0);
-  const std::string good = cluster_.Path("good");
-  ASSERT_EQ(Copy(cluster_.State(), good), 0);
-  const uint64_t seed = std::random_device{}();
-  std::printf("seed %lu\n", seed);
-  Random random(seed);
+  const std::string stopped = cluster_.Path("stopped");
+  ASSERT_EQ(Copy(cluster_.State(), stopped), 0);
+  RestartScheduler();
+  SubmitSome(40);
+  cluster_.scheduler().Kill();  // leaves logs beside its files, and rows that are behind
+  const std::string killed = cluster_.Path("killed");
+  ASSERT_EQ(Copy(cluster_.State(), killed), 0);
   int found = 0;
-  for (int i = 0; i < Times(30); ++i) {
-    ASSERT_TRUE(RemoveTree(cluster_.State()).ok());
-    ASSERT_EQ(Copy(good, cluster_.State()), 0);
-    const char* const files[] = {"journal.db", "journal.db", "journal.db.rows"};
-    const std::string path = absl::StrCat(cluster_.State(), "/scheduler/", files[random.Below(3)]);
-    std::string bytes = ReadFile(path).value();
-    const size_t at = random.Below(bytes.size());
-    bytes[at] = static_cast<char>(bytes[at] ^ (1 << random.Below(8)));
-    ASSERT_TRUE(WriteFileAtomically(path, bytes, 0600).ok());
-    cluster_.LaunchScheduler({});
-    if (!cluster_.AwaitServing()) {
-      ++found;
-      EXPECT_LT(cluster_.scheduler().Await(), 128) << "it crashed on byte " << at << " of " << path;
-      continue;
-    }
-    api_ = cluster_.Connect();
-    EXPECT_EQ(Compare(), "") << "bit of byte " << at << " of " << path;
-    for (int j = 0; j < 10; ++j) {
-      const auto job = api_->Get(told_[absl::StrCat("wish", j)]);
-      ASSERT_TRUE(job.ok()) << "byte " << at << " of " << path << ": " << job.status();
-      EXPECT_EQ(job->state(), v1::CANCELLED) << "byte " << at << " of " << path;
-    }
-    cluster_.scheduler().Kill();
+  for (int i = 0; i < Times(30); ++i) found += Flip(killed, "journal.db-wal", 10) ? 1 : 0;
+  for (const char* const file : {"journal.db", "journal.db.rows", "journal.db.mark"}) {
+    for (int i = 0; i < Times(8); ++i) found += Flip(killed, file, 10) ? 1 : 0;
   }
-  std::printf("%d of %d flips refused, the others harmless\n", found, Times(30));
+  while (told_.size() > 40) told_.erase(absl::StrCat("wish", told_.size() - 1));
+  for (int i = 0; i < Times(30); ++i) {
+    found += Flip(stopped, i % 3 == 0 ? "journal.db.rows" : "journal.db", 10) ? 1 : 0;
+  }
+  std::printf("%d of %d flips refused, the others harmless\n", found, Times(84));
   EXPECT_GT(found, 0);
   EXPECT_THAT(cluster_.SchedulerLog(), HasSubstr("journal.db")) << "the file is named";
 }

@@ -394,7 +394,12 @@ const records::JobRow& Scene::Job(uint64_t uid) const { return *state_.jobs.at(u
 const records::JobRow& Scene::Job(const std::string& name) const {
   return Job(state_.job_by_name.at(NameKey("default", name)));
 }
-const records::RunRow& Scene::Run(uint64_t uid) const { return *state_.runs.at(uid); }
+const records::RunRow& Scene::Run(uint64_t uid) const {
+  const RunPtr now = state_.runs.at(uid);
+  RunPtr& seen = looked_at_[uid];
+  if (seen == nullptr || seen->revision() != now->revision()) seen = now;
+  return state_.runs.rows().contains(uid) ? *now : *seen;
+}
 const records::RunRow& Scene::RunOf(const std::string& job) const {
   return Run(Job(job).run_uid());
 }

@@ -134,6 +134,7 @@ class Scene {
   int check_every_ = 1;
   bool forgot_ = false;
   std::map<std::string, uint64_t> facts_;
+  mutable std::map<uint64_t, RunPtr> looked_at_;  // a packed run's row is gone with its pointer
 };
 
 }  // namespace trainyard::core

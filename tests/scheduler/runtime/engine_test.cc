@@ -81,7 +81,7 @@ TEST(EngineTest, WelcomeHoldsTheWholeDesiredState) {
 TEST(EngineTest, NothingIsPlacedOnANodeWithoutASession) {
   Scene scene;
   scene.Connect("a", 4);
-  scene.runtime().AgentDisconnected("a");
+  scene.runtime().AgentDisconnected("a", scene.last_session());
   scene.Step();
   const uint64_t uid = scene.Submit("one");
   EXPECT_EQ(scene.view().Job(uid)->state(), v1::QUEUED);
@@ -96,17 +96,44 @@ TEST(EngineTest, NothingIsPlacedOnANodeWithoutASession) {
 TEST(EngineTest, SilentAgentIsLostWhenItsLeaseEnds) {
   Scene scene;
   scene.Connect("a", 4);
-  scene.clock.Pass(absl::Seconds(14));
-  scene.Step();
+  scene.Live(absl::Seconds(14));
   EXPECT_TRUE(scene.view().Agent("a")->connected());
   EXPECT_TRUE(scene.runtime().AgentHeartbeat("a"));
-  scene.clock.Pass(absl::Seconds(14));
-  scene.Step();
+  scene.Live(absl::Seconds(14));
   EXPECT_TRUE(scene.view().Agent("a")->connected());
-  scene.clock.Pass(absl::Seconds(2));
-  scene.Step();
+  scene.Live(absl::Seconds(2));
   EXPECT_FALSE(scene.view().Agent("a")->connected());
   EXPECT_FALSE(scene.runtime().AgentHeartbeat("a")) << "its session must end";
+}
+
+// A process that was stopped, or a machine that slept, has heard nobody.
+TEST(EngineTest, ASchedulerThatStoodStillGivesNobodyUp) {
+  Scene scene;
+  scene.Connect("a", 4);
+  scene.clock.Pass(absl::Hours(1));
+  scene.Step();
+  EXPECT_TRUE(scene.view().Agent("a")->connected());
+  scene.Live(absl::Seconds(14));
+  EXPECT_TRUE(scene.view().Agent("a")->connected());
+  EXPECT_TRUE(scene.runtime().AgentHeartbeat("a"));
+  scene.Live(absl::Seconds(16));
+  EXPECT_FALSE(scene.view().Agent("a")->connected()) << "a lease in full, and no longer";
+}
+
+TEST(EngineTest, TheEndOfAnOlderSessionChangesNothing) {
+  Scene scene;
+  scene.Connect("a", 4);
+  const uint64_t old = scene.last_session();
+  scene.Connect("a", 4);
+  ASSERT_NE(scene.last_session(), old);
+  scene.runtime().AgentDisconnected("a", old);  // its thread is late
+  scene.Step();
+  EXPECT_TRUE(scene.runtime().AgentLinked("a"));
+  scene.Submit("one");
+  EXPECT_EQ(scene.Ordered("a").size(), 1u);
+  scene.runtime().AgentDisconnected("a", scene.last_session());
+  scene.Step();
+  EXPECT_FALSE(scene.runtime().AgentLinked("a"));
 }
 
 TEST(EngineTest, ExplanationFollowsTheQueue) {

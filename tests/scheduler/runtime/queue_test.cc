@@ -95,7 +95,8 @@ void ConnectTainted(Scene* scene, const std::string& node_id, int cores) {
   hello.mutable_inventory()->set_cores(cores);
   hello.mutable_inventory()->set_memory_bytes(int64_t{1} << 33);
   hello.mutable_inventory()->add_taints("owner=them");
-  scene->runtime().AgentConnected(node_id, hello, [](const absl::StatusOr<agent::v1::Welcome>&) {});
+  scene->runtime().AgentConnected(node_id, 1, hello,
+                                  [](const absl::StatusOr<agent::v1::Welcome>&) {});
   scene->Step();
 }
 
@@ -358,8 +359,8 @@ TEST(PlannerViewTest, NodesAndRunsAreSeenWhole) {
   const uint64_t uid = scene.Submit("a", spec);
   const core::State& state = scene.runtime().engine().state();
   const journal::v1::JobRow& job = *state.jobs.at(uid);
-  const journal::v1::RunRow& run = *state.runs.at(job.run_uid());
-  const placement::WaitingRun waiting = WaitingOf(state, run, job, *state.specs.at(uid));
+  const core::RunPtr run = state.runs.at(job.run_uid());
+  const placement::WaitingRun waiting = WaitingOf(state, *run, job, *state.specs.at(uid));
   EXPECT_EQ(waiting.team, "research");
   EXPECT_TRUE(waiting.preemptible);
   EXPECT_EQ(waiting.time_limit_us, 100'000'000);

@@ -57,8 +57,7 @@ TEST(RecoveryTest, RunningWorkIsKeptWhenItsAgentComesBackInTime) {
   scene.Tell("a", fact);
   scene.Restart();
   // The scheduler was away for an hour; the lease begins anew in full.
-  scene.clock.Pass(absl::Seconds(14));
-  scene.Step();
+  scene.Live(absl::Seconds(14));
   EXPECT_TRUE(scene.view().Agent("a")->connected());
   const agent::v1::Welcome welcome = scene.Connect("a", 1, {Running(key)});
   ASSERT_EQ(welcome.desired_size(), 1);
@@ -74,13 +73,11 @@ TEST(RecoveryTest, AgentThatStaysAwayIsLostAfterAFullLease) {
   const bool on_a = !scene.Ordered("a").empty();
   scene.Restart();
   scene.Connect(on_a ? "b" : "a", 1);
-  scene.clock.Pass(absl::Seconds(10));
+  scene.Live(absl::Seconds(10));
   EXPECT_TRUE(scene.runtime().AgentHeartbeat(on_a ? "b" : "a"));
-  scene.Step();
   EXPECT_TRUE(scene.view().Agent(on_a ? "a" : "b")->connected());
   EXPECT_TRUE(scene.Ordered(on_a ? "b" : "a").empty()) << "nothing of it is placed elsewhere yet";
-  scene.clock.Pass(absl::Seconds(6));
-  scene.Step();
+  scene.Live(absl::Seconds(6));
   EXPECT_FALSE(scene.view().Agent(on_a ? "a" : "b")->connected());
 }
 

@@ -111,12 +111,21 @@ class Scene {
     hello.mutable_inventory()->set_memory_bytes(int64_t{1} << 33);
     for (agent::v1::MemberReport& member : members) *hello.add_members() = std::move(member);
     agent::v1::Welcome answer;
-    runtime_->AgentConnected(node_id, hello, [&](absl::StatusOr<agent::v1::Welcome> welcome) {
-      ASSERT_TRUE(welcome.ok()) << welcome.status();
-      answer = *std::move(welcome);
-    });
+    runtime_->AgentConnected(node_id, ++session_, hello,
+                             [&](absl::StatusOr<agent::v1::Welcome> welcome) {
+                               ASSERT_TRUE(welcome.ok()) << welcome.status();
+                               answer = *std::move(welcome);
+                             });
     Step();
     return answer;
+  }
+  uint64_t last_session() const { return session_; }
+  // Time passes as it does for a process that runs: it looks every second.
+  void Live(absl::Duration time) {
+    for (; time > absl::ZeroDuration(); time -= absl::Seconds(1)) {
+      clock.Pass(std::min(time, absl::Seconds(1)));
+      Step();
+    }
   }
   void Tell(const std::string& node_id, agent::v1::Fact fact) {
     fact.set_sequence(++facts_[node_id]);
@@ -156,6 +165,7 @@ class Scene {
   journal::Journal* journal_;
   std::unique_ptr<SteppedRuntime> runtime_;
   std::map<std::string, uint64_t> facts_;
+  uint64_t session_ = 0;
 };
 
 }  // namespace trainyard::runtime

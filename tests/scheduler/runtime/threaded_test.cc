@@ -233,6 +233,20 @@ TEST(ThreadedTest, FullDiskLosesNothingAndGoesOn) {
   EXPECT_NE(runtime->view().JobByName("default", "first"), nullptr);
 }
 
+// What was not acknowledged may be lost; an end that waits for room never comes.
+TEST(ThreadedTest, FullDiskDoesNotKeepAServerFromEnding) {
+  WatchedJournal journal;
+  RecordingLink link;
+  auto runtime = Runtime::Start(&journal, &link, {}).value();
+  journal.Fill(true);
+  std::atomic<bool> answered{false};
+  runtime->Post(SubmitCommand("first"), [&](const auto&) { answered = true; });
+  const int before = journal.appends();
+  while (journal.appends() == before) std::this_thread::yield();
+  runtime.reset();
+  EXPECT_FALSE(answered) << "acknowledged what no disk has";
+}
+
 TEST(ThreadedDeathTest, FailedSyncEndsTheProcess) {
   ::testing::FLAGS_gtest_death_test_style = "threadsafe";
   EXPECT_EXIT(

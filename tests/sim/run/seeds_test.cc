@@ -5,7 +5,10 @@
 #include <atomic>
 #include <cstdlib>
 #include <iostream>
+#include <map>
+#include <string>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_join.h"
 #include "common/mutex.h"
@@ -40,19 +43,49 @@ Options OptionsOf(uint64_t seed) {
   return options;
 }
 
+constexpr uint64_t kOftenEnough = 2000;  // passes of a point: then somebody died there
+
+// What broke in all histories together.
+struct Struck {
+  std::map<std::string, uint64_t> faults;
+  std::map<std::string, std::pair<uint64_t, uint64_t>> points;  // passed, died at
+  void Add(const Report& report) {
+    for (const auto& [name, count] : report.faults) faults[name] += count;
+    for (const auto& [name, count] : report.points) {
+      points[name].first += count.first;
+      points[name].second += count.second;
+    }
+  }
+};
+
+// An injector that does nothing would let every checker pass.
+void ExpectEverythingStruck(Struck struck) {
+  for (int i = 0; i < kFaults; ++i) {
+    const std::string name(NameOf(static_cast<Fault>(i)));
+    EXPECT_GT(struck.faults[name], 0u) << name << " never happened";
+  }
+  EXPECT_GE(struck.points.size(), 19u);
+  for (const auto& [name, count] : struck.points) {
+    if (count.first < kOftenEnough) continue;
+    EXPECT_GT(count.second, 0u) << "nobody ever died at " << name;
+  }
+}
+
 TEST(SeedsTest, NothingIsLostWhateverBreaks) {
   std::atomic<uint64_t> next_seed{FirstSeed()};
   std::atomic<uint64_t> events{0};
   std::atomic<bool> failed{false};
   Mutex mutex;
+  Struck struck;
   const auto play = [&] {
     while (events < EventsToPlay() && !failed) {
       const Options options = OptionsOf(next_seed++);
       const Report report = Play(options);
       events += report.events;
+      MutexLock lock(&mutex);
+      struck.Add(report);
       if (!report.violation.has_value()) continue;
       failed = true;
-      MutexLock lock(&mutex);
       ADD_FAILURE() << "trainyard-sim run --seed " << options.seed << " --hours " << options.hours
                     << " --agents " << options.agents << "\n"
                     << report.violation->what << "\n"
@@ -63,6 +96,7 @@ TEST(SeedsTest, NothingIsLostWhateverBreaks) {
   play();
   other.join();
   std::cout << "played " << events << " events of " << next_seed - FirstSeed() << " seeds\n";
+  if (events >= 20'000'000) ExpectEverythingStruck(struck);
   RecordProperty("events", std::to_string(events));
 }
 

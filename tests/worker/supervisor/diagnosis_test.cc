@@ -189,6 +189,20 @@ TEST(DiagnosisTest, AProgramThatCannotStartSaysHowToMendIt) {
   EXPECT_EQ(DiagnoseStart(SpecWithArguments(), "chdir", "/x", ENOENT).cause, "INTERNAL");
 }
 
+TEST(DiagnosisTest, WhatWeKnowOfTheRankGoesBeforeItsWords) {
+  RankEnd end{3, ExitedWith(1)};
+  end.victim = "its process 17 (loader)";
+  Diagnosis diagnosis = DiagnoseEnd(SpecWithArguments(), end, "RuntimeError: a worker was killed");
+  EXPECT_EQ(diagnosis.cause, "OOM_HOST");
+  EXPECT_THAT(diagnosis.message, HasSubstr("Rank 3 exited with code 1 after its process 17"));
+  EXPECT_THAT(diagnosis.message, HasSubstr("Ask for more memory"));
+  end = {3, SIGKILL};
+  end.still = "(process 17 on node n1) is stopped by a signal";
+  diagnosis = DiagnoseEnd(SpecWithArguments(), end, "step 1\n");
+  EXPECT_EQ(diagnosis.cause, "HANG");
+  EXPECT_THAT(diagnosis.message, HasSubstr("Rank 3 (process 17 on node n1) is stopped"));
+}
+
 TEST(DiagnosisTest, EachStopHasItsCause) {
   LaunchSpec spec = SpecWithArguments();
   spec.timeout_ms = 90000;

@@ -42,6 +42,13 @@ class MemoryKillsTest : public testing::Test {
     Write(own + "/cgroup", groups);
     Write(own + "/statm", "999999 " + std::to_string(pages) + " 1 1 0 1 0\n");
   }
+  void Children(pid_t pid, const std::string& children) {
+    const std::string own = "/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid);
+    Write(own + "/children", children);
+  }
+  void Name(pid_t pid, const std::string& name) {
+    Write("/proc/" + std::to_string(pid) + "/comm", name + "\n");
+  }
   // Those of the whole machine's memory.
   static long Pages(double part) {
     return static_cast<long>(part * static_cast<double>(sysconf(_SC_PHYS_PAGES)));
@@ -134,6 +141,56 @@ TEST_F(MemoryKillsTest, TheMachinesCounterCountsAgainstALargeProcessAlone) {
   EXPECT_FALSE(kills->Took(kRank)) << "none was taken since";
   Machine(9);
   EXPECT_TRUE(kills->Took(kRank));
+}
+
+TEST_F(MemoryKillsTest, TheLogNamesAProcessBelowTheRank) {
+  Log("");
+  Children(kRank, "50 51 ");
+  Children(51, "52");
+  Name(52, "loader) 7");
+  const auto kills = Begin(kHere, true);
+  EXPECT_EQ(kills->TookBelow(kRank), "");
+  Log("3,1,1,-;Out of memory: Killed process 52 (loader) total-vm:9kB\n");
+  EXPECT_EQ(kills->TookBelow(kRank), "") << "nobody saw that it was below the rank";
+  kills->Look(kRank);
+  Children(51, "");
+  kills->Look(kRank);
+  EXPECT_EQ(kills->TookBelow(kRank), "its process 52 (loader) 7)");
+  EXPECT_EQ(kills->TookBelow(99), "") << "it was below another";
+  EXPECT_FALSE(kills->Took(kRank));
+}
+
+TEST_F(MemoryKillsTest, TheLogNamesAProcessThatIsNotBelowTheRank) {
+  Log("");
+  Children(kRank, "50 ");
+  const auto kills = Begin(kHere, true);
+  kills->Look(kRank);
+  Log("3,1,1,-;Out of memory: Killed process 52 (loader) total-vm:9kB\n");
+  EXPECT_EQ(kills->TookBelow(kRank), "");
+}
+
+TEST_F(MemoryKillsTest, TheCounterRoseWhileSomethingWasBelowTheRank) {
+  Rank("4:memory:/team/one\n", 100);
+  const std::string counter = "/cgroup/memory/team/one/memory.oom_control";
+  Write(counter, "oom_kill 3\n");
+  const auto kills = Begin(kContainer, false);
+  kills->Look(kRank);
+  Write(counter, "oom_kill 4\n");
+  EXPECT_EQ(kills->TookBelow(kRank), "") << "the rank is alone: somebody else of its group";
+  Children(kRank, "50 ");
+  kills->Look(kRank);
+  EXPECT_EQ(kills->TookBelow(kRank), "one of its processes") << "a moment ago";
+  Write(counter, "oom_kill 5\n");
+  EXPECT_EQ(kills->TookBelow(kRank), "one of its processes");
+}
+
+TEST_F(MemoryKillsTest, NoCounterOfAGroupIsNoEvidenceOfAProcessBelow) {
+  Rank("0::/\n", Pages(0.5));
+  Children(kRank, "50 ");
+  const auto kills = Begin(kContainer, false);
+  kills->Look(kRank);
+  Machine(8);
+  EXPECT_EQ(kills->TookBelow(kRank), "");
 }
 
 // Its files are gone with it: what the last look saw stands.

@@ -312,6 +312,24 @@ TEST_F(SupervisorTest, ALeaseThatIsRenewedDoesNot) {
   EXPECT_EQ(Report().cause, "");
 }
 
+TEST_F(SupervisorTest, ARankThatStandsStillIsNamedWhereALimitIsSet) {
+  spec_.env["TRAINYARD_HANG_TIMEOUT"] = "0.5";
+  Program("echo $$ > $ATTEMPT/pid.$RANK; [ $RANK = 1 ] && kill -STOP $$; while :; do :; done", 2);
+  const ExitReport report = RunToEnd();
+  EXPECT_EQ(report.cause, "HANG");
+  EXPECT_EQ(report.rank, 1);
+  EXPECT_EQ(report.node, "node-1");
+  const std::string pid = Text("pid.1").substr(0, Text("pid.1").find('\n'));
+  EXPECT_THAT(report.message, HasSubstr("Rank 1 (process " + pid + " on node node-1) is stopped"));
+  EXPECT_THAT(report.message, HasSubstr("no processor time since "));
+}
+
+TEST_F(SupervisorTest, WithoutALimitARankMayStandStill) {
+  Program("sleep 3");
+  const ExitReport report = RunToEnd();
+  EXPECT_EQ(report.cause, "") << report.message;
+}
+
 TEST_F(SupervisorTest, TheMetricFileIsAccumulatedThoughItIsRewritten) {
   spec_.metric_file = Path("hypertune/output.metrics");
   Program(
