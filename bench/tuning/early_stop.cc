@@ -2,10 +2,12 @@
 // curves that cross, noisy reports. How many epochs a stopping rule saves, how much sooner the
 // study ends, and what it costs in the final score, paired by seed with the run without stopping.
 //   tuning_early_stop [--stopping=DECAY_CURVE] [--algorithm=RANDOM] [--seeds=20] [--threads=1]
+//                     [--csv=FILE]
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
+#include <fstream>
 #include <limits>
 #include <map>
 #include <string>
@@ -23,6 +25,9 @@ ABSL_FLAG(std::string, algorithm, "ALGORITHM_UNSPECIFIED", "as in the spec");
 ABSL_FLAG(int, seeds, 20, "studies");
 ABSL_FLAG(int, first_seed, 0, "first seed");
 ABSL_FLAG(int, threads, 1, "studies at a time");
+ABSL_FLAG(
+    std::string, csv, "",
+    "file for every study: seed, score without and with stopping, epochs saved, times shorter");
 ABSL_FLAG(int, min_steps, 3, "before the rule speaks");
 
 namespace trainyard::bench {
@@ -146,6 +151,16 @@ void Print(const char* what, const std::vector<double>& values) {
               Quantile(values, 1));
 }
 
+void Write(const std::string& file, const std::vector<Result>& plain,
+           const std::vector<Result>& stopped) {
+  std::ofstream out(file);
+  for (size_t i = 0; i < plain.size(); ++i) {
+    out << absl::GetFlag(FLAGS_first_seed) + static_cast<int>(i) << ',' << plain[i].score << ','
+        << stopped[i].score << ',' << 1 - static_cast<double>(stopped[i].epochs) / plain[i].epochs
+        << ',' << static_cast<double>(plain[i].makespan) / stopped[i].makespan << '\n';
+  }
+}
+
 void Compare(const std::vector<Result>& plain, const std::vector<Result>& stopped) {
   std::vector<double> scores;
   std::vector<double> full_scores;
@@ -197,5 +212,8 @@ int main(int argc, char** argv) {
   std::printf("LC1, %d seeds, sampler %s, stopping %s\n", seeds,
               absl::GetFlag(FLAGS_algorithm).c_str(), absl::GetFlag(FLAGS_stopping).c_str());
   trainyard::bench::Compare(plain, stopped);
+  if (const std::string file = absl::GetFlag(FLAGS_csv); !file.empty()) {
+    trainyard::bench::Write(file, plain, stopped);
+  }
   return 0;
 }

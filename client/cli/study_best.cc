@@ -12,7 +12,7 @@ namespace {
 constexpr int kCountMax = 1000;
 
 absl::Status Best(Context* context, const Arguments& arguments) {
-  const absl::StatusOr<int64_t> count = arguments.Int("count", 1, 1, kCountMax);
+  const absl::StatusOr<int64_t> count = arguments.Int("count", 0, 1, kCountMax);
   if (!count.ok()) return count.status();
   const absl::StatusOr<std::string> study = context->StudyNameOf(arguments.Word(0));
   if (!study.ok()) return study.status();
@@ -35,7 +35,9 @@ Command StudyBestCommand() {
   command.examples = {"trainyard study best lr_search",
                       "trainyard study best lr_search --count 5 -o json"};
   command.positionals = {{.name = "STUDY", .complete = Complete::kStudy}};
-  command.flags = {{.name = "count", .value = "N", .help = "how many; default 1"}};
+  command.flags = {{.name = "count",
+                    .value = "N",
+                    .help = "how many; default 1, of several metrics the whole Pareto front"}};
   command.run = Best;
   command.prints = true;
   return command;

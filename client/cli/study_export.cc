@@ -12,21 +12,30 @@
 namespace trainyard::cli {
 namespace {
 
-// One row a measured value: trial, state, parameters as text, step, metric, value.
+std::string WhyOf(const v1::Trial& trial) {
+  return trial.infeasible_reason().empty() ? trial.stop_reason() : trial.infeasible_reason();
+}
+
+// One row a measured value: trial, state, parameters as text, step, metric, value; a trial without
+// any has one row all the same, and one that failed says why.
 Table CurveTable(const std::vector<v1::Trial>& trials) {
   Table table;
-  table.headers = {"trial", "state", "parameters", "step", "metric", "value", "final"};
+  table.headers = {"trial", "state", "parameters", "step", "metric", "value", "final", "why"};
   const auto add = [&table](const v1::Trial& trial, const v1::Measurement& measurement,
                             bool is_final) {
     for (const v1::MetricValue& metric : measurement.metrics()) {
       table.rows.push_back({absl::StrCat(trial.id()), StateText(trial), ParametersText(trial),
                             absl::StrCat(measurement.step()), metric.metric_id(),
-                            NumberText(metric.value()), is_final ? "true" : "false"});
+                            NumberText(metric.value()), is_final ? "true" : "false", WhyOf(trial)});
     }
   };
   for (const v1::Trial& trial : trials) {
     for (const v1::Measurement& measurement : trial.measurements()) add(trial, measurement, false);
     add(trial, trial.final_measurement(), true);
+    if (trial.measurements().empty() && trial.final_measurement().metrics().empty()) {
+      table.rows.push_back({absl::StrCat(trial.id()), StateText(trial), ParametersText(trial), "",
+                            "", "", "", WhyOf(trial)});
+    }
     table.names.push_back(trial.name());
   }
   return table;

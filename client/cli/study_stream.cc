@@ -6,15 +6,16 @@
 #include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/all_commands.h"
 #include "client/cli/arguments.h"
 #include "client/cli/context.h"
 #include "client/sdk/client.h"
 #include "common/errors.h"
+#include "common/json_number.h"
 
 namespace trainyard::cli {
 namespace {
@@ -39,12 +40,6 @@ Json ErrorOf(const absl::Status& status) {
   return {{"error", {{"reason", ReasonOf(status)}, {"message", message}}}};
 }
 
-// JSON has no nan and no infinities; the wire has them as text.
-Json NumberJson(double value) {
-  if (std::isfinite(value)) return value;
-  return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
-}
-
 Json ParametersJson(const v1::Trial& trial) {
   Json out = Json::object();
   for (const v1::ParameterValue& value : trial.parameters()) {
@@ -67,19 +62,27 @@ Json ParametersJson(const v1::Trial& trial) {
 
 Json TrialJson(const v1::Trial& trial, bool with_metrics) {
   Json out = {{"id", trial.id()}, {"parameters", ParametersJson(trial)}};
+  if (trial.same_as() > 0) out["same_as"] = trial.same_as();
   if (trial.origin() > 0) out["origin"] = trial.origin();
   if (!with_metrics) return out;
   out["metrics"] = Json::object();
   for (const v1::MetricValue& metric : trial.final_measurement().metrics()) {
-    out["metrics"][metric.metric_id()] = NumberJson(metric.value());
+    out["metrics"][metric.metric_id()] = JsonOfNumber(metric.value());
   }
   return out;
 }
 
-absl::StatusOr<int32_t> NumberOf(const Json& request, const char* key, int32_t max) {
+absl::StatusOr<int32_t> NumberOf(const Json& request, const char* key, int32_t min, int32_t max) {
   const Json& value = request[key];
-  if (!value.is_number_integer() || value.get<int64_t>() < 1 || value.get<int64_t>() > max) {
-    return Wrong(absl::StrCat("\"", key, "\" must be a whole number from 1 to ", max));
+  const std::string expected = absl::StrCat("a whole number from ", min, " to ", max);
+  if (!value.is_number_integer()) {
+    return Wrong(absl::StrCat("\"", key, "\" must be ", expected));
+  }
+  const bool too_large =
+      value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(max);
+  if (too_large || value.get<int64_t>() < min || value.get<int64_t>() > max) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "OUT_OF_RANGE",
+                     absl::StrCat("\"", key, "\" is no ", expected.substr(2)), "");
   }
   return value.get<int32_t>();
 }
@@ -106,14 +109,13 @@ absl::StatusOr<v1::Measurement> MeasurementIn(const Json& request) {
   const Json metrics = request.value("metrics", Json::object());
   if (!metrics.is_object()) return Wrong("\"metrics\" must be an object of numbers");
   for (const auto& [name, value] : metrics.items()) {
-    double number = 0;
-    const bool is_text = value.is_string() && absl::SimpleAtod(value.get<std::string>(), &number);
-    if (!is_text && !value.is_number()) {
+    const std::optional<double> number = NumberOfJson(value);
+    if (!number.has_value()) {
       return Wrong(absl::StrCat("metric \"", name, "\" must be a number, \"nan\" or \"inf\""));
     }
     v1::MetricValue* metric = measurement.add_metrics();
     metric->set_metric_id(name);
-    metric->set_value(is_text ? number : value.get<double>());
+    metric->set_value(*number);
   }
   return measurement;
 }
@@ -123,33 +125,70 @@ struct Desk {
   client::Client* client;
   const std::string& study;
   const std::string& client_id;
+  StudyStream::Given* given;
 
   std::string TrialName(int32_t trial) const { return absl::StrCat(study, "/trials/", trial); }
 
+  // The server gives a client its open trials first; those that this stream gave out are not given
+  // again, those of an earlier stream of the same client are.
   absl::StatusOr<Json> Ask(const Json& request) const {
-    const absl::StatusOr<int32_t> count = NumberOf(request, "ask", kAskMax);
+    const absl::StatusOr<int32_t> count = NumberOf(request, "ask", 1, kAskMax);
     if (!count.ok()) return count.status();
+    const auto wanted = static_cast<size_t>(*count);
+    std::string over;
+    if (given->ahead.size() < wanted) {
+      const absl::Status status = Fetch(wanted, &over);
+      if (!status.ok()) return status;
+    }
+    Json trials = Json::array();
+    for (size_t i = 0; i < wanted && !given->ahead.empty(); ++i) {
+      given->open.insert(given->ahead.front().id());
+      trials.push_back(TrialJson(given->ahead.front(), false));
+      given->ahead.pop_front();
+    }
+    Json reply = {{"trials", trials}};
+    if (trials.empty() && !over.empty()) reply["study_complete"] = over;
+    return reply;
+  }
+
+  // Fills what is ahead; `over` says why a study gives nothing more, which is no mistake.
+  absl::Status Fetch(size_t wanted, std::string* over) const {
     v1::SuggestTrialsRequest suggest;
     suggest.set_parent(study);
-    suggest.set_count(*count);
+    suggest.set_count(static_cast<int32_t>(
+        std::min<size_t>(given->open.size() + wanted, static_cast<size_t>(kAskMax))));
     suggest.set_client_id(client_id);
     const auto response = client->SuggestTrials(suggest);
     if (!response.ok() && ReasonOf(response.status()) == "STUDY_COMPLETE") {
-      // That a study is over is no mistake.
-      return Json{{"trials", Json::array()}, {"study_complete", response.status().message()}};
+      *over = std::string(response.status().message());
+      return absl::OkStatus();
     }
     if (!response.ok()) return response.status();
-    Json trials = Json::array();
-    for (const v1::Trial& trial : response->trials()) trials.push_back(TrialJson(trial, false));
-    return Json{{"trials", trials}};
+    std::set<int32_t> still_open;
+    given->ahead.clear();
+    for (const v1::Trial& trial : response->trials()) {
+      if (given->open.count(trial.id()) > 0) {
+        still_open.insert(trial.id());
+      } else {
+        given->ahead.push_back(trial);
+      }
+    }
+    given->open = std::move(still_open);
+    if (given->ahead.empty() && given->open.size() >= static_cast<size_t>(kAskMax)) {
+      return MakeError(absl::StatusCode::kResourceExhausted, "RESOURCE_EXHAUSTED",
+                       absl::StrCat(given->open.size(), " trials are open already"),
+                       "complete some of them first");
+    }
+    *over = "the study has no further trials";
+    return absl::OkStatus();
   }
 
   absl::StatusOr<Json> Tell(const Json& request) const {
-    const absl::StatusOr<int32_t> trial = NumberOf(request, "tell", INT32_MAX);
+    const absl::StatusOr<int32_t> trial = NumberOf(request, "tell", 1, INT32_MAX);
     if (!trial.ok()) return trial.status();
     const absl::StatusOr<v1::Measurement> measurement = MeasurementIn(request);
     if (!measurement.ok()) return measurement.status();
-    if (measurement->metrics().empty()) return Wrong("\"metrics\" is missing");
+    if (!request.contains("metrics")) return Wrong("\"metrics\" is missing");
     v1::AddMeasurementRequest add;
     add.set_trial_name(TrialName(*trial));
     *add.mutable_measurement() = *measurement;
@@ -159,7 +198,7 @@ struct Desk {
   }
 
   absl::StatusOr<Json> Complete(const Json& request) const {
-    const absl::StatusOr<int32_t> trial = NumberOf(request, "complete", INT32_MAX);
+    const absl::StatusOr<int32_t> trial = NumberOf(request, "complete", 1, INT32_MAX);
     if (!trial.ok()) return trial.status();
     const absl::StatusOr<v1::Measurement> measurement = MeasurementIn(request);
     if (!measurement.ok()) return measurement.status();
@@ -176,11 +215,12 @@ struct Desk {
     }
     const auto response = client->CompleteTrial(complete);
     if (!response.ok()) return response.status();
+    given->open.erase(*trial);
     return Json{{"ok", true}};
   }
 
   absl::StatusOr<Json> ShouldStop(const Json& request) const {
-    const absl::StatusOr<int32_t> trial = NumberOf(request, "should_stop", INT32_MAX);
+    const absl::StatusOr<int32_t> trial = NumberOf(request, "should_stop", 1, INT32_MAX);
     if (!trial.ok()) return trial.status();
     v1::ShouldStopRequest ask;
     ask.set_trial_name(TrialName(*trial));
@@ -190,7 +230,7 @@ struct Desk {
   }
 
   absl::StatusOr<Json> Best(const Json& request) const {
-    const absl::StatusOr<int32_t> count = NumberOf(request, "best", kAskMax);
+    const absl::StatusOr<int32_t> count = NumberOf(request, "best", 0, kAskMax);
     if (!count.ok()) return count.status();
     v1::ListBestTrialsRequest list;
     list.set_parent(study);
@@ -226,7 +266,11 @@ absl::Status Stream(Context* context, const Arguments& arguments) {
   request.set_name(*study);
   const absl::StatusOr<v1::Study> known = (*client)->GetStudy(request);
   if (!known.ok()) return known.status();
-  StudyStream stream(*client, *study, arguments.Get("client-id"));
+  // Streams that do not say who they are are different ones.
+  const std::string id = arguments.Has("client-id")
+                             ? arguments.Get("client-id")
+                             : absl::StrCat("stream-", client::NewRequestId());
+  StudyStream stream(*client, *study, id);
   Console& console = context->console();
   for (std::string line; console.ReadLine(&line);) {
     console.OutLine(stream.Reply(line));
@@ -244,7 +288,7 @@ std::string StudyStream::Reply(const std::string& line) {
   const Json request = Json::parse(line, nullptr, false);
   absl::StatusOr<Json> answer = request.is_discarded()
                                     ? absl::StatusOr<Json>(Wrong("the line is not valid JSON"))
-                                    : Desk{client_, study_, client_id_}.Answer(request);
+                                    : Desk{client_, study_, client_id_, &given_}.Answer(request);
   const Json reply = answer.ok() ? *std::move(answer) : ErrorOf(answer.status());
   return reply.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -257,7 +301,8 @@ Command StudyStreamCommand() {
   command.positionals = {{.name = "STUDY", .complete = Complete::kStudy}};
   command.flags = {{.name = "client-id",
                     .value = "ID",
-                    .help = "who asks; asking again gives the same open trials"}};
+                    .help = "who asks; a later stream with the same id is given its open trials "
+                            "again; default: a new one"}};
   command.run = Stream;
   command.notes = {"One reply line per request line:",
                    "{\"ask\": 2}, {\"tell\": 1, \"step\": 5, \"metrics\": {\"loss\": 0.31}},",

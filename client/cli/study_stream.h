@@ -14,7 +14,12 @@
 #ifndef TRAINYARD_CLIENT_CLI_STUDY_STREAM_H_
 #define TRAINYARD_CLIENT_CLI_STUDY_STREAM_H_
 
+#include <cstdint>
+#include <deque>
+#include <set>
 #include <string>
+
+#include "trainyard/v1/study.pb.h"
 
 namespace trainyard::client {
 class Client;
@@ -24,6 +29,13 @@ namespace trainyard::cli {
 
 class StudyStream {
  public:
+  // Trials of this client: those that an ask of this stream was answered with and that did not end
+  // since, and those that come first in the next answer.
+  struct Given {
+    std::set<int32_t> open;
+    std::deque<v1::Trial> ahead;
+  };
+
   // `study` is a full name; `client_id` names who asks, "" for nobody.
   StudyStream(client::Client* client, std::string study, std::string client_id);
   // The reply to one request line, without a line end.
@@ -33,6 +45,7 @@ class StudyStream {
   client::Client* client_;
   std::string study_;
   std::string client_id_;
+  Given given_;
 };
 
 }  // namespace trainyard::cli

@@ -15,6 +15,7 @@ namespace {
 void NoteReplaced(Context* context, client::Client* client, const std::string& trial,
                   const v1::Measurement& measurement) {
   v1::GetTrialRequest request;
+  if (!measurement.has_step()) return;
   request.set_name(trial);
   const absl::StatusOr<v1::Trial> known = client->GetTrial(request);
   if (!known.ok()) return;  // the telling says why

@@ -53,7 +53,9 @@ absl::StatusOr<std::string> TrialNameOf(Context* context, const Arguments& argum
 
 std::vector<Flag> MeasurementFlags() {
   return {{.name = "metric", .value = "NAME=X", .help = "measured value", .repeated = true},
-          {.name = "step", .value = "N", .help = "step it was measured at"},
+          {.name = "step",
+           .value = "N",
+           .help = "step it was measured at; default: the one after the last"},
           {.name = "elapsed", .value = "D", .help = "time since the trial began, for example 90s"}};
 }
 
@@ -61,7 +63,7 @@ absl::StatusOr<v1::Measurement> MeasurementOf(const Arguments& arguments) {
   v1::Measurement measurement;
   const absl::StatusOr<int64_t> step = arguments.Int("step", 0, 0, INT64_MAX);
   if (!step.ok()) return step.status();
-  measurement.set_step(*step);
+  if (arguments.Has("step")) measurement.set_step(*step);
   if (arguments.Has("elapsed")) {
     const absl::StatusOr<absl::Duration> elapsed =
         arguments.Duration("elapsed", absl::ZeroDuration());

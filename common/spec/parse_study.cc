@@ -255,9 +255,13 @@ void ReadStoppingDetails(Fields* fields, bool own_words, Study::StoppingSpec* st
   std::string name;
   if (fields->Text("learningRateParameterName", &name)) {
     stopping->set_learning_rate_parameter_name(name);
+    fields->Note("learningRateParameterName", "IGNORED_FIELD",
+                 "no stopping rule here looks at the learning rate");
   }
   if (fields->Boolean("updateAllStoppedTrials", &flag)) {
     stopping->set_update_all_stopped_trials(flag);
+    fields->Note("updateAllStoppedTrials", "IGNORED_FIELD",
+                 "stopped trials always teach the optimiser their predicted end");
   }
 }
 

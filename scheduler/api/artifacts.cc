@@ -11,7 +11,6 @@ namespace trainyard::api {
 namespace {
 
 constexpr absl::Duration kGrantLife = absl::Hours(1);
-constexpr int kTrialsMax = 1'000'000;
 
 absl::StatusOr<v1::Grant> MakeGrant(const Context& context, const core::Principal& principal,
                                     absl::string_view parent, core::Action action,
@@ -82,8 +81,7 @@ absl::StatusOr<v1::ListOutputsResponse> ListOutputs(const Context& context,
   int32_t trial_id = request.trial();
   const core::StudyPtr study = view.Study((*job)->study_uid());
   if (request.best() && study != nullptr) {
-    const std::vector<int32_t> best =
-        BestTrials(study->spec(), view.Trials(study->uid(), 0, kTrialsMax), 1);
+    const std::vector<int32_t> best = context.best->Best(view, *study, 1);
     if (best.empty()) {
       return MakeError(absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION",
                        "no trial has succeeded yet, so none is the best",

@@ -5,6 +5,7 @@
 #define TRAINYARD_SCHEDULER_API_CONTEXT_H_
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "common/clock.h"
 #include "google/protobuf/message.h"
+#include "scheduler/api/best.h"
 #include "scheduler/core/core.h"
 #include "scheduler/runtime/runtime.h"
 #include "scheduler/store/store.h"
@@ -29,6 +31,7 @@ struct Context {
   std::string join_address;    // what a new agent connects to
   std::string ca_certificate;  // PEM, empty without TLS
   absl::Time start_time;
+  std::shared_ptr<BestBook> best = std::make_shared<BestBook>();
 };
 
 template <typename Response>

@@ -156,6 +156,7 @@ v1::Trial TrialOf(const runtime::View& view, const journal::v1::StudyRow& study,
   trial.set_stop_reason(row.stop_reason());
   trial.set_run_uid(row.run_uid());
   trial.set_origin(row.origin());
+  trial.set_same_as(row.same_as());
   trial.set_held(row.held() && row.state() == v1::REQUESTED);
   if (!row.measurements().empty()) trial.set_last_step(row.measurements().rbegin()->step());
   if (const core::RunPtr run = view.Run(row.run_uid()); run != nullptr) {

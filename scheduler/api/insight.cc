@@ -1,6 +1,7 @@
 // See insight.h.
 #include "scheduler/api/insight.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "scheduler/api/convert.h"
@@ -9,7 +10,7 @@
 namespace trainyard::api {
 namespace {
 
-constexpr int kTrialsMax = 100'000;  // the newest beyond do not count
+constexpr int kTrialsMax = 100'000;  // older ones do not count
 
 }  // namespace
 
@@ -20,8 +21,9 @@ absl::StatusOr<v1::StudyInsight> GetStudyInsight(const Context& context,
       FindStudy(context, principal, core::Action::kRead, request.name());
   if (!study.ok()) return study.status();
   std::vector<tuning::TrialRecord> records;
+  const int32_t before = std::max((*study)->next_trial() - 1 - kTrialsMax, 0);
   for (const core::TrialPtr& trial :
-       context.runtime->view().Trials((*study)->uid(), 0, kTrialsMax)) {
+       context.runtime->view().Trials((*study)->uid(), before, kTrialsMax)) {
     tuning::TrialRecord record;
     record.id = trial->id();
     record.state = trial->state();

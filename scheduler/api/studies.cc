@@ -19,7 +19,6 @@ namespace trainyard::api {
 namespace {
 
 constexpr int kSuggestionsMax = 1000;
-constexpr int kTrialsMax = 1'000'000;
 
 v1::Study StudyByUid(const Context& context, uint64_t uid) {
   const core::StudyPtr study = context.runtime->view().Study(uid);
@@ -230,11 +229,8 @@ absl::StatusOr<v1::ListTrialsResponse> ListTrials(const Context& context,
   const runtime::View& view = context.runtime->view();
   v1::ListTrialsResponse response;
   response.set_revision(view.revision());
-  std::set<int32_t> best;
-  for (const int32_t id :
-       BestTrials((*study)->spec(), view.Trials((*study)->uid(), 0, kTrialsMax), 1)) {
-    best.insert(id);
-  }
+  const std::vector<int32_t> found = context.best->Best(view, **study, 0);
+  const std::set<int32_t> best(found.begin(), found.end());
   const auto rows = view.Trials((*study)->uid(), static_cast<int32_t>(*after), *size + 1);
   for (const core::TrialPtr& row : rows) {
     if (response.trials_size() == *size) {
@@ -254,17 +250,18 @@ absl::StatusOr<v1::ListBestTrialsResponse> ListBestTrials(
   absl::StatusOr<core::StudyPtr> study =
       FindStudy(context, principal, core::Action::kRead, request.parent());
   if (!study.ok()) return study.status();
-  absl::StatusOr<int> count = PageSize(request.count() == 0 ? 1 : request.count());
+  // 0 stays what it is: the best trial, or the whole front.
+  absl::StatusOr<int> count = request.count() == 0 ? 0 : PageSize(request.count());
   if (!count.ok()) return count.status();
+  const bool is_front = (*study)->spec().metrics_size() > 1;
   const runtime::View& view = context.runtime->view();
   v1::ListBestTrialsResponse response;
-  for (const int32_t id :
-       BestTrials((*study)->spec(), view.Trials((*study)->uid(), 0, kTrialsMax), *count)) {
+  for (const int32_t id : context.best->Best(view, **study, *count)) {
     const core::TrialPtr row = view.Trial((*study)->uid(), id);
     if (row == nullptr) continue;
     v1::Trial* trial = response.add_trials();
     *trial = TrialOf(view, **study, *row, /*with_measurements=*/false);
-    trial->set_is_best(response.trials_size() == 1);
+    trial->set_is_best(is_front || response.trials_size() == 1);
   }
   return response;
 }

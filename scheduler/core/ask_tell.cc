@@ -134,7 +134,11 @@ absl::StatusOr<Reply> TellMeasurement(const AddMeasurement& command, Draft* draf
   const StudyPtr study = draft->Study((*trial)->study_uid());
   status = CheckMeasurement(*study, command.measurement);
   if (!status.ok()) return status;
-  const v1::Measurement kept = *OnlyStudyMetrics(study->spec(), command.measurement);
+  v1::Measurement kept = *OnlyStudyMetrics(study->spec(), command.measurement);
+  if (!kept.has_step()) {
+    const auto& curve = (*trial)->measurements();
+    kept.set_step(curve.empty() ? 1 : curve.rbegin()->step() + 1);
+  }
   if (!HasMeasurement(**trial, kept)) {
     records::Event event;
     event.mutable_trial_measured()->set_study_uid(study->uid());
@@ -144,9 +148,10 @@ absl::StatusOr<Reply> TellMeasurement(const AddMeasurement& command, Draft* draf
   }
   Reply reply;
   reply.uid = study->uid();
-  reply.name = FormatTrial(command.project, command.study_id, command.trial);
-  reply.should_stop =
-      (*trial)->state() == v1::STOPPING || study->state() != v1::Study::ACTIVE_STUDY;
+  reply.name = FormatStudy(command.project, command.study_id);
+  reply.should_stop = (*trial)->state() == v1::STOPPING;
+  reply.look_first = !reply.should_stop && study->state() == v1::Study::ACTIVE_STUDY &&
+                     study->spec().stopping().kind() > v1::StudySpec::NONE;
   return reply;
 }
 
@@ -173,24 +178,26 @@ absl::StatusOr<Reply> TellCompletion(const CompleteTrial& command, Draft* draft)
       judged.clear_best_measurement();
       *judged.add_measurements() = command.measurement;
       // Who names no step means the last one.
-      if (command.measurement.step() == 0 && !(*trial)->measurements().empty()) {
+      if (!command.measurement.has_step() && !(*trial)->measurements().empty()) {
         judged.mutable_measurements(0)->set_step((*trial)->measurements().rbegin()->step());
       }
     }
     std::vector<std::string> missing;
     *ended->mutable_final_measurement() = FinalMeasurement(study->spec(), judged, &missing);
     if (!missing.empty()) return CheckMeasurement(*study, v1::Measurement());
+    // As a trial of a job that diverged.
     if (const std::string name = NotANumber(ended->final_measurement()); !name.empty()) {
-      return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
-                       absl::StrCat(name, " is not a finite number"),
-                       "complete the trial as infeasible instead", "final_measurement");
+      ended->clear_final_measurement();
+      ended->set_stopped_early(false);
+      ended->set_state(v1::INFEASIBLE);
+      ended->set_infeasible_reason(absl::StrCat(name, " is not a finite number"));
     }
   }
   draft->Emit(std::move(event));
   AdvanceStudy(study->uid(), draft);
   Reply reply;
   reply.uid = study->uid();
-  reply.name = FormatTrial(command.project, command.study_id, command.trial);
+  reply.name = FormatStudy(command.project, command.study_id);
   return reply;
 }
 

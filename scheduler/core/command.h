@@ -230,6 +230,7 @@ struct Reply {
   std::vector<int32_t> trials;  // AskTrials
   int32_t short_by = 0;         // AskTrials
   bool should_stop = false;     // AddMeasurement
+  bool look_first = false;      // AddMeasurement: the study's rule has yet to look at it
   bool repeated = false;        // the answer to an earlier request of the same id
 };
 

@@ -75,6 +75,8 @@ void RebuildIndexes(State* state);
 // Whether a terminal job may leave memory (its rows stay in the journal's rows).
 bool MayForget(const State& state, uint64_t job_uid);
 void Forget(uint64_t job_uid, State* state);
+// Takes a study with its trials out of the state; its name and its job stay.
+void ForgetStudy(uint64_t study_uid, State* state);
 
 }  // namespace trainyard::core
 

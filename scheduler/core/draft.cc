@@ -95,7 +95,11 @@ JobPtr Draft::Job(uint64_t uid) const { return Look(jobs_, state_.jobs, uid); }
 SpecPtr Draft::Spec(uint64_t job_uid) const { return Look(specs_, state_.specs, job_uid); }
 RunPtr Draft::Run(uint64_t uid) const { return Look(runs_, state_.runs, uid); }
 StudyPtr Draft::Study(uint64_t uid) const { return Look(studies_, state_.studies, uid); }
-TrialPtr Draft::Trial(TrialKey key) const { return Look(trials_, state_.trials, key); }
+TrialPtr Draft::Trial(TrialKey key) const {
+  if (const auto it = trials_.find(key); it != trials_.end()) return it->second;
+  const auto it = state_.trials.find(key);
+  return it == state_.trials.end() ? nullptr : it->second.row();
+}
 AgentPtr Draft::Agent(const std::string& node_id) const {
   return Look(agents_, state_.agents, node_id);
 }

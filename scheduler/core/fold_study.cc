@@ -85,6 +85,7 @@ void FoldSuggested(const records::Event& event, Rows* rows) {
     trial->set_client_id(suggestion.client_id());
     trial->set_seed(suggestion.seed());
     trial->set_origin(suggestion.origin());
+    trial->set_same_as(suggestion.same_as());
     trial->set_revision(event.sequence());
     rows->PutTrial(std::move(trial));
   }

@@ -29,12 +29,29 @@ std::vector<uint64_t> RunsOf(const State& state, const records::JobRow& job) {
   for (auto it = state.trials.lower_bound({job.study_uid(), 0});
        job.study_uid() != 0 && it != state.trials.end() && it->first.first == job.study_uid();
        ++it) {
-    if (it->second->run_uid() != 0) runs.push_back(it->second->run_uid());
+    const TrialPtr trial = it->second.row();
+    if (trial->run_uid() != 0) runs.push_back(trial->run_uid());
   }
   return runs;
 }
 
 }  // namespace
+
+void ForgetStudy(uint64_t study_uid, State* state) {
+  const TrialKey begin(study_uid, 0);
+  const TrialKey end(study_uid + 1, 0);
+  const auto erase = [&](auto* table) {
+    table->erase(table->lower_bound(begin), table->lower_bound(end));
+  };
+  erase(&state->trials);
+  erase(&state->open_trials);
+  erase(&state->requested_trials);
+  state->trials_of_client.erase(state->trials_of_client.lower_bound({study_uid, ""}),
+                                state->trials_of_client.lower_bound({study_uid + 1, ""}));
+  state->live_studies.erase(study_uid);
+  state->hungry_studies.erase(study_uid);
+  state->studies.erase(study_uid);
+}
 
 bool MayForget(const State& state, uint64_t job_uid) {
   const auto job = state.jobs.find(job_uid);
@@ -55,16 +72,8 @@ void Forget(uint64_t job_uid, State* state) {
   StateRows rows(state, &ignored);
   for (const uint64_t uid : RunsOf(*state, *job)) rows.EraseRun(uid);
   if (const uint64_t study_uid = job->study_uid(); study_uid != 0) {
-    state->trials.erase(state->trials.lower_bound({study_uid, 0}),
-                        state->trials.lower_bound({study_uid + 1, 0}));
-    state->open_trials.erase(state->open_trials.lower_bound({study_uid, 0}),
-                             state->open_trials.lower_bound({study_uid + 1, 0}));
-    state->requested_trials.erase(state->requested_trials.lower_bound({study_uid, 0}),
-                                  state->requested_trials.lower_bound({study_uid + 1, 0}));
     state->study_by_name.erase(NameKey(job->project(), job->job_id()));
-    state->live_studies.erase(study_uid);
-    state->hungry_studies.erase(study_uid);
-    state->studies.erase(study_uid);
+    ForgetStudy(study_uid, state);
   }
   state->old_names[NameHash(absl::StrCat(job->project(), "/", job->job_id()))] = job_uid;
   state->job_by_name.erase(NameKey(job->project(), job->job_id()));
@@ -91,7 +100,7 @@ void RebuildIndexes(State* state) {
   state->specs = std::move(loaded.specs);
   for (auto& [uid, study] : loaded.studies) rows.PutStudy(std::move(study));
   for (const auto& [uid, run] : loaded.runs) rows.PutRun(run);
-  for (auto& [key, trial] : loaded.trials) rows.PutTrial(std::move(trial));
+  for (const auto& [key, trial] : loaded.trials) rows.PutTrial(trial.row());
   std::vector<RequestPtr> requests;
   for (const auto& [key, request] : loaded.requests) requests.push_back(RequestRowOf(loaded, key));
   std::sort(requests.begin(), requests.end(), [](const auto& a, const auto& b) {

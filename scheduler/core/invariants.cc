@@ -23,7 +23,7 @@ class Checker {
     for (const auto& [uid, job] : state_.jobs) CheckJob(*job);
     for (const auto& [uid, run] : state_.runs) CheckRun(*run);
     for (const auto& [uid, study] : state_.studies) CheckStudy(*study);
-    for (const auto& [key, trial] : state_.trials) CheckTrial(*trial);
+    for (const auto& [key, trial] : state_.trials) CheckTrial(*trial.row());
     CheckUse();
     CheckIndexes();
     return std::move(broken_);
@@ -125,7 +125,7 @@ class Checker {
     v1::TrialCounts counts;
     for (auto it = state_.trials.lower_bound({study.uid(), 0});
          it != state_.trials.end() && it->first.first == study.uid(); ++it) {
-      Count(*it->second, &counts);
+      Count(*it->second.row(), &counts);
       Require(it->first.second < study.next_trial(), who, " has a trial beyond its last");
     }
     if (counts.SerializeAsString() != study.counts().SerializeAsString()) {

@@ -47,6 +47,22 @@ void KeepBest(const v1::StudySpec& spec, const v1::Measurement& point, records::
   *trial->mutable_best_measurement() = point;
 }
 
+void FindBest(const v1::StudySpec& spec, records::TrialRow* trial) {
+  trial->clear_best_measurement();
+  for (const v1::Measurement& point : trial->measurements()) KeepBest(spec, point, trial);
+}
+
+// The metric's newest value up to `step`, else its first one after.
+std::optional<double> NearStep(const records::TrialRow& trial, int64_t step,
+                               absl::string_view metric_id) {
+  std::optional<double> near;
+  for (const v1::Measurement& point : trial.measurements()) {
+    if (point.step() > step && near.has_value()) break;
+    if (const auto value = FindMetric(point, metric_id); value.has_value()) near = value;
+  }
+  return near;
+}
+
 }  // namespace
 
 void AddMeasurementTo(const v1::StudySpec& spec, const v1::Measurement& point,
@@ -56,7 +72,11 @@ void AddMeasurementTo(const v1::StudySpec& spec, const v1::Measurement& point,
   while (at > 0 && curve->Get(at - 1).step() > point.step()) --at;
   if (at > 0 && curve->Get(at - 1).step() == point.step()) {
     MergeMetrics(point, curve->Mutable(at - 1));
-    KeepBest(spec, curve->Get(at - 1), trial);
+    if (trial->has_best_measurement() && trial->best_measurement().step() == point.step()) {
+      FindBest(spec, trial);  // what was the best may have been taken back
+    } else {
+      KeepBest(spec, curve->Get(at - 1), trial);
+    }
     return;
   }
   *curve->Add() = point;
@@ -97,7 +117,7 @@ std::optional<v1::Measurement> OnlyStudyMetrics(const v1::StudySpec& spec,
     if (named) *kept.add_metrics() = metric;
   }
   if (kept.metrics().empty()) return std::nullopt;
-  kept.set_step(point.step());
+  if (point.has_step()) kept.set_step(point.step());
   if (point.has_elapsed()) *kept.mutable_elapsed() = point.elapsed();
   return kept;
 }
@@ -113,17 +133,14 @@ v1::Measurement FinalMeasurement(const v1::StudySpec& spec, const records::Trial
   }
   for (const v1::StudySpec::Metric& metric : spec.metrics()) {
     if (FindMetric(last, metric.metric_id()).has_value()) continue;
-    std::optional<double> newest;
-    for (int i = trial.measurements_size() - 1; i >= 0 && !newest.has_value(); --i) {
-      newest = FindMetric(trial.measurements(i), metric.metric_id());
-    }
-    if (!newest.has_value()) {
+    const auto near = NearStep(trial, last.step(), metric.metric_id());
+    if (!near.has_value()) {
       missing->push_back(metric.metric_id());
       continue;
     }
     v1::MetricValue* added = last.add_metrics();
     added->set_metric_id(metric.metric_id());
-    added->set_value(*newest);
+    added->set_value(*near);
   }
   return last;
 }

@@ -15,8 +15,8 @@ namespace trainyard::core {
 inline constexpr int kMeasurementsMax = 1000;
 
 // Puts `point` at its place in the curve; at a step that is there already its metrics replace those
-// of the same name. Beyond 1,000 points every second one goes, but never the newest. Keeps
-// best_measurement by the study's first metric.
+// of the same name; so a report can be corrected. Beyond 1,000 points every second one goes, but
+// never the newest. Keeps best_measurement by the study's first metric.
 void AddMeasurementTo(const v1::StudySpec& spec, const v1::Measurement& point,
                       records::TrialRow* trial);
 
@@ -29,8 +29,9 @@ bool HasMeasurement(const records::TrialRow& trial, const v1::Measurement& point
 std::optional<v1::Measurement> OnlyStudyMetrics(const v1::StudySpec& spec,
                                                 const v1::Measurement& point);
 
-// The measurement a trial is judged by: its last one, or its best (spec.selection), with the newest
-// value of each metric that it lacks. Metrics that were never measured are added to `missing`.
+// The measurement a trial is judged by: its last one, or its best (spec.selection), with the value
+// nearest before that step, else after it, of each metric that it lacks. Metrics that were never
+// measured are added to `missing`.
 v1::Measurement FinalMeasurement(const v1::StudySpec& spec, const records::TrialRow& trial,
                                  std::vector<std::string>* missing);
 

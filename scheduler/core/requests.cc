@@ -70,8 +70,11 @@ void RememberAnswer(const Reply& reply, Draft* draft) {
   records::RequestRow* request = draft->events().back().mutable_request();
   request->set_key(KeyBytes(KeyOf(command)));
   request->set_body_hash(HashOf(command));
-  // The name of a job is found by its uid: submits are too many to keep it for each.
-  if (!draft->events().front().has_job_created()) request->set_result(reply.name);
+  // The name of a job or study is found by its uid: submits and tells are too many to keep it for
+  // each.
+  const bool is_known =
+      draft->events().front().has_job_created() || reply.name == NameOf(draft->state(), reply.uid);
+  if (!is_known) request->set_result(reply.name);
   request->set_time_us(draft->now_us());
   request->set_uid(reply.uid);
   for (const int32_t trial : reply.trials) request->add_trials(trial);

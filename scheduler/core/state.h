@@ -16,6 +16,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
+#include "scheduler/core/kept_trial.h"
 #include "scheduler/core/run_table.h"
 #include "trainyard/journal/v1/journal.pb.h"
 
@@ -24,7 +25,6 @@ namespace trainyard::core {
 using JobPtr = std::shared_ptr<const journal::v1::JobRow>;
 using SpecPtr = std::shared_ptr<const trainyard::v1::JobSpec>;
 using StudyPtr = std::shared_ptr<const journal::v1::StudyRow>;
-using TrialPtr = std::shared_ptr<const journal::v1::TrialRow>;
 using AgentPtr = std::shared_ptr<const journal::v1::AgentRow>;
 using TokenPtr = std::shared_ptr<const journal::v1::TokenRow>;
 using SettingPtr = std::shared_ptr<const journal::v1::SettingRow>;
@@ -59,7 +59,7 @@ struct State {
   absl::btree_map<uint64_t, SpecPtr> specs;  // by job uid
   RunTable runs;
   absl::flat_hash_map<uint64_t, StudyPtr> studies;
-  std::map<TrialKey, TrialPtr> trials;
+  absl::btree_map<TrialKey, KeptTrial> trials;
   std::map<std::string, AgentPtr> agents;  // by node id
   std::map<std::string, TokenPtr> tokens;  // by token id
   std::map<std::string, trainyard::v1::ScaleTier> tiers;

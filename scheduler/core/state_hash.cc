@@ -55,7 +55,7 @@ std::string StateHash(const State& state) {
   for (const auto& [uid, row] : state.runs) sum.Add("run", absl::StrCat(uid), *row);
   for (const auto& [uid, row] : state.studies) sum.Add("study", absl::StrCat(uid), *row);
   for (const auto& [key, row] : state.trials) {
-    sum.Add("trial", absl::StrCat(key.first, "/", key.second), *row);
+    sum.Add("trial", absl::StrCat(key.first, "/", key.second), *row.row());
   }
   for (const auto& [id, row] : state.agents) sum.Add("agent", id, *row);
   for (const auto& [id, row] : state.tokens) sum.Add("token", id, *row);

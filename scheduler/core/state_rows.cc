@@ -36,7 +36,7 @@ JobPtr StateRows::Job(uint64_t uid) const { return Find(state_->jobs, uid); }
 SpecPtr StateRows::Spec(uint64_t job_uid) const { return Find(state_->specs, job_uid); }
 RunPtr StateRows::Run(uint64_t uid) const { return Find(state_->runs, uid); }
 StudyPtr StateRows::Study(uint64_t uid) const { return Find(state_->studies, uid); }
-TrialPtr StateRows::Trial(TrialKey key) const { return Find(state_->trials, key); }
+TrialPtr StateRows::Trial(TrialKey key) const { return Find(state_->trials, key).row(); }
 AgentPtr StateRows::Agent(const std::string& node_id) const {
   return Find(state_->agents, node_id);
 }
@@ -150,7 +150,7 @@ void StateRows::PutStudy(StudyPtr row) {
   if (!ended) return;
   auto it = state_->open_trials.lower_bound({uid, 0});
   while (it != state_->open_trials.end() && it->first == uid) {
-    const bool open = IsOpen(*state_->trials.at(*it), slot.get());
+    const bool open = IsOpen(*state_->trials.at(*it).row(), slot.get());
     it = open ? std::next(it) : state_->open_trials.erase(it);
   }
   state_->requested_trials.erase(state_->requested_trials.lower_bound({uid, 0}),
@@ -163,9 +163,18 @@ void StateRows::PutTrial(TrialPtr row) {
   const bool open = IsOpen(*row, Study(key.first).get());
   Keep(open, key, &state_->open_trials);
   Keep(open && row->state() == v1::REQUESTED, key, &state_->requested_trials);
-  TrialPtr& slot = state_->trials[key];
-  IndexClient(slot.get(), *row);
+  KeptTrial& slot = state_->trials[key];
+  IndexClient(slot.row().get(), *row);
   slot = std::move(row);
+}
+
+// One that has ended is in no index.
+void StateRows::PutKept(TrialKey key, KeptTrial trial) {
+  if (trial.has_ended()) {
+    state_->trials[key] = std::move(trial);
+  } else {
+    PutTrial(trial.row());
+  }
 }
 
 void StateRows::IndexClient(const records::TrialRow* old, const records::TrialRow& now) {

@@ -40,6 +40,8 @@ class StateRows : public Rows {
   void DropSetting(const std::string& key) override;
   void PutLedger(LedgerPtr row) override;
 
+  // A trial as it was kept, to a state that has no such trial yet.
+  void PutKept(TrialKey key, KeptTrial trial);
   // Drops request ids older than seven days, at most a few: called once per event, it keeps up.
   void PruneRequests(int64_t now_us);
   // Takes a run out of every index and out of the state.

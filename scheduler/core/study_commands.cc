@@ -29,6 +29,19 @@ void StopHeld(uint64_t study_uid, Draft* draft) {
   }
 }
 
+// A trial of a job whose point was measured already ends at once with that measurement.
+void Reuse(TrialKey key, int32_t same_as, Draft* draft) {
+  const TrialPtr known = draft->Trial({key.first, same_as});
+  if (known == nullptr || known->state() != v1::TRIAL_SUCCEEDED || known->stopped_early()) return;
+  records::Event event;
+  records::TrialEnded* ended = event.mutable_trial_ended();
+  ended->set_study_uid(key.first);
+  ended->set_trial(key.second);
+  ended->set_state(v1::TRIAL_SUCCEEDED);
+  *ended->mutable_final_measurement() = known->final_measurement();
+  draft->Emit(std::move(event));
+}
+
 absl::Status CheckSystem(const Draft& draft) {
   if (draft.principal().is_system) return absl::OkStatus();
   return CheckAccess(draft.principal(), Action::kAdminister, "", "");
@@ -136,6 +149,11 @@ absl::StatusOr<Reply> TakeSuggestions(const ApplySuggestions& command, Draft* dr
     suggestion->set_trial(study->next_trial() + static_cast<int32_t>(i));
   }
   draft->Emit(std::move(event));
+  for (size_t i = 0; i < count && study->job_uid() != 0; ++i) {
+    if (const int32_t same_as = command.suggestions[i].same_as(); same_as > 0) {
+      Reuse({study->uid(), study->next_trial() + static_cast<int32_t>(i)}, same_as, draft);
+    }
+  }
   AdvanceStudy(study->uid(), draft);
   return reply;
 }

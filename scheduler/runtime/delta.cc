@@ -87,8 +87,8 @@ Archive ArchiveOf(const core::State& state, uint64_t job_uid) {
   archive.study = Find(state.studies, archive.job->study_uid());
   for (auto it = state.trials.lower_bound({archive.job->study_uid(), 0});
        it != state.trials.end() && it->first.first == archive.job->study_uid(); ++it) {
-    archive.trials.push_back(it->second);
-    if (auto run = Find(state.runs, it->second->run_uid()); run != nullptr) {
+    archive.trials.push_back(it->second.row());
+    if (auto run = Find(state.runs, archive.trials.back()->run_uid()); run != nullptr) {
       archive.runs.push_back(std::move(run));
     }
   }

@@ -36,7 +36,7 @@ struct Delta {
   std::vector<std::pair<uint64_t, core::SpecPtr>> specs;
   std::vector<std::pair<uint64_t, core::RunPtr>> runs;
   std::vector<std::pair<uint64_t, core::StudyPtr>> studies;
-  std::vector<std::pair<core::TrialKey, core::TrialPtr>> trials;
+  std::vector<std::pair<core::TrialKey, core::KeptTrial>> trials;
   std::vector<std::pair<std::string, core::AgentPtr>> agents;
   std::vector<std::pair<std::string, core::TokenPtr>> tokens;
   std::vector<std::pair<core::ShortId, core::RequestPtr>> requests;

@@ -9,7 +9,8 @@
 namespace trainyard::runtime {
 namespace {
 
-constexpr int kAskRoundsMax = 64;  // a large ask is answered in parts; others may be faster
+constexpr size_t kDeletedLooks = 4;  // in one cycle
+constexpr int kAskRoundsMax = 256;   // a large ask is answered in parts; others may be faster
 
 bool IsTerminal(trainyard::v1::JobState state) {
   return state == trainyard::v1::SUCCEEDED || state == trainyard::v1::FAILED ||
@@ -58,7 +59,28 @@ void Engine::Try(core::Command command, Runtime::Callback done, int rounds) {
     });
     return;
   }
+  const auto* const told = std::get_if<core::AddMeasurement>(&command.body);
+  if (reply.ok() && told != nullptr) {
+    return AnswerTelling(*told, *std::move(reply), std::move(done));
+  }
   batch_.answers.push_back([done = std::move(done), reply = std::move(reply)]() { done(reply); });
+}
+
+// A study with a stopping rule looks at the measurement first, so that the answer is about it.
+void Engine::AnswerTelling(const core::AddMeasurement& told, core::Reply reply,
+                           Runtime::Callback done) {
+  const core::TrialKey key(reply.uid, told.trial);
+  const bool look_first = reply.look_first;
+  auto answer = [this, key, reply = std::move(reply), done = std::move(done)]() mutable {
+    const auto trial = state_.trials.find(key);
+    reply.should_stop =
+        trial == state_.trials.end() || (trial->second->state() != trainyard::v1::ACTIVE &&
+                                         trial->second->state() != trainyard::v1::REQUESTED);
+    batch_.answers.push_back([done = std::move(done), reply = std::move(reply)]() { done(reply); });
+  };
+  if (!look_first) return answer();
+  auto later = std::make_shared<decltype(answer)>(std::move(answer));
+  desk_.Ask(key.first, 0, [later](const absl::Status&) { (*later)(); });
 }
 
 void Engine::Internal(core::CommandBody body) {
@@ -175,8 +197,36 @@ void Engine::ForgetOld(const core::Touched& touched, Delta* delta) {
   }
 }
 
+// A deleted study goes, rows and all, once no live study learns from it.
+void Engine::ForgetDeleted(core::Touched* touched) {
+  for (const uint64_t uid : touched->studies) {
+    const auto study = state_.studies.find(uid);
+    if (study != state_.studies.end() && study->second->deleted()) deleted_.push_back(uid);
+  }
+  for (size_t looked = std::min(deleted_.size(), kDeletedLooks); looked > 0; --looked) {
+    const uint64_t uid = deleted_.front();
+    deleted_.pop_front();
+    const bool needed =
+        std::any_of(state_.live_studies.begin(), state_.live_studies.end(), [&](uint64_t live) {
+          const auto& earlier = state_.studies.at(live)->earlier();
+          return std::find(earlier.begin(), earlier.end(), uid) != earlier.end();
+        });
+    if (needed) {
+      deleted_.push_back(uid);
+      continue;
+    }
+    touched->studies.insert(uid);
+    for (auto it = state_.trials.lower_bound({uid, 0});
+         it != state_.trials.end() && it->first.first == uid; ++it) {
+      touched->trials.insert(it->first);
+    }
+    core::ForgetStudy(uid, &state_);
+  }
+}
+
 Delta Engine::TakeDelta() {
-  const core::Touched touched = std::exchange(unbooked_, {});
+  core::Touched touched = std::exchange(unbooked_, {});
+  ForgetDeleted(&touched);
   Delta delta = DeltaOf(state_, touched);
   // A spec never changes: it is published once.
   delta.specs.erase(std::remove_if(delta.specs.begin(), delta.specs.end(),

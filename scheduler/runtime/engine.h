@@ -114,6 +114,7 @@ class Engine {
   void Internal(core::CommandBody body);
   void NoteCommand(const core::Command& command);
   void Try(core::Command command, Runtime::Callback done, int rounds);
+  void AnswerTelling(const core::AddMeasurement& told, core::Reply reply, Runtime::Callback done);
   void CatchUp();
   void EndSession(const std::string& node_id);
   void ExpireLeases(absl::Duration monotonic);
@@ -132,6 +133,7 @@ class Engine {
   void SetLinked(const std::string& node_id, bool linked);
   void NoteTerminal(uint64_t job_uid);
   void ForgetOld(const core::Touched& touched, Delta* delta);
+  void ForgetDeleted(core::Touched* touched);
   Delta TakeDelta();
 
   const Options options_;
@@ -167,6 +169,7 @@ class Engine {
   uint64_t specs_known_ = 0;       // the specs of jobs up to this one are or will be rows
   std::deque<uint64_t> terminal_;  // jobs that may leave memory, oldest first
   absl::flat_hash_set<uint64_t> terminal_set_;
+  std::deque<uint64_t> deleted_;      // studies that leave memory and rows
   uint64_t planned_version_ = ~0ULL;  // of the book, at the last quick plan
   uint64_t explained_version_ = 0;    // of the book, at the last whole plan
   bool plan_out_ = false;

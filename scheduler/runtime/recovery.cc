@@ -81,6 +81,9 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Recover(journal::Journal* journa
   engine->desk_.Refill(state);
   for (const auto& [uid, job] : all.jobs) engine->NoteTerminal(uid);
   std::sort(engine->terminal_.begin(), engine->terminal_.end());
+  for (const auto& [uid, study] : all.studies) {
+    if (study->deleted()) engine->unbooked_.studies.insert(uid);
+  }
   published.get();
 
   core::Command start;

@@ -39,7 +39,7 @@ class RowKeeper {
     Table<uint64_t, core::SpecPtr> specs;
     Table<uint64_t, core::RunPtr> runs;
     Table<uint64_t, core::StudyPtr> studies;
-    Table<core::TrialKey, core::TrialPtr> trials;
+    Table<core::TrialKey, core::KeptTrial> trials;
     Table<std::string, core::AgentPtr> agents;
     Table<std::string, core::TokenPtr> tokens;
     Table<core::ShortId, core::RequestPtr> requests;

@@ -55,7 +55,7 @@ struct Loaded {
   std::vector<std::shared_ptr<journal::v1::JobRow>> jobs;
   std::vector<std::shared_ptr<journal::v1::RunRow>> runs;
   std::vector<std::shared_ptr<journal::v1::StudyRow>> studies;
-  std::vector<std::shared_ptr<journal::v1::TrialRow>> trials;
+  std::vector<std::pair<core::TrialKey, core::KeptTrial>> trials;
   std::vector<std::shared_ptr<journal::v1::AgentRow>> agents;
   std::vector<std::shared_ptr<journal::v1::TokenRow>> tokens;
   std::vector<std::shared_ptr<journal::v1::TierRow>> tiers;
@@ -64,6 +64,7 @@ struct Loaded {
   std::vector<std::shared_ptr<journal::v1::SettingRow>> settings;
   std::vector<std::shared_ptr<journal::v1::LedgerRow>> ledger;
   std::vector<std::shared_ptr<journal::v1::ServerRow>> servers;
+  journal::v1::TrialRow trial;  // what is read into, again and again
 };
 
 template <typename Row>
@@ -74,11 +75,22 @@ absl::Status Add(const journal::RowUpdate& update, std::vector<std::shared_ptr<R
   return absl::OkStatus();
 }
 
+// Most trials have ended: of those the bytes stay as they are once they could be read.
+absl::Status AddTrial(const journal::RowUpdate& update, Loaded* loaded) {
+  journal::v1::TrialRow* const row = &loaded->trial;
+  if (const absl::Status status = Parse(update, row); !status.ok()) return status;
+  loaded->trials.emplace_back(
+      core::TrialKey(row->study_uid(), row->id()),
+      core::HasEnded(*row) ? core::KeptTrial::OfEnded(update.value)
+                           : core::KeptTrial(std::make_shared<const journal::v1::TrialRow>(*row)));
+  return absl::OkStatus();
+}
+
 absl::Status Sort(const journal::RowUpdate& update, Loaded* loaded) {
   if (update.kind == "job") return Add(update, &loaded->jobs);
   if (update.kind == "run") return Add(update, &loaded->runs);
   if (update.kind == "study") return Add(update, &loaded->studies);
-  if (update.kind == "trial") return Add(update, &loaded->trials);
+  if (update.kind == "trial") return AddTrial(update, loaded);
   if (update.kind == "agent") return Add(update, &loaded->agents);
   if (update.kind == "token") return Add(update, &loaded->tokens);
   if (update.kind == "tier") return Add(update, &loaded->tiers);
@@ -163,7 +175,7 @@ void PutAll(Loaded loaded, core::State* state) {
     rows.PutRun(std::move(row));
     ignored.runs.clear();
   }
-  for (auto& row : loaded.trials) rows.PutTrial(std::move(row));
+  for (auto& [key, trial] : loaded.trials) rows.PutKept(key, std::move(trial));
   std::sort(loaded.requests.begin(), loaded.requests.end(),
             [](const auto& a, const auto& b) { return a->time_us() < b->time_us(); });
   for (auto& row : loaded.requests) {
@@ -231,7 +243,7 @@ std::vector<journal::RowUpdate> LiveRows(const Delta& delta) {
     Push("study", UidKey(uid), study.get(), delta.revision, &rows);
   }
   for (const auto& [key, trial] : delta.trials) {
-    Push("trial", TrialRowKey(key), trial.get(), delta.revision, &rows);
+    rows.push_back({"trial", TrialRowKey(key), trial.Bytes(), delta.revision});
   }
   SettingRows(delta, &rows);
   return rows;

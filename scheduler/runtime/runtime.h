@@ -36,7 +36,7 @@ struct Options {
   std::string store_address;  // set before agents connect
   absl::Duration lease = absl::Seconds(15);
   absl::Duration heartbeat = absl::Seconds(1);
-  int planner_threads = 1;
+  int study_threads = 1;      // besides the one that places
   int batch_max = 512;        // commands in one commit
   size_t queue_max = 100000;  // commands waiting; RESOURCE_EXHAUSTED beyond
   std::vector<std::string> capabilities = {"control.v1", "telemetry.v1"};  // told in handshakes

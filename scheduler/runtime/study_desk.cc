@@ -2,6 +2,7 @@
 #include "scheduler/runtime/study_desk.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,24 +12,31 @@ namespace trainyard::runtime {
 namespace {
 
 constexpr int kSuggestionsMax = 256;    // in one job
+constexpr int kModelledMax = 16;        // of those that take milliseconds each
 constexpr int kPage = 1000;             // trials of an earlier study at a time
 constexpr int64_t kLookUs = 5'000'000;  // between looks at studies that may end by time
 
-bool HasEnded(const journal::v1::TrialRow& row) {
-  return row.state() == v1::TRIAL_SUCCEEDED || row.state() == v1::INFEASIBLE;
-}
-
-tuning::TrialRecord RecordOf(const journal::v1::TrialRow& row) {
+tuning::TrialRecord RecordOf(journal::v1::TrialRow row, int64_t begin_us) {
   tuning::TrialRecord record;
   record.id = row.id();
   record.state = row.state();
-  record.parameters.assign(row.parameters().begin(), row.parameters().end());
-  record.measurements.assign(row.measurements().begin(), row.measurements().end());
+  record.parameters.assign(std::make_move_iterator(row.mutable_parameters()->begin()),
+                           std::make_move_iterator(row.mutable_parameters()->end()));
+  record.measurements.assign(std::make_move_iterator(row.mutable_measurements()->begin()),
+                             std::make_move_iterator(row.mutable_measurements()->end()));
   if (row.has_final_measurement()) record.final_measurement = row.final_measurement();
   record.stopped_early = row.stopped_early();
-  record.held = row.held() && !HasEnded(row);
+  record.held = row.held() && !core::HasEnded(row);
   record.resumed_step = row.resumed_step();
+  record.end_seconds = static_cast<double>(std::max(row.end_us(), begin_us) - begin_us) / 1e6;
   return record;
+}
+
+// How many suggestions one job makes: others, and what running trials report, wait that long.
+int MostAtOnce(const v1::StudySpec& spec) {
+  const bool has_model = spec.algorithm() == v1::StudySpec::ALGORITHM_UNSPECIFIED ||
+                         spec.algorithm() == v1::StudySpec::GP;
+  return has_model ? kModelledMax : kSuggestionsMax;
 }
 
 // The studies that the study learns from, as they were when it was made. One that is gone teaches
@@ -45,8 +53,8 @@ std::vector<tuning::EarlierStudy> EarlierOf(const journal::v1::StudyRow& study, 
          page = view.Trials(uid, last, kPage)) {
       for (const core::TrialPtr& trial : page) {
         last = trial->id();
-        if (HasEnded(*trial) && trial->revision() <= study.earlier_revision()) {
-          one.trials.push_back(RecordOf(*trial));
+        if (core::HasEnded(*trial) && trial->revision() <= study.earlier_revision()) {
+          one.trials.push_back(RecordOf(*trial, row->create_us()));
         }
       }
     }
@@ -68,6 +76,7 @@ core::ApplySuggestions SuggestionsOf(const StudyJob& job, tuning::SuggestResult 
     }
     row.set_seed(suggestion.seed);
     row.set_origin(suggestion.origin);
+    row.set_same_as(suggestion.same_as);
     command.suggestions.push_back(std::move(row));
   }
   // An optimiser that offers nothing must not be asked for ever.
@@ -109,7 +118,9 @@ StudyAnswer Think(const StudyJob& job, const View& view) {
     job.brain->optimizer = *std::move(made);
   }
   tuning::Optimizer& optimizer = *job.brain->optimizer;
-  for (const core::TrialPtr& trial : job.changed) optimizer.Observe(RecordOf(*trial));
+  for (const core::KeptTrial& trial : job.changed) {
+    optimizer.Observe(RecordOf(trial.Copy(), job.study->create_us()));
+  }
   core::ApplyStops stops = StopsOf(job, &optimizer);
   // What goes on takes the place of new trials; those who ask for trials themselves have none.
   const int count = job.count - static_cast<int>(stops.resumes.size());
@@ -209,12 +220,14 @@ std::vector<StudyJob> StudyDesk::Collect(const core::State& state, int64_t now_u
       continue;
     }
     int count = needs[uid];
-    while (!desk.busy && live && !desk.waiting.empty() && count < kSuggestionsMax) {
+    const int most = live ? MostAtOnce(study->second->spec()) : 0;
+    while (!desk.busy && live && !desk.waiting.empty() && count < most) {
       count += desk.waiting.front().first;
       desk.served.push_back(std::move(desk.waiting.front().second));
       desk.waiting.pop_front();
     }
-    if (!desk.busy && live && (count > 0 || !desk.changed.empty() || desk.look)) {
+    const bool due = count > 0 || !desk.changed.empty() || desk.look || !desk.served.empty();
+    if (!desk.busy && live && due) {
       desk.look = false;
       if (study->second->spec().has_study_stopping()) timed_.insert(uid);
       StudyJob job;
@@ -225,7 +238,7 @@ std::vector<StudyJob> StudyDesk::Collect(const core::State& state, int64_t now_u
         if (trial != state.trials.end()) job.changed.push_back(trial->second);
       }
       job.first_trial = study->second->next_trial();
-      job.count = std::min(count, kSuggestionsMax);
+      job.count = std::min(count, most);
       job.elapsed_seconds = static_cast<double>(now_us - study->second->create_us()) / 1e6;
       desk.busy = true;
       jobs.push_back(std::move(job));

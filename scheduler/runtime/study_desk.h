@@ -28,7 +28,7 @@ struct StudyBrain {
 struct StudyJob {
   core::StudyPtr study;
   std::shared_ptr<StudyBrain> brain;
-  std::vector<core::TrialPtr> changed;  // in order of id
+  std::vector<core::KeptTrial> changed;  // in order of id
   int32_t first_trial = 0;
   int count = 0;  // suggestions wanted
   double elapsed_seconds = 0;

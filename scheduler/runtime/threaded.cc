@@ -1,7 +1,7 @@
 // The threads around an engine; see runtime.h. The owner thread runs tasks from three queues (facts
 // and planners' answers first, then cancels and other changes, then submits), closes a cycle and
-// hands the batch to the committer. Planner threads think; one more answers what people ask about
-// plans, so that no plan waits for it; one thread writes rows when it is quiet.
+// hands the batch to the committer. One thread plans, others think about studies, one more answers
+// what people ask about plans, so that no plan waits for any; one writes rows when it is quiet.
 #include <malloc.h>
 
 #include <array>
@@ -39,8 +39,9 @@ class Threaded : public Runtime {
         committer_(journal, engine_.get(), link, &guard_, &keeper_) {
     owner_ = std::thread([this] { RunOwner(); });
     rows_ = std::thread([this] { RunRows(); });
-    for (int i = 0; i < std::max(1, engine_->options().planner_threads); ++i) {
-      planners_.emplace_back([this] { RunPlanner(&work_); });
+    planners_.emplace_back([this] { RunPlanner(&work_); });
+    for (int i = 0; i < std::max(1, engine_->options().study_threads); ++i) {
+      planners_.emplace_back([this] { RunPlanner(&studies_); });
     }
     planners_.emplace_back([this] { RunPlanner(&looks_); });
   }
@@ -140,6 +141,7 @@ class Threaded : public Runtime {
 
  private:
   static constexpr size_t kQueues = 3;
+  enum class Work : size_t { kPlaces, kStudies };
 
   void SetLinked(const std::string& node_id, bool linked) {
     MutexLock lock(&linked_mutex_);
@@ -201,7 +203,7 @@ class Threaded : public Runtime {
   void Think() {
     for (StudyJob& job : engine_->TakeStudyJobs()) {
       auto shared = std::make_shared<StudyJob>(std::move(job));
-      Plan(&work_, [this, shared] {
+      Plan(&studies_, [this, shared] {
         auto answer = std::make_shared<StudyAnswer>(runtime::Think(*shared, view()));
         Answered([answer](Engine* engine) { engine->Answer(std::move(*answer)); });
       });
@@ -311,8 +313,9 @@ class Threaded : public Runtime {
   CondVar think_;
   CondVar rows_wake_;
   std::array<std::deque<Task>, kQueues> queues_ ABSL_GUARDED_BY(mutex_);
-  Work work_ ABSL_GUARDED_BY(mutex_);   // plans and suggestions
-  Work looks_ ABSL_GUARDED_BY(mutex_);  // what people ask
+  Work work_ ABSL_GUARDED_BY(mutex_);     // plans
+  Work studies_ ABSL_GUARDED_BY(mutex_);  // suggestions and stops
+  Work looks_ ABSL_GUARDED_BY(mutex_);    // what people ask
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool planners_stop_ ABSL_GUARDED_BY(mutex_) = false;
   bool owner_stops_ ABSL_GUARDED_BY(mutex_) = false;

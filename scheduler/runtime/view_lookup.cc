@@ -114,26 +114,32 @@ core::StudyPtr ViewTable::StudyByName(absl::string_view project, absl::string_vi
 }
 
 core::TrialPtr ViewTable::Trial(uint64_t study_uid, int32_t id) const {
+  core::KeptTrial kept;
   {
     MutexLock lock(&mutex_);
-    if (auto trial = Find(trials_, core::TrialKey(study_uid, id)); trial != nullptr) return trial;
+    kept = Find(trials_, core::TrialKey(study_uid, id));
   }
+  if (auto trial = kept.row(); trial != nullptr) return trial;
   return Old<journal::v1::TrialRow>("old_trial", TrialRowKey({study_uid, id}));
 }
 
 std::vector<core::TrialPtr> ViewTable::Trials(uint64_t study_uid, int32_t after, int limit) const {
-  std::vector<core::TrialPtr> trials;
+  std::vector<core::KeptTrial> here;  // read outside the lock
+  bool known = false;
   {
     MutexLock lock(&mutex_);
     for (auto it = trials_.upper_bound({study_uid, after});
          it != trials_.end() && it->first.first == study_uid &&
-         static_cast<int>(trials.size()) < limit;
+         static_cast<int>(here.size()) < limit;
          ++it) {
-      trials.push_back(it->second);
+      here.push_back(it->second);
     }
-    // A study is in memory whole or not at all.
-    if (!trials.empty() || studies_.contains(study_uid)) return trials;
+    known = studies_.contains(study_uid);
   }
+  std::vector<core::TrialPtr> trials;
+  for (const core::KeptTrial& trial : here) trials.push_back(trial.row());
+  // A study is in memory whole or not at all.
+  if (!trials.empty() || known) return trials;
   if (journal_ == nullptr) return trials;
   const auto rows =
       journal_->ReadRows("old_trial", UidKey(study_uid), TrialRowKey({study_uid, after}), limit);

@@ -80,8 +80,13 @@ void ViewTable::PutRun(uint64_t uid, const core::RunPtr& run) {
 
 void ViewTable::PublishStudies(const Delta& delta) {
   for (const auto& [uid, study] : delta.studies) {
+    if (const auto old = studies_.find(uid); study == nullptr && old != studies_.end()) {
+      const core::ShortId name = core::NameKey(old->second->project(), old->second->study_id());
+      const auto named = study_names_.find(name);
+      if (named != study_names_.end() && named->second == uid) study_names_.erase(named);
+    }
     Put(uid, study, &studies_);
-    if (study != nullptr) {
+    if (study != nullptr && !study->deleted()) {
       study_names_[core::NameKey(study->project(), study->study_id())] = uid;
     }
   }

@@ -90,7 +90,7 @@ class ViewTable : public View {
   absl::btree_map<uint64_t, JobEntry> jobs_ ABSL_GUARDED_BY(mutex_);
   core::RunTable runs_ ABSL_GUARDED_BY(mutex_);
   absl::btree_map<uint64_t, core::StudyPtr> studies_ ABSL_GUARDED_BY(mutex_);
-  absl::btree_map<core::TrialKey, core::TrialPtr> trials_ ABSL_GUARDED_BY(mutex_);
+  absl::btree_map<core::TrialKey, core::KeptTrial> trials_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, core::AgentPtr, std::less<>> agents_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, core::TokenPtr> tokens_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const Settings> settings_ ABSL_GUARDED_BY(mutex_) =

@@ -2,9 +2,11 @@
 #include "scheduler/tuning/curve_model.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
+#include "common/random.h"
 #include "scheduler/tuning/math.h"
 
 namespace trainyard::tuning {
@@ -16,6 +18,7 @@ constexpr double kLongest = 0.75;
 constexpr double kPowers[] = {0, 0.6, 1, 1.4, 2, 3};
 constexpr double kRestDoubt = 0.05;  // of the drop still to come: no curve is of our shapes
 constexpr size_t kCurvesMax = 100;   // looked at for noise and scale
+constexpr double kOffsetMost = 1e6;  // scales from a curve's first value
 
 double MedianOf(std::vector<double>* values) {
   const auto middle = values->begin() + static_cast<int64_t>(values->size() / 2);
@@ -42,7 +45,17 @@ double EstimateNoise(const History& history, double scale) {
   }
   // The median of |N(0, 6 s^2)| / 2.
   const double noise = bends.empty() ? 0.02 * scale : MedianOf(&bends) / (0.6745 * 1.2247);
-  return std::max(noise, 1e-3 * scale);
+  return std::clamp(noise, 1e-3 * scale, kOffsetMost * scale);
+}
+
+// Of the first `count` points.
+uint64_t HashOf(const std::vector<CurvePoint>& curve, size_t count) {
+  uint64_t hash = 0;
+  for (size_t i = 0; i < count; ++i) {
+    hash = MixSeed(hash, std::bit_cast<uint64_t>(curve[i].step));
+    hash = MixSeed(hash, std::bit_cast<uint64_t>(curve[i].value));
+  }
+  return hash;
 }
 
 // How much curves of this study fall.
@@ -85,37 +98,57 @@ double CurveModel::Value(const Shape& shape, double step) const {
   return shape.power == 0 ? Exp(-t) : Exp(-shape.power * Log(1 + t));
 }
 
+// From the first value: sums of squares of large numbers would leave nothing of small differences,
+// and one value beyond all others must not make sums that are no numbers.
+double CurveModel::Offset(const std::vector<CurvePoint>& curve, size_t i) const {
+  const double most = kOffsetMost * scale_;
+  return std::clamp(curve[i].value - curve[0].value, -most, most);
+}
+
 void CurveModel::Extend(const std::vector<CurvePoint>& curve, Sums* sums) const {
-  if (sums->count > curve.size() ||
-      (sums->count > 0 && curve[sums->count - 1].value != sums->last)) {
-    *sums = Sums();
-  }
+  if (sums->count > curve.size() || HashOf(curve, sums->count) != sums->hash) *sums = Sums();
   if (sums->f.empty()) {
     for (auto* column : {&sums->f, &sums->ff, &sums->fy}) column->assign(shapes_.size(), 0);
   }
   for (; sums->count < curve.size(); ++sums->count) {
-    const CurvePoint& point = curve[sums->count];
-    sums->last = point.value;
-    sums->y += point.value;
-    sums->yy += point.value * point.value;
+    const double y = Offset(curve, sums->count);
+    sums->y += y;
+    sums->yy += y * y;
     for (size_t s = 0; s < shapes_.size(); ++s) {
-      const double f = Value(shapes_[s], point.step);
+      const double f = Value(shapes_[s], curve[sums->count].step);
       sums->f[s] += f;
       sums->ff[s] += f * f;
-      sums->fy[s] += f * point.value;
+      sums->fy[s] += f * y;
     }
   }
+  sums->hash = HashOf(curve, sums->count);
 }
 
-CurvePrediction CurveModel::Predict(int32_t id, const std::vector<CurvePoint>& curve) {
-  Sums& sums = sums_[id];
-  Extend(curve, &sums);
+CurvePrediction CurveModel::Predict(int32_t id, const std::vector<CurvePoint>& curve, bool ended) {
+  if (!ended) {
+    Sums& sums = sums_[id];
+    Extend(curve, &sums);
+    return PredictFrom(sums, curve);
+  }
+  const uint64_t hash = HashOf(curve, curve.size());
+  const auto [known, is_new] = known_.try_emplace(id);
+  if (is_new || known->second.hash != hash) {
+    Sums sums;
+    Extend(curve, &sums);
+    known->second = {hash, PredictFrom(sums, curve)};
+    sums_.erase(id);
+  }
+  return known->second.prediction;
+}
+
+CurvePrediction CurveModel::PredictFrom(const Sums& sums,
+                                        const std::vector<CurvePoint>& curve) const {
   // Priors: a near the last value, b a fall of the study's scale; both wide.
   const double n = static_cast<double>(sums.count);
   const double noise2 = noise_ * noise_;
   const double prior_a = 1 / (scale_ * scale_);
   const double prior_b = 1 / (4 * scale_ * scale_);
-  const double center = curve.back().value;
+  const double center = Offset(curve, curve.size() - 1);
   std::vector<double> logs;
   std::vector<CurvePrediction> parts;
   double most = -std::numeric_limits<double>::infinity();
@@ -150,7 +183,7 @@ CurvePrediction CurveModel::Predict(int32_t id, const std::vector<CurvePoint>& c
     square += w * (parts[s].deviation * parts[s].deviation + off * off);
   }
   const double shift = all.mean / weight;
-  all.mean = center + shift;
+  all.mean = curve[0].value + (center + shift);
   const double doubt = kRestDoubt * shift;
   all.deviation =
       std::sqrt(std::max(0.0, square / weight - shift * shift) + doubt * doubt + 1e-300);

@@ -65,8 +65,10 @@ std::vector<StopAdvice> CurveStop::Advise(const History& history) {
   if (bars.size() + runners.size() <= static_cast<size_t>(kPlaces)) return {};
   const Demand demand = DemandAt(steps / (trials * curves_.horizon()) / kPace);
   for (const Runner& runner : runners) {
-    bars.push_back(runner.prediction.mean + demand.doubts * runner.prediction.deviation);
+    const double bar = runner.prediction.mean + demand.doubts * runner.prediction.deviation;
+    if (std::isfinite(bar)) bars.push_back(bar);
   }
+  if (bars.size() < demand.places) return {};
   const auto place = bars.begin() + static_cast<int64_t>(demand.places) - 1;
   std::nth_element(bars.begin(), place, bars.end());
   const double bar = *place;
@@ -76,7 +78,7 @@ std::vector<StopAdvice> CurveStop::Advise(const History& history) {
     if (entry.curve.back().step < static_cast<double>(spec_.min_steps())) continue;
     const CurvePrediction& p = runner.prediction;
     const double chance = NormalCdf((bar - p.mean) / std::max(p.deviation, 1e-300));
-    if (chance >= demand.chance) continue;
+    if (chance >= demand.chance && std::isfinite(p.mean)) continue;
     const double sign = history.maximizes(0) ? -1 : 1;
     stops.push_back(
         {runner.id,

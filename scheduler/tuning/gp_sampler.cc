@@ -251,7 +251,7 @@ class GpSampler : public Sampler {
         if (!has_curves.has_value()) has_curves = curves_.Refresh(history);
         if (*has_curves) {
           const CurvePrediction foretold = curves_.Predict(entry);
-          value = foretold.mean;
+          value = foretold.mean;  // beyond all numbers: as a failure
           deviation = foretold.deviation;
         }
         has_predicted_ = has_predicted_ || *has_curves;
@@ -352,7 +352,7 @@ class GpSampler : public Sampler {
     Goals low = {0, 0};
     Goals reference = {1, 1};  // at least one deviation worse than the mean of what was seen
     for (const int32_t id : best) {
-      const std::vector<double>& y = history.Find(id)->objectives;
+      const Objectives& y = history.Find(id)->objectives;
       points.push_back({first.Like(y[static_cast<size_t>(goals_[0])]),
                         second.Like(y[static_cast<size_t>(goals_[1])])});
     }

@@ -30,7 +30,7 @@ std::optional<double> History::ValueIn(const v1::Measurement& measurement,
   return std::nullopt;
 }
 
-std::vector<double> History::FinalObjectives(const TrialRecord& record) const {
+Objectives History::FinalObjectives(const TrialRecord& record) const {
   const v1::Measurement* chosen = nullptr;
   if (record.final_measurement.has_value()) {
     chosen = &*record.final_measurement;
@@ -45,7 +45,7 @@ std::vector<double> History::FinalObjectives(const TrialRecord& record) const {
       }
     }
   }
-  std::vector<double> objectives;
+  Objectives objectives;
   if (chosen == nullptr) return objectives;
   for (const Metric& metric : metrics_) {
     const auto value = ValueIn(*chosen, metric);
@@ -74,6 +74,7 @@ void History::Observe(const TrialRecord& record) {
   entry.key = KeyOf(entry.point);
   entry.running = record.state == v1::ACTIVE && !record.held;
   entry.stopped_early = record.stopped_early;
+  entry.end_seconds = record.end_seconds;
   for (const auto& measurement : record.measurements) {
     const auto value = ValueIn(measurement, metrics_[0]);
     if (!value.has_value()) continue;

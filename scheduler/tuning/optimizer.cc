@@ -8,10 +8,9 @@
 #include "absl/strings/str_format.h"
 #include "common/errors.h"
 #include "common/random.h"
+#include "scheduler/tuning/best.h"
 #include "scheduler/tuning/curve_stop.h"
-#include "scheduler/tuning/gp_model.h"
 #include "scheduler/tuning/history.h"
-#include "scheduler/tuning/pareto.h"
 #include "scheduler/tuning/regret.h"
 #include "scheduler/tuning/sampler.h"
 #include "scheduler/tuning/space.h"
@@ -22,9 +21,8 @@
 namespace trainyard::tuning {
 namespace {
 
-constexpr int kRetriesMax = 64;  // draws to get past a duplicate
-constexpr int kBrackets = 3;     // of Hyperband
-constexpr size_t kPosteriorLeast = 4;
+constexpr int kRetriesMax = 64;      // draws to get past a duplicate
+constexpr int kBrackets = 3;         // of Hyperband
 constexpr double kWalkMax = 200000;  // points of a finite space looked at for a free one
 
 class StudyOptimizer : public Optimizer {
@@ -98,49 +96,18 @@ class StudyOptimizer : public Optimizer {
   }
 
   StudyStop AdviseStudy(double elapsed_seconds) override {
-    StudyStop stop = AdviseStudyStop(spec_.study_stopping(), history_, elapsed_seconds);
-    if (stop.stop || history_.succeeded() == 0) return stop;
-    const int32_t best = history_.ranking().begin()->second;
-    if (best != best_seen_) {
-      best_seen_ = best;
-      best_since_seconds_ = elapsed_seconds;
-    }
-    if (StudyStop little = StopOnRegret(); little.stop) return little;
-    const auto& limit = spec_.study_stopping().max_duration_no_progress();
-    if (limit.seconds() > 0 &&
-        elapsed_seconds - best_since_seconds_ >= static_cast<double>(limit.seconds())) {
-      return {true, absl::StrCat("no progress for ", limit.seconds(), " s, since trial ", best)};
-    }
-    return stop;
+    StudyStop stop = AdviseStudyStop(spec_, history_, elapsed_seconds);
+    if (stop.stop || !MayStop(spec_.study_stopping(), history_, elapsed_seconds)) return stop;
+    return StopOnRegret();
   }
 
-  std::vector<int32_t> Best(int count) const override {
-    std::vector<int32_t> ids;
-    if (history_.metrics() > 1) {
-      ids = ParetoFront(history_, spec_);
-      if (count >= 0 && static_cast<int>(ids.size()) > count) ids.resize(count);
-      return ids;
-    }
-    if (spec_.noise() == v1::StudySpec::NOISE_HIGH && !spec_.metrics(0).has_safety_threshold()) {
-      ids = BestByPosterior();
-    }
-    for (const bool early : {false, true}) {  // trials that ran to their end come first
-      for (const auto& [value, id] : history_.ranking()) {
-        if (static_cast<int>(ids.size()) >= count) break;
-        const Entry& entry = *history_.Find(id);
-        if (entry.stopped_early != early || entry.held) continue;
-        if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
-      }
-    }
-    if (count >= 0 && static_cast<int>(ids.size()) > count) ids.resize(count);
-    return ids;
-  }
+  std::vector<int32_t> Best(int count) const override { return BestOf(spec_, history_, count); }
 
  private:
   // The estimate costs a fit: it is made anew when a trial has ended.
   StudyStop StopOnRegret() {
     const double most = spec_.study_stopping().regret_below();
-    if (most <= 0 || history_.ended() < spec_.study_stopping().min_trials()) return {};
+    if (most <= 0 || history_.succeeded() == 0) return {};
     if (history_.ended() != regret_at_) {
       regret_at_ = history_.ended();
       regret_ = EstimatedRegret(history_);
@@ -158,25 +125,16 @@ class StudyOptimizer : public Optimizer {
     std::vector<uint64_t> keys;
   };
 
-  // Trials that ran to their end and are modelled; nothing while they are few.
-  std::vector<int32_t> BestByPosterior() const {
-    std::vector<Observation> all;
-    for (const auto& [id, entry] : history_.entries()) {
-      if (entry.status != Entry::kSucceeded || entry.stopped_early) continue;
-      all.push_back({id, entry.objectives[0], space_.ToFeatures(entry.point)});
-    }
-    return all.size() < kPosteriorLeast ? std::vector<int32_t>() : ByPosterior(all, space_);
-  }
-
   bool Taken(uint64_t key, const Batch& batch) const {
     return history_.Contains(key) ||
            std::find(batch.keys.begin(), batch.keys.end(), key) != batch.keys.end();
   }
 
+  // With REPEAT: between the first trials of different points.
   bool DuplicatesForbidden() const {
     if (sampler_->MayRepeat()) return false;
     const auto policy = spec_.duplicates();
-    if (policy == v1::StudySpec::FORBID) return true;
+    if (policy == v1::StudySpec::FORBID || policy == v1::StudySpec::REPEAT) return true;
     return policy == v1::StudySpec::DUPLICATES_UNSPECIFIED &&
            spec_.noise() != v1::StudySpec::NOISE_HIGH;
   }
@@ -260,10 +218,8 @@ class StudyOptimizer : public Optimizer {
   CurveStop curve_stop_{spec_.stopping()};
   std::vector<Point> given_;
   int32_t origin_ = 0;  // of the point that NextPoint gave last
-  int32_t best_seen_ = 0;
-  int regret_at_ = 0;  // trials that had ended then
+  int regret_at_ = 0;   // trials that had ended then
   std::optional<double> regret_;
-  double best_since_seconds_ = 0;
 };
 
 }  // namespace

@@ -6,7 +6,7 @@
 namespace trainyard::tuning {
 namespace {
 
-bool Dominates(const std::vector<double>& a, const std::vector<double>& b) {
+bool Dominates(const Objectives& a, const Objectives& b) {
   bool better = false;
   for (size_t m = 0; m < a.size(); ++m) {
     if (a[m] > b[m]) return false;
@@ -16,8 +16,8 @@ bool Dominates(const std::vector<double>& a, const std::vector<double>& b) {
 }
 
 // Objectives of metrics that are goals; with limits on every metric all are goals.
-std::vector<double> Goals(const Entry& entry, const v1::StudySpec& spec) {
-  std::vector<double> goals;
+Objectives Goals(const Entry& entry, const v1::StudySpec& spec) {
+  Objectives goals;
   for (int m = 0; m < spec.metrics_size(); ++m) {
     if (!spec.metrics(m).has_safety_threshold()) goals.push_back(entry.objectives[m]);
   }
@@ -38,7 +38,7 @@ bool IsSafe(const Entry& entry, const History& history, const v1::StudySpec& spe
 std::vector<int32_t> ParetoFront(const History& history, const v1::StudySpec& spec) {
   struct Candidate {
     int32_t id;
-    std::vector<double> goals;
+    Objectives goals;
   };
   std::vector<Candidate> front;
   for (const bool only_safe : {true, false}) {

@@ -200,13 +200,15 @@ Point Space::FromParameters(const ParameterValues& parameters) const {
   for (int d = 0; d < size(); ++d) {
     if (!Active(point, d)) continue;
     const Dimension& dim = dimensions_[d];
-    point[d] = dim.default_value.value_or(dim.Snap(0.5));
     const auto it = std::find_if(parameters.begin(), parameters.end(),
                                  [&](const auto& p) { return p.parameter_id() == dim.id; });
-    if (it == parameters.end()) continue;
-    if (const auto value = ValueOf(dim, *it); value.has_value()) {
-      point[d] = *value;
-    } else if (it->value_case() != v1::ParameterValue::kText && dim.texts.empty()) {
+    const bool is_given = it != parameters.end();
+    const auto value = is_given ? ValueOf(dim, *it) : std::nullopt;
+    point[d] = value.has_value()               ? *value
+               : dim.default_value.has_value() ? *dim.default_value
+                                               : dim.Snap(0.5);
+    if (!is_given || value.has_value()) continue;
+    if (it->value_case() != v1::ParameterValue::kText && dim.texts.empty()) {
       const double v = it->value_case() == v1::ParameterValue::kInteger
                            ? static_cast<double>(it->integer())
                            : it->number();

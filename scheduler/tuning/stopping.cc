@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "scheduler/tuning/best.h"
 
 namespace trainyard::tuning {
 namespace {
@@ -46,6 +47,10 @@ double BestOf(const std::vector<CurvePoint>& curve, double step) {
 }
 
 double Shown(const History& history, double value) { return history.maximizes(0) ? -value : value; }
+
+double Seconds(const google::protobuf::Duration& duration) {
+  return static_cast<double>(duration.seconds()) + 1e-9 * static_cast<double>(duration.nanos());
+}
 
 bool OldEnough(const v1::StudySpec::StoppingSpec& spec, const Entry& entry) {
   return entry.running && !entry.curve.empty() &&
@@ -175,31 +180,37 @@ std::vector<int32_t> Rungs::Resumes() {
   return ids;
 }
 
-StudyStop AdviseStudyStop(const v1::StudySpec::StudyStopping& spec, const History& history,
+bool MayStop(const v1::StudySpec::StudyStopping& spec, const History& history,
+             double elapsed_seconds) {
+  return history.ended() >= spec.min_trials() &&
+         (!spec.has_minimum_runtime() || elapsed_seconds >= Seconds(spec.minimum_runtime()));
+}
+
+StudyStop AdviseStudyStop(const v1::StudySpec& study, const History& history,
                           double elapsed_seconds) {
+  const v1::StudySpec::StudyStopping& spec = study.study_stopping();
   if (spec.should_stop_asap()) return {true, "the study was asked to stop"};
-  const int64_t ended = history.ended();
-  const auto seconds = [](const google::protobuf::Duration& d) {
-    return static_cast<double>(d.seconds()) + 1e-9 * static_cast<double>(d.nanos());
-  };
-  if (spec.max_trials() > 0 && ended >= spec.max_trials()) {
+  if (spec.max_trials() > 0 && history.ended() >= spec.max_trials()) {
     return {true, absl::StrCat("all ", spec.max_trials(), " trials have ended")};
   }
-  if (spec.has_maximum_runtime() && elapsed_seconds >= seconds(spec.maximum_runtime())) {
+  if (spec.has_maximum_runtime() && elapsed_seconds >= Seconds(spec.maximum_runtime())) {
     return {true, absl::StrFormat("the study ran for its maximum of %.10g s",
-                                  seconds(spec.maximum_runtime()))};
+                                  Seconds(spec.maximum_runtime()))};
   }
-  if (ended < spec.min_trials()) return {};
-  if (spec.has_minimum_runtime() && elapsed_seconds < seconds(spec.minimum_runtime())) return {};
-  if (spec.max_trials_no_progress() > 0 && history.metrics() == 1 && history.succeeded() > 0) {
-    int64_t since = 0;
-    const int32_t best = history.ranking().begin()->second;
-    for (auto it = history.entries().upper_bound(best); it != history.entries().end(); ++it) {
-      if (it->second.status != Entry::kPending && !it->second.held) ++since;
-    }
-    if (since >= spec.max_trials_no_progress()) {
-      return {true, absl::StrCat("no progress in the last ", since, " trials, since trial ", best)};
-    }
+  if (!MayStop(spec, history, elapsed_seconds) || history.succeeded() == 0) return {};
+  const double idle = Seconds(spec.max_duration_no_progress());
+  if (spec.max_trials_no_progress() <= 0 && idle <= 0) return {};
+  const Progress last = LastProgress(study, history);
+  int64_t since = 0;
+  for (auto it = history.entries().upper_bound(last.trial); it != history.entries().end(); ++it) {
+    if (it->second.status != Entry::kPending && !it->second.held) ++since;
+  }
+  if (spec.max_trials_no_progress() > 0 && since >= spec.max_trials_no_progress()) {
+    return {true,
+            absl::StrCat("no progress in the last ", since, " trials, since trial ", last.trial)};
+  }
+  if (idle > 0 && elapsed_seconds - last.seconds >= idle) {
+    return {true, absl::StrFormat("no progress for %.10g s, since trial %d", idle, last.trial)};
   }
   return {};
 }

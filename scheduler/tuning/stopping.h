@@ -50,8 +50,12 @@ class Rungs {
   std::vector<std::vector<std::vector<double>>> scores_;  // by rung and bracket
 };
 
-// By the study's own limits: trials, time, progress. Times need `elapsed_seconds`.
-StudyStop AdviseStudyStop(const v1::StudySpec::StudyStopping& spec, const History& history,
+// Whether the study has the trials and the time that it must have before it may end by itself.
+bool MayStop(const v1::StudySpec::StudyStopping& spec, const History& history,
+             double elapsed_seconds);
+// By the study's own limits: trials, time, progress (of the best trial or the front). Seconds count
+// from the study's beginning.
+StudyStop AdviseStudyStop(const v1::StudySpec& study, const History& history,
                           double elapsed_seconds);
 
 }  // namespace trainyard::tuning

@@ -12,12 +12,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/errors.h"
+#include "common/json_number.h"
 
 namespace trainyard::tuning {
 namespace {
 
 using Json = nlohmann::ordered_json;
 constexpr int64_t kAskMax = 10000;
+constexpr int64_t kBestMax = 1000;
 constexpr int64_t kIdMax = std::numeric_limits<int32_t>::max() - kAskMax;
 constexpr const char* kVerbs[] = {"ask", "tell", "complete", "should_stop", "best"};
 
@@ -43,30 +45,60 @@ Json ToJson(const std::vector<v1::ParameterValue>& parameters) {
   return out;
 }
 
-// JSON has no NaN and no infinity: programs write them as text, or as null.
-std::optional<double> ToNumber(const Json& value) {
-  if (value.is_number()) return value.get<double>();
-  if (value.is_null()) return std::nan("");
-  if (!value.is_string()) return std::nullopt;
-  const std::string text = value.get<std::string>();
-  const bool negative = !text.empty() && text[0] == '-';
-  const std::string word = negative ? text.substr(1) : text;
-  if (word == "nan" || word == "NaN") return std::nan("");
-  if (word != "inf" && word != "Infinity") return std::nullopt;
-  const double infinity = std::numeric_limits<double>::infinity();
-  return negative ? -infinity : infinity;
-}
-
-// In order of step; what is told of a step again takes the place of what was told before.
+// In order of step; metrics told of a step again take the place of what was told before.
 void Keep(v1::Measurement measurement, std::vector<v1::Measurement>* kept) {
   const auto at =
       std::lower_bound(kept->begin(), kept->end(), measurement.step(),
                        [](const v1::Measurement& one, int64_t step) { return one.step() < step; });
-  if (at != kept->end() && at->step() == measurement.step()) {
-    *at = std::move(measurement);
-  } else {
+  if (at == kept->end() || at->step() != measurement.step()) {
     kept->insert(at, std::move(measurement));
+    return;
   }
+  for (const v1::MetricValue& metric : measurement.metrics()) {
+    const auto same = std::find_if(
+        at->mutable_metrics()->begin(), at->mutable_metrics()->end(),
+        [&](const v1::MetricValue& old) { return old.metric_id() == metric.metric_id(); });
+    if (same == at->mutable_metrics()->end()) {
+      *at->add_metrics() = metric;
+    } else {
+      same->set_value(metric.value());
+    }
+  }
+}
+
+std::optional<double> Find(const v1::Measurement& measurement, const std::string& metric_id) {
+  for (const v1::MetricValue& metric : measurement.metrics()) {
+    if (metric.metric_id() == metric_id) return metric.value();
+  }
+  return std::nullopt;
+}
+
+// What a trial is judged by that ends without a last measurement: the newest, or with selection
+// BEST the best by the first metric, with what it lacks from the nearest step before, else after.
+v1::Measurement Judged(const v1::StudySpec& spec, const std::vector<v1::Measurement>& told) {
+  const v1::StudySpec::Metric& first = spec.metrics(0);
+  size_t chosen = told.size() - 1;
+  std::optional<double> best;
+  for (size_t i = 0; i < told.size() && spec.selection() == v1::StudySpec::BEST; ++i) {
+    const std::optional<double> value = Find(told[i], first.metric_id());
+    if (!value.has_value() || !std::isfinite(*value)) continue;
+    const bool less = first.goal() != v1::StudySpec::MAXIMIZE;
+    if (best.has_value() && !(less ? *value < *best : *value > *best)) continue;
+    best = value;
+    chosen = i;
+  }
+  v1::Measurement judged = told[chosen];
+  for (const v1::StudySpec::Metric& metric : spec.metrics()) {
+    if (Find(judged, metric.metric_id()).has_value()) continue;
+    std::optional<double> near;
+    for (size_t i = 0; i < told.size() && (i <= chosen || !near.has_value()); ++i) {
+      if (const auto value = Find(told[i], metric.metric_id()); value.has_value()) near = value;
+    }
+    if (!near.has_value()) continue;
+    judged.add_metrics()->set_metric_id(metric.metric_id());
+    judged.mutable_metrics()->rbegin()->set_value(*near);
+  }
+  return judged;
 }
 
 }  // namespace
@@ -136,14 +168,14 @@ TuneSession::Reply TuneSession::Answer(const Request& given, double elapsed_seco
   }
   if (request.verb == "ask") return Ask(request, elapsed_seconds);
   if (request.verb == "tell") return Tell(request);
-  if (request.verb == "complete") return Complete(request);
+  if (request.verb == "complete") return Complete(request, elapsed_seconds);
   if (request.verb == "should_stop") return ShouldStop(request);
   if (request.verb == "best") return Best(request);
   return Wrong("the request names no verb", absl::StrCat("one of ", known));
 }
 
 TuneSession::Reply TuneSession::Ask(const Request& request, double elapsed_seconds) {
-  auto count = request.Number(0, kAskMax);
+  auto count = request.Number(1, kAskMax);
   if (!count.ok()) return count.status();
   Json reply;
   reply["trials"] = Json::array();
@@ -202,7 +234,7 @@ absl::StatusOr<v1::Measurement> TuneSession::ReadMeasurement(const Request& requ
   std::vector<std::string> ids;
   for (const auto& metric : spec_.metrics()) ids.push_back(metric.metric_id());
   for (const auto& [name, value] : metrics->items()) {
-    const std::optional<double> number = ToNumber(value);
+    const std::optional<double> number = NumberOfJson(value);
     if (!number.has_value()) {
       return Wrong(absl::StrCat("metric \"", name, "\" is ", Dump(value), ", not a number"),
                    "numbers, or \"nan\", \"inf\", \"-inf\"");
@@ -258,18 +290,29 @@ TuneSession::Reply TuneSession::Tell(const Request& request) {
   return Dump(reply);
 }
 
-TuneSession::Reply TuneSession::Complete(const Request& request) {
+TuneSession::Reply TuneSession::Complete(const Request& request, double elapsed_seconds) {
   auto id = request.Number(1, kIdMax);
   if (!id.ok()) return id.status();
   auto trial = FindOpen(*id, "complete");
   if (!trial.ok()) return trial.status();
-  if (request.body.contains("infeasible")) {
-    if (request.body.contains("metrics")) {
+  const auto infeasible = request.body.find("infeasible");
+  const auto metrics = request.body.find("metrics");
+  const bool measured =
+      metrics != request.body.end() && !(metrics->is_object() && metrics->empty());
+  if (infeasible != request.body.end()) {
+    if (!infeasible->is_string()) {
+      return Wrong("\"infeasible\" must say why", "for example \"infeasible\": \"diverged\"");
+    }
+    if (metrics != request.body.end()) {
       return Wrong("both \"metrics\" and \"infeasible\"", "a trial either measured or failed");
     }
     (*trial)->state = v1::INFEASIBLE;
-  } else if (!request.body.contains("metrics") && !(*trial)->measurements.empty()) {
+  } else if (!measured && !(*trial)->measurements.empty()) {
     (*trial)->state = v1::TRIAL_SUCCEEDED;
+    (*trial)->final_measurement = Judged(spec_, (*trial)->measurements);
+  } else if (!measured) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "METRIC_MISSING",
+                     "the trial has no measurement", "\"metrics\", or \"infeasible\": \"why\"");
   } else {
     auto measurement = ReadMeasurement(request);
     if (!measurement.ok()) return measurement.status();
@@ -277,6 +320,7 @@ TuneSession::Reply TuneSession::Complete(const Request& request) {
     (*trial)->final_measurement = *std::move(measurement);
   }
   (*trial)->stopped_early = stop_advised_.erase((*trial)->id) > 0;
+  (*trial)->end_seconds = elapsed_seconds;
   optimizer_->Observe(**trial);
   return std::string("{\"ok\":true}");
 }
@@ -284,15 +328,19 @@ TuneSession::Reply TuneSession::Complete(const Request& request) {
 TuneSession::Reply TuneSession::ShouldStop(const Request& request) {
   auto id = request.Number(1, kIdMax);
   if (!id.ok()) return id.status();
-  auto trial = FindOpen(*id, "should_stop");
-  if (!trial.ok()) return trial.status();
+  const auto known = trials_.find(static_cast<int32_t>(*id));
   Json reply;
-  reply["should_stop"] = StopAdvised((*trial)->id);
+  reply["should_stop"] = true;  // of one that has ended
+  if (known == trials_.end() || known->second.state == v1::ACTIVE) {
+    auto trial = FindOpen(*id, "should_stop");
+    if (!trial.ok()) return trial.status();
+    reply["should_stop"] = StopAdvised((*trial)->id);
+  }
   return Dump(reply);
 }
 
 TuneSession::Reply TuneSession::Best(const Request& request) {
-  auto count = request.Number(0, kIdMax);
+  auto count = request.Number(0, kBestMax);
   if (!count.ok()) return count.status();
   Json reply;
   reply["trials"] = Json::array();
@@ -302,11 +350,8 @@ TuneSession::Reply TuneSession::Best(const Request& request) {
     trial["id"] = id;
     trial["parameters"] = ToJson(record.parameters);
     trial["metrics"] = Json::object();
-    const v1::Measurement& measurement = record.final_measurement.has_value()
-                                             ? *record.final_measurement
-                                             : record.measurements.back();
-    for (const auto& metric : measurement.metrics()) {
-      trial["metrics"][metric.metric_id()] = metric.value();
+    for (const auto& metric : record.final_measurement->metrics()) {
+      trial["metrics"][metric.metric_id()] = JsonOfNumber(metric.value());
     }
     reply["trials"].push_back(std::move(trial));
   }

@@ -34,7 +34,7 @@ class TuneSession {
   Reply Answer(const Request& request, double elapsed_seconds);
   Reply Ask(const Request& request, double elapsed_seconds);
   Reply Tell(const Request& request);
-  Reply Complete(const Request& request);
+  Reply Complete(const Request& request, double elapsed_seconds);
   Reply ShouldStop(const Request& request);
   Reply Best(const Request& request);
   absl::StatusOr<TrialRecord*> FindOpen(int64_t id, absl::string_view verb);

@@ -26,6 +26,7 @@ struct TrialRecord {
   bool stopped_early = false;
   bool held = false;         // taken off its place, may go on
   int64_t resumed_step = 0;  // last step when it went on after that
+  double end_seconds = 0;    // when it ended, since the study began
 };
 
 struct Suggestion {
@@ -65,7 +66,7 @@ class Optimizer {
   virtual std::vector<int32_t> AdviseResumes() = 0;
   // Whether the whole study should end; `elapsed_seconds` since it began.
   virtual StudyStop AdviseStudy(double elapsed_seconds) = 0;
-  // Ids of the best succeeded trials, best first; several metrics: the Pareto front.
+  // Ids of the best succeeded trials, best first; several metrics: the Pareto front. See best.h.
   virtual std::vector<int32_t> Best(int count) const = 0;
 };
 

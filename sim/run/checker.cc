@@ -165,7 +165,7 @@ void Checker::CheckPromises(const core::State& state, journal::Journal* journal)
     }
   }
   for (const auto& key : promises_.completed) {
-    const core::TrialPtr trial = Look(state.trials, key);
+    const core::TrialPtr trial = Look(state.trials, key).row();
     if (trial == nullptr || trial->state() == v1::ACTIVE || trial->state() == v1::REQUESTED) {
       return context_->Violate(
           absl::StrCat("the acknowledged end of trial ", key.first, "/", key.second, " is lost"));
@@ -215,7 +215,7 @@ void Checker::CancelAnswered(uint64_t job_uid) {
 }
 
 void Checker::CompleteAnswered(uint64_t study_uid, int32_t trial) {
-  const core::TrialPtr row = Look(state_.trials, {study_uid, trial});
+  const core::TrialPtr row = Look(state_.trials, {study_uid, trial}).row();
   const bool open = row == nullptr || row->state() == v1::ACTIVE || row->state() == v1::REQUESTED;
   if (open) {
     return context_->Violate(absl::StrCat("the end of trial ", study_uid, "/", trial,

@@ -13,8 +13,9 @@
 Study.local(config, seed) is the same without a cluster, in a process of its own that forgets.
 
 Invariants: one program (`trainyard study stream` or `trainyard-tune`) beside this process, one
-reply line a request line; a refused request raises StudyError and the study goes on; asking again
-with the same client id gives that client's open trials. Thread-safe. Standard library only;
+reply line a request line; a refused request raises StudyError and the study goes on; each ask gives
+other trials, and a later Study with the same client id is given that client's open trials again.
+Thread-safe. Standard library only;
 trials_dataframe() needs pandas.
 """
 import json
@@ -34,12 +35,13 @@ class StudyError(ValueError):
 
 
 class Trial:
-    """One suggestion."""
+    """One suggestion. `origin`: the trial from whose checkpoint it goes on (PBT), 0: none;
+    `same_as`: with duplicates REUSE a trial that measured the same point, 0: none."""
 
-    __slots__ = ("id", "parameters")
+    __slots__ = ("id", "parameters", "origin", "same_as")
 
-    def __init__(self, id, parameters):
-        self.id, self.parameters = id, parameters
+    def __init__(self, id, parameters, origin=0, same_as=0):
+        self.id, self.parameters, self.origin, self.same_as = id, parameters, origin, same_as
 
     def __repr__(self):
         return f"Trial(id={self.id}, parameters={self.parameters})"
@@ -66,7 +68,7 @@ def _number(value):
 
 class Study:
     """A study of a cluster. `config`: a YAML file of a studySpec, for a study that may not exist
-    yet; `client_id`: whose open trials ask() gives again."""
+    yet; `client_id`: whose open trials ask() gives again, by default nobody's."""
 
     def __init__(self, name, config=None, client_id=None):
         self.name = name
@@ -127,7 +129,7 @@ class Study:
 
     def ask(self, count=1):
         """At most `count` trials; fewer, or none, when the study is over."""
-        trials = [Trial(t["id"], t["parameters"])
+        trials = [Trial(t["id"], t["parameters"], t.get("origin", 0), t.get("same_as", 0))
                   for t in self._exchange({"ask": count})["trials"]]
         for trial in trials:
             self._told.setdefault(trial.id, {"id": trial.id, "state": "ACTIVE",
@@ -158,7 +160,8 @@ class Study:
             known["metrics"] = {k: float(v) for k, v in metrics.items()}
 
     def best(self, count=1):
-        """The best trials, each {"id", "parameters", "metrics"}, best first."""
+        """The best trials, each {"id", "parameters", "metrics"}, best first; 0: the best one, or of
+        several metrics the whole Pareto front."""
         return self._exchange({"best": count})["trials"]
 
     def trials(self):

@@ -317,11 +317,14 @@ TEST_F(CommandsTest, StudyCommandsDriveAStudy) {
   EXPECT_EQ(Run({"study", "should-stop", "s", "1"}).out, "stop\n");
   EXPECT_EQ(Run({"study", "complete", "s", "1", "--metric", "loss=0.3"}).code, 0);
   EXPECT_THAT(Run({"study", "best", "s"}).out, HasSubstr("SUCCEEDED   0.3"));
+  EXPECT_EQ(Run({"study", "ask", "s"}).code, 0);
+  EXPECT_EQ(Run({"study", "complete", "s", "2", "--infeasible", "out of memory"}).code, 0);
   EXPECT_EQ(Run({"study", "export", "s", "-o", "csv"}).out,
-            "trial,state,parameters,step,metric,value,final\r\n"
-            "1,SUCCEEDED,lr=0.25 opt=adam,3,loss,0.5,false\r\n"
-            "1,SUCCEEDED,lr=0.25 opt=adam,10,loss,0.4,false\r\n"
-            "1,SUCCEEDED,lr=0.25 opt=adam,0,loss,0.3,true\r\n");
+            "trial,state,parameters,step,metric,value,final,why\r\n"
+            "1,SUCCEEDED,lr=0.25 opt=adam,3,loss,0.5,false,\r\n"
+            "1,SUCCEEDED,lr=0.25 opt=adam,10,loss,0.4,false,\r\n"
+            "1,SUCCEEDED,lr=0.25 opt=adam,0,loss,0.3,true,\r\n"
+            "2,INFEASIBLE,lr=0.5 opt=adam,,,,,out of memory\r\n");
   const std::string page = Run({"study", "importance", "s"}).out;
   EXPECT_THAT(page, HasSubstr("trials:  12"));
   EXPECT_THAT(page, HasSubstr("lr                 0.750      0.000  #######################\n"));

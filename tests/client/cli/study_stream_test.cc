@@ -61,6 +61,25 @@ TEST_F(StudyStreamTest, MistakesAreAnsweredAndTheStreamGoesOn) {
   EXPECT_TRUE(Ask(R"({"ask": 1})").contains("trials"));
 }
 
+TEST_F(StudyStreamTest, EachAskGivesOtherTrialsAndALaterStreamThoseThatAreOpen) {
+  const auto ids = [](StudyStream* stream, const std::string& line) {
+    std::vector<int> out;
+    for (const auto& trial : nlohmann::json::parse(stream->Reply(line))["trials"]) {
+      out.push_back(trial["id"]);
+    }
+    return out;
+  };
+  EXPECT_EQ(ids(&stream_, R"({"ask": 1})"), (std::vector<int>{1}));
+  EXPECT_EQ(ids(&stream_, R"({"ask": 2})"), (std::vector<int>{2, 3}));
+  stream_.Reply(R"({"complete": 2, "metrics": {"loss": 1}})");
+  EXPECT_EQ(ids(&stream_, R"({"ask": 1})"), (std::vector<int>{4}));
+  StudyStream later(&client_, kStudy, "w1");
+  EXPECT_EQ(ids(&later, R"({"ask": 2})"), (std::vector<int>{1, 3}));
+  EXPECT_EQ(ids(&later, R"({"ask": 2})"), (std::vector<int>{4, 5}));
+  StudyStream other(&client_, kStudy, "w2");
+  EXPECT_EQ(ids(&other, R"({"ask": 1})"), (std::vector<int>{6}));
+}
+
 TEST_F(StudyStreamTest, CommandAnswersLineByLine) {
   const Result result = RunAgainst(server_, {"study", "stream", "s"},
                                    {R"({"ask": 1})", "bad", R"({"should_stop": 1})"});

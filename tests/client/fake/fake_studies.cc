@@ -57,7 +57,11 @@ Status FakeStudies::SuggestTrials(ServerContext* context, const v1::SuggestTrial
     return FakeServer::State::NotFound(request->parent());
   }
   std::vector<v1::Trial>& trials = state_->trials[request->parent()];
-  for (int i = 0; i < request->count(); ++i) {
+  for (const v1::Trial& trial : trials) {
+    const bool is_theirs = trial.state() == v1::ACTIVE && trial.client_id() == request->client_id();
+    if (is_theirs && response->trials_size() < request->count()) *response->add_trials() = trial;
+  }
+  while (response->trials_size() < request->count()) {
     v1::Trial trial;
     trial.set_id(static_cast<int32_t>(trials.size()) + 1);
     trial.set_name(absl::StrCat(request->parent(), "/trials/", trial.id()));

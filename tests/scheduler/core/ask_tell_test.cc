@@ -1,6 +1,8 @@
 // Ask and tell: trials handed to clients, what they tell, what is refused.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "common/errors.h"
 #include "scheduler/core/study_machine.h"
 #include "tests/scheduler/core/scene.h"
@@ -47,15 +49,55 @@ TEST(AskTellTest, TellCompletesAndFreesTheClient) {
   EXPECT_EQ(a.scene.Trial(a.study, 3).infeasible_reason(), "crashed");
 }
 
+v1::Measurement WithoutStep(double value) {
+  v1::Measurement measurement = Point(0, value);
+  measurement.clear_step();
+  return measurement;
+}
+
 TEST(AskTellTest, CompletionWithoutAStepCountsAtTheLastOne) {
   AskTell a;
   a.Ask(2, "c");
   a.scene.Do(AddMeasurement{"default", "s", 1, Point(7, 0.5)});
   for (const int32_t trial : {1, 2}) {
-    a.scene.Do(CompleteTrial{"default", "s", trial, true, Point(0, 0.6), false, ""});
+    a.scene.Do(CompleteTrial{"default", "s", trial, true, WithoutStep(0.6), false, ""});
   }
   EXPECT_EQ(a.scene.Trial(a.study, 1).final_measurement().step(), 7);
   EXPECT_EQ(a.scene.Trial(a.study, 2).final_measurement().step(), 0) << "no step was told";
+}
+
+TEST(AskTellTest, MeasurementsWithoutAStepAreCounted) {
+  AskTell a;
+  a.Ask(1, "c");
+  a.scene.Do(AddMeasurement{"default", "s", 1, WithoutStep(0.5)});
+  a.scene.Do(AddMeasurement{"default", "s", 1, WithoutStep(0.5)});
+  a.scene.Do(AddMeasurement{"default", "s", 1, Point(7, 0.6)});
+  a.scene.Do(AddMeasurement{"default", "s", 1, WithoutStep(0.7)});
+  std::vector<int64_t> steps;
+  const records::TrialRow trial = a.scene.Trial(a.study, 1);
+  for (const v1::Measurement& point : trial.measurements()) steps.push_back(point.step());
+  EXPECT_EQ(steps, (std::vector<int64_t>{1, 2, 7, 8}));
+  a.scene.Do(AddMeasurement{"default", "s", 1, Point(0, 0.1)});
+  EXPECT_EQ(a.scene.Trial(a.study, 1).measurements(0).step(), 0) << "a step that is 0 is one";
+}
+
+TEST(AskTellTest, WhatDivergedIsInfeasible) {
+  AskTell a;
+  a.Ask(1, "c");
+  a.scene.Do(CompleteTrial{"default", "s", 1, true, Point(1, std::nan("")), false, ""});
+  EXPECT_EQ(a.scene.Trial(a.study, 1).state(), v1::INFEASIBLE);
+  EXPECT_EQ(a.scene.Trial(a.study, 1).infeasible_reason(), "accuracy is not a finite number");
+}
+
+TEST(AskTellTest, OpenTrialsOfAFullStudyGoOn) {
+  AskTell a;
+  a.Ask(2, "c");
+  a.scene.Suggest(a.study, 0, /*exhausted=*/true);
+  a.scene.Do(ApplyStudyStop{a.study, "no progress"}, System());
+  EXPECT_EQ(a.scene.Study(a.study).state(), v1::Study::INACTIVE_STUDY);
+  EXPECT_FALSE(a.scene.Do(AddMeasurement{"default", "s", 1, Point(1, 0.5)}).should_stop);
+  a.scene.Do(CompleteTrial{"default", "s", 1, false, {}, false, ""});
+  EXPECT_FALSE(a.scene.Trial(a.study, 1).stopped_early());
 }
 
 TEST(AskTellTest, RefusesWhatMakesNoSense) {
@@ -120,6 +162,29 @@ TEST(AskTellTest, StudiesOfJobsAreTheJobs) {
   EXPECT_FALSE(scene.Try(AskTrials{"default", "t", 1, "c"}).ok());
   EXPECT_FALSE(scene.Try(DeleteStudy{"default", "t"}).ok());
   EXPECT_FALSE(scene.Try(CompleteTrial{"default", "t", 1, true, Point(1, 1), false, ""}).ok());
+}
+
+TEST(AskTellTest, PointThatAJobMeasuredAlreadyIsNotRunAgain) {
+  Scene scene;
+  scene.Node("n1");
+  scene.Submit("t", Spec().Study(4, 1));
+  scene.SuggestAll();
+  scene.PlaceAll();
+  const uint64_t study = scene.StudyOf("t");
+  const uint64_t run = scene.Trial(study, 1).run_uid();
+  scene.Running(run);
+  scene.Report(run, 1, 0.5);
+  scene.Succeed(run);
+  ApplySuggestions suggestions;
+  suggestions.study_uid = study;
+  suggestions.first_trial = scene.Study(study).next_trial();
+  suggestions.suggestions.emplace_back().set_same_as(1);
+  scene.Do(suggestions, System());
+  const records::TrialRow trial = scene.Trial(study, suggestions.first_trial);
+  EXPECT_EQ(trial.state(), v1::TRIAL_SUCCEEDED);
+  EXPECT_EQ(trial.run_uid(), 0u);
+  EXPECT_EQ(trial.same_as(), 1);
+  EXPECT_EQ(trial.final_measurement().metrics(0).value(), 0.5);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/sha256.h"
+#include "scheduler/core/state_rows.h"
 #include "tests/scheduler/core/scene.h"
 
 namespace trainyard::core {
@@ -69,6 +70,46 @@ TEST(MemoryTest, HundredThousandWaitingJobsFitIntoAHundredMegabytes) {
   std::printf("%d waiting jobs: %.1f MB\n", kJobs, megabytes);
   EXPECT_EQ(state.waiting_runs.size(), static_cast<size_t>(kJobs));
   EXPECT_LT(megabytes, 100);
+}
+
+// A trial of ten parameters that was asked for, measured and completed by a client.
+records::TrialRow EndedTrial(int32_t id) {
+  records::TrialRow trial;
+  trial.set_study_uid(7);
+  trial.set_id(id);
+  trial.set_state(v1::TRIAL_SUCCEEDED);
+  for (int p = 0; p < 10; ++p) {
+    v1::ParameterValue* value = trial.add_parameters();
+    value->set_parameter_id(absl::StrCat("parameter_", p));
+    value->set_number(0.001 * id + p);
+  }
+  trial.mutable_final_measurement()->set_step(1);
+  trial.mutable_final_measurement()->add_metrics()->set_metric_id("loss");
+  trial.mutable_final_measurement()->mutable_metrics(0)->set_value(1.0 / id);
+  trial.set_request_us(1'700'000'000'000'000 + id);
+  trial.set_start_us(1'700'000'000'000'001 + id);
+  trial.set_end_us(1'700'000'000'000'002 + id);
+  trial.set_client_id("worker-17");
+  trial.set_seed(0x9e3779b97f4a7c15u * static_cast<uint64_t>(id));
+  trial.set_revision(static_cast<uint64_t>(id));
+  return trial;
+}
+
+TEST(MemoryTest, TwentyThousandEndedTrialsFitIntoTenMegabytes) {
+  if (kOwnAllocator) GTEST_SKIP() << "a sanitizer's allocator does not count like the usual one";
+  constexpr int kTrials = 20'000;
+  State state;
+  Touched touched;
+  StateRows rows(&state, &touched);
+  const size_t before = mallinfo2().uordblks;
+  for (int id = 1; id <= kTrials; ++id) {
+    rows.PutTrial(std::make_shared<const records::TrialRow>(EndedTrial(id)));
+    touched.Clear();
+  }
+  const double megabytes = static_cast<double>(mallinfo2().uordblks - before) / 1e6;
+  std::printf("%d ended trials: %.1f MB\n", kTrials, megabytes);
+  EXPECT_LT(megabytes, 10);
+  EXPECT_EQ(rows.Trial({7, 5})->SerializeAsString(), EndedTrial(5).SerializeAsString());
 }
 
 }  // namespace

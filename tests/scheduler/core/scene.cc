@@ -407,8 +407,8 @@ const records::RunRow& Scene::RunOfTrial(uint64_t study, int32_t trial) const {
   return Run(Trial(study, trial).run_uid());
 }
 const records::StudyRow& Scene::Study(uint64_t uid) const { return *state_.studies.at(uid); }
-const records::TrialRow& Scene::Trial(uint64_t study, int32_t id) const {
-  return *state_.trials.at({study, id});
+records::TrialRow Scene::Trial(uint64_t study, int32_t id) const {
+  return *state_.trials.at({study, id}).row();
 }
 uint64_t Scene::StudyOf(const std::string& job) const { return Job(job).study_uid(); }
 

@@ -109,7 +109,7 @@ class Scene {
   const records::RunRow& RunOf(const std::string& job) const;
   const records::RunRow& RunOfTrial(uint64_t study, int32_t trial) const;
   const records::StudyRow& Study(uint64_t uid) const;
-  const records::TrialRow& Trial(uint64_t study, int32_t id) const;
+  records::TrialRow Trial(uint64_t study, int32_t id) const;
   uint64_t StudyOf(const std::string& job) const;
   const std::vector<records::Event>& events() const { return events_; }
   // "node want reason" of each desired member of the run.

@@ -192,7 +192,7 @@ TEST(StudyMachineTest, CurveIsThinnedAndKeepsItsEnds) {
   Tuning t(2, 1, Spec().Best());
   t.Start(1);
   for (int step = 1; step <= 2500; ++step) t.scene.Report(t.run(1), step, step == 333 ? 9.0 : 0.1);
-  const records::TrialRow& trial = t.scene.Trial(t.study, 1);
+  const records::TrialRow trial = t.scene.Trial(t.study, 1);
   EXPECT_LE(trial.measurements_size(), kMeasurementsMax);
   EXPECT_GT(trial.measurements_size(), kMeasurementsMax / 2);
   EXPECT_EQ(trial.measurements(0).step(), 1);

@@ -188,6 +188,98 @@ TEST(StudyDeskTest, SuggestionsAreTheSameAfterARestart) {
   EXPECT_EQ(parameters(false), parameters(true));
 }
 
+TEST(StudyDeskTest, EqualPointsOfAJobAreMeasuredOnce) {
+  Scene scene;
+  scene.Connect("a", 4);
+  v1::JobSpec spec = MakeTuningSpec(4, 1);
+  auto* parameter = spec.mutable_study_spec()->mutable_parameters(0);
+  parameter->mutable_numbers()->add_values(0.1);
+  parameter->mutable_numbers()->add_values(0.2);
+  spec.mutable_study_spec()->set_duplicates(v1::StudySpec::REUSE);
+  const uint64_t uid = scene.Submit("tune", spec);
+  core::Principal system;
+  system.is_system = true;
+  std::set<int32_t> ran;
+  for (int round = 0; round < 20 && scene.view().Job(uid)->state() != v1::SUCCEEDED; ++round) {
+    for (const auto& member : scene.Ordered("a")) {
+      if (!member.has_assignment()) continue;
+      ran.insert(member.assignment().trial());
+      EXPECT_TRUE(scene
+                      .Do(
+                          core::ReportMeasurements{
+                              member.key().run_uid(), member.key().epoch(), {Measured(1, 0.5)}},
+                          system)
+                      .ok());
+      scene.RunToSuccess("a", member.key());
+    }
+    scene.clock.Pass(absl::Seconds(5));
+    scene.Step();
+  }
+  EXPECT_EQ(scene.view().Job(uid)->state(), v1::SUCCEEDED);
+  const auto trials = scene.view().Trials(scene.view().Job(uid)->study_uid(), 0, 100);
+  ASSERT_EQ(trials.size(), 4u);
+  EXPECT_LT(ran.size(), 4u) << "two points, four trials";
+  for (const auto& trial : trials) {
+    EXPECT_EQ(trial->final_measurement().metrics(0).value(), 0.5);
+    EXPECT_EQ(trial->same_as() == 0, ran.contains(trial->id())) << trial->id();
+  }
+}
+
+TEST(StudyDeskTest, TellingIsAnsweredByTheRuleThatSawIt) {
+  Scene scene;
+  v1::StudySpec spec = MakeStudy();
+  spec.mutable_stopping()->set_kind(v1::StudySpec::ASHA);
+  spec.mutable_stopping()->set_min_steps(1);
+  spec.mutable_stopping()->set_max_steps(9);
+  ASSERT_TRUE(scene.Do(core::CreateStudy{"default", "s", spec}).ok());
+  ASSERT_TRUE(scene.Do(core::AskTrials{"default", "s", 3, "me"}).ok());
+  const auto stops = [&](int32_t trial, double accuracy) {
+    const auto reply = scene.Do(core::AddMeasurement{"default", "s", trial, Measured(1, accuracy)});
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    return reply.ok() && reply->should_stop;
+  };
+  EXPECT_FALSE(stops(1, 0.9));
+  EXPECT_FALSE(stops(2, 0.8));
+  EXPECT_TRUE(stops(3, 0.1)) << "at once, not with the next report";
+  EXPECT_TRUE(stops(3, 0.1)) << "told again, nothing new";
+}
+
+TEST(StudyDeskTest, DeletedStudyLeavesMemoryAndRows) {
+  Scene scene;
+  const auto made = scene.Do(core::CreateStudy{"default", "s", MakeStudy()});
+  ASSERT_TRUE(made.ok());
+  ASSERT_TRUE(scene.Do(core::AskTrials{"default", "s", 3, "me"}).ok());
+  ASSERT_TRUE(
+      scene.Do(core::CompleteTrial{"default", "s", 1, true, Measured(1, 1), false, ""}).ok());
+  EXPECT_EQ(scene.view().Trials(made->uid, 0, 10).size(), 3u);
+  ASSERT_TRUE(scene.Do(core::DeleteStudy{"default", "s"}).ok());
+  for (const bool restarted : {false, true}) {
+    if (restarted) scene.Restart();
+    EXPECT_EQ(scene.view().Study(made->uid), nullptr) << restarted;
+    EXPECT_EQ(scene.view().StudyByName("default", "s"), nullptr) << restarted;
+    EXPECT_TRUE(scene.view().Trials(made->uid, 0, 10).empty()) << restarted;
+  }
+  const auto again = scene.Do(core::CreateStudy{"default", "s", MakeStudy()});
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(scene.view().StudyByName("default", "s")->uid(), again->uid);
+  EXPECT_EQ(scene.Do(core::AskTrials{"default", "s", 1, "me"})->trials.at(0), 1);
+}
+
+TEST(StudyDeskTest, DeletedStudyStaysWhileAnotherLearnsFromIt) {
+  Scene scene;
+  v1::StudySpec spec = MakeStudy();
+  const auto first = scene.Do(core::CreateStudy{"default", "first", spec});
+  spec.set_algorithm(v1::StudySpec::GP);
+  core::CreateStudy second{"default", "second", spec};
+  second.earlier = {{first->uid}, scene.view().revision()};
+  ASSERT_TRUE(scene.Do(second).ok());
+  ASSERT_TRUE(scene.Do(core::DeleteStudy{"default", "first"}).ok());
+  EXPECT_NE(scene.view().Study(first->uid), nullptr);
+  ASSERT_TRUE(scene.Do(core::DeleteStudy{"default", "second"}).ok());
+  scene.Step();
+  EXPECT_EQ(scene.view().Study(first->uid), nullptr);
+}
+
 // Asks for one trial as a client of its own.
 core::TrialPtr AskOne(Scene* scene, const std::string& study, const std::string& client) {
   const auto asked = scene->Do(core::AskTrials{"default", study, 1, client});

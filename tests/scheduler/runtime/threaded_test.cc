@@ -167,6 +167,57 @@ TEST(ThreadedTest, ManyCallersShareCommits) {
   EXPECT_EQ(runtime->view().Jobs("default", 0, 2000).size(), 1000u);
 }
 
+// A model of a study makes hundreds of suggestions, some milliseconds each.
+TEST(ThreadedTest, PlacementDoesNotWaitForAStudy) {
+  WatchedJournal journal;
+  RecordingLink link;
+  auto runtime = Runtime::Start(&journal, &link, {}).value();
+  core::Command command;
+  command.principal = User();
+  v1::StudySpec spec;
+  spec.add_metrics()->set_metric_id("loss");
+  spec.mutable_metrics(0)->set_goal(v1::StudySpec::MINIMIZE);
+  for (const char* id : {"a", "b", "c", "d"}) {
+    spec.add_parameters()->set_parameter_id(id);
+    spec.mutable_parameters()->rbegin()->mutable_double_range()->set_max(1);
+  }
+  spec.set_algorithm(v1::StudySpec::GP);
+  Counter made;
+  Counter asked;
+  Counter looked;
+  command.body = core::CreateStudy{"default", "s", spec};
+  runtime->Post(command, [&](const auto& reply) {
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    made.Add();
+  });
+  for (int i = 1; i <= 40; ++i) {
+    command.body = core::AskTrials{"default", "s", 1, "me"};
+    runtime->Post(command, [&](const auto&) { made.Add(); });
+    made.Await(2 * i);
+    v1::Measurement measured;
+    measured.add_metrics()->set_metric_id("loss");
+    measured.mutable_metrics(0)->set_value((i * 37 % 41) / 41.0);
+    command.body = core::CompleteTrial{"default", "s", i, true, measured, false, ""};
+    runtime->Post(command, [&](const auto& reply) {
+      EXPECT_TRUE(reply.ok()) << reply.status();
+      made.Add();
+    });
+    made.Await(2 * i + 1);
+  }
+  command.body = core::AskTrials{"default", "s", 150, "me"};
+  runtime->Post(command, [&](const auto& reply) {
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    EXPECT_EQ(reply->trials.size(), 150u);
+    asked.Add();
+  });
+  runtime->LookAhead(SubmitCommand("j"), [&](const auto&) {
+    EXPECT_EQ(asked.count(), 0) << "the study was answered first";
+    looked.Add();
+  });
+  looked.Await(1);
+  asked.Await(1);
+}
+
 TEST(ThreadedTest, AnswersComeAfterTheirEventsAreDurable) {
   WatchedJournal journal;
   RecordingLink link;

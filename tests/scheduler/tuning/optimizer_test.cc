@@ -209,6 +209,30 @@ TEST(OptimizerTest, RepeatPolicyMeasuresEachPointSoOften) {
   EXPECT_EQ(std::set<std::string>(points.begin(), points.end()).size(), 4u);
 }
 
+TEST(OptimizerTest, RepeatPolicyEndsWithTheSpace) {
+  for (const auto algorithm : {Spec::RANDOM, Spec::GRID, Spec::ALGORITHM_UNSPECIFIED}) {
+    SpecBuilder builder;
+    builder.Categories("c", {"a", "b", "c"}).Algorithm(algorithm);
+    builder->set_duplicates(Spec::REPEAT);
+    builder->set_repeats(2);
+    auto optimizer = builder.Make();
+    std::multiset<std::string> points;
+    bool exhausted = false;
+    for (int32_t id = 1; id <= 20 && !exhausted; ++id) {
+      const auto result = optimizer->Suggest(id, 1);
+      ASSERT_TRUE(result.ok());
+      exhausted = result->exhausted;
+      for (const Suggestion& suggestion : result->suggestions) {
+        points.insert(ToText(suggestion.parameters));
+        optimizer->Observe(Succeeded(id, suggestion.parameters, 1));
+      }
+    }
+    EXPECT_TRUE(exhausted);
+    EXPECT_EQ(points.size(), 6u);
+    for (const char* point : {"c=a", "c=b", "c=c"}) EXPECT_EQ(points.count(point), 2u) << point;
+  }
+}
+
 TEST(OptimizerTest, ReusePolicyNamesTheEqualTrial) {
   SpecBuilder builder;
   builder.Categories("c", {"a"}).Algorithm(Spec::RANDOM);

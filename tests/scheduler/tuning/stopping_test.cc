@@ -1,6 +1,10 @@
 // The stopping rules on hand-made curves, and the study's own limits.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <memory>
+#include <set>
+
 #include "scheduler/tuning/tuning.h"
 #include "tests/scheduler/tuning/builders.h"
 
@@ -211,18 +215,120 @@ TEST(StudyStopTest, LimitsAreKept) {
   EXPECT_TRUE(optimizer->AdviseStudy(1).stop);
 }
 
+TrialRecord EndedAt(int32_t id, double loss, double seconds) {
+  TrialRecord record = Succeeded(id, {}, loss);
+  record.end_seconds = seconds;
+  return record;
+}
+
 TEST(StudyStopTest, TimeWithoutProgressCounts) {
   SpecBuilder builder;
   builder.Double("x", 0, 1);
   builder->mutable_study_stopping()->mutable_max_duration_no_progress()->set_seconds(50);
   auto optimizer = builder.Make();
   EXPECT_FALSE(optimizer->AdviseStudy(1000).stop);
-  optimizer->Observe(Succeeded(1, {}, 1));
+  optimizer->Observe(EndedAt(1, 1, 1000));
+  optimizer->Observe(EndedAt(2, 2, 1040));
   EXPECT_FALSE(optimizer->AdviseStudy(1000).stop);
   EXPECT_FALSE(optimizer->AdviseStudy(1049).stop);
   EXPECT_TRUE(optimizer->AdviseStudy(1050).stop);
-  optimizer->Observe(Succeeded(2, {}, 0.5));
+  auto again = builder.Make();  // as after a restart
+  again->Observe(EndedAt(1, 1, 1000));
+  EXPECT_TRUE(again->AdviseStudy(1050).stop) << "the time does not begin anew";
+  optimizer->Observe(EndedAt(3, 0.5, 1050));
   EXPECT_FALSE(optimizer->AdviseStudy(1051).stop);
+}
+
+TEST(StudyStopTest, NothingStopsBeforeTheStudyMay) {
+  SpecBuilder builder;
+  builder.Double("x", 0, 1);
+  auto* stopping = builder->mutable_study_stopping();
+  stopping->mutable_max_duration_no_progress()->set_nanos(500'000'000);
+  stopping->mutable_minimum_runtime()->set_seconds(100);
+  stopping->set_min_trials(2);
+  auto optimizer = builder.Make();
+  optimizer->Observe(EndedAt(1, 1, 10));
+  EXPECT_FALSE(optimizer->AdviseStudy(200).stop) << "one trial";
+  optimizer->Observe(EndedAt(2, 2, 20));
+  EXPECT_FALSE(optimizer->AdviseStudy(99).stop) << "too early";
+  EXPECT_TRUE(optimizer->AdviseStudy(100).stop);
+}
+
+TEST(StudyStopTest, WhatComesToTheFrontIsProgress) {
+  SpecBuilder builder;
+  builder.Metric("cost", v1::StudySpec::MINIMIZE).Double("x", 0, 1);
+  builder->mutable_study_stopping()->set_max_trials_no_progress(2);
+  auto optimizer = builder.Make();
+  const auto tell = [&](int32_t id, double loss, double cost) {
+    TrialRecord record = Succeeded(id, {}, loss);
+    record.final_measurement->add_metrics()->set_metric_id("cost");
+    record.final_measurement->mutable_metrics(1)->set_value(cost);
+    optimizer->Observe(record);
+    return optimizer->AdviseStudy(0).stop;
+  };
+  EXPECT_FALSE(tell(1, 1, 9));
+  EXPECT_FALSE(tell(2, 2, 9));
+  EXPECT_FALSE(tell(3, 5, 5)) << "worse by the first metric, but on the front";
+  EXPECT_FALSE(tell(4, 6, 6));
+  EXPECT_TRUE(tell(5, 7, 7));
+}
+
+// Trials of equal shape that ran to their end, and runners whose curves stand at step 12 of 30.
+struct CurveScene {
+  SpecBuilder builder;
+  std::unique_ptr<Optimizer> optimizer;
+  int32_t next = 1;
+  CurveScene() {
+    builder.Double("x", 0, 1);
+    builder->mutable_stopping()->set_kind(v1::StudySpec::DECAY_CURVE);
+    builder->mutable_stopping()->set_max_steps(30);
+    optimizer = builder.Make();
+  }
+  static std::vector<double> Losses(double end, int steps) {
+    std::vector<double> losses;
+    for (int step = 1; step <= steps; ++step) losses.push_back(end + std::exp(-0.3 * step));
+    return losses;
+  }
+  int32_t Add(const std::vector<double>& losses, bool running) {
+    optimizer->Observe(Curve(next, losses, running));
+    return next++;
+  }
+  std::set<int32_t> Stops() {
+    std::set<int32_t> stops;
+    for (const StopAdvice& advice : optimizer->AdviseStops()) stops.insert(advice.trial);
+    return stops;
+  }
+};
+
+TEST(CurveStopTest, OneThatDivergesDoesNotStopTheOthers) {
+  CurveScene scene;
+  for (int i = 0; i < 6; ++i) scene.Add(CurveScene::Losses(0.5 + 0.1 * i, 30), false);
+  const int32_t sound = scene.Add(CurveScene::Losses(0.2, 12), true);
+  std::vector<double> losses = CurveScene::Losses(0.2, 12);
+  losses[10] = 1e200;
+  losses[11] = 1e308;
+  const int32_t diverged = scene.Add(losses, true);
+  const std::set<int32_t> stops = scene.Stops();
+  EXPECT_EQ(stops.count(sound), 0u);
+  EXPECT_EQ(stops.count(diverged), 1u);
+}
+
+TEST(CurveStopTest, CorrectedCurvesAreJudgedAsIfTheyWereNew) {
+  CurveScene scene;
+  CurveScene fresh;
+  for (int i = 0; i < 8; ++i) {
+    scene.Add(CurveScene::Losses(0.30 + 0.01 * i, 30), false);
+    fresh.Add(CurveScene::Losses(0.30 + 0.01 * i, 30), false);
+  }
+  std::vector<double> losses = CurveScene::Losses(3, 12);
+  losses[11] = CurveScene::Losses(0.2, 12)[11];
+  scene.Add(losses, true);
+  scene.Stops();
+  --scene.next;  // earlier steps are told again; the last value stays
+  scene.Add(CurveScene::Losses(0.2, 12), true);
+  fresh.Add(CurveScene::Losses(0.2, 12), true);
+  EXPECT_EQ(scene.Stops(), fresh.Stops());
+  EXPECT_TRUE(fresh.Stops().empty());
 }
 
 }  // namespace

@@ -74,11 +74,13 @@ TEST_F(TuneSessionTest, WrongRequestsAreAnsweredAndTheStreamGoesOn) {
   EXPECT_EQ(Reason(R"({"tell": 1, "metrics": {"lost": 1}})"), "METRIC_MISSING");
   EXPECT_EQ(Reason(R"({"tell": 1, "metrics": {"loss": "bad"}})"), "INVALID_ARGUMENT");
   EXPECT_EQ(Reason(R"({"tell": 1, "step": -3, "metrics": {"loss": 1}})"), "INVALID_ARGUMENT");
-  EXPECT_EQ(Reason(R"({"complete": 1})"), "INVALID_ARGUMENT");
+  EXPECT_EQ(Reason(R"({"complete": 1})"), "METRIC_MISSING");
+  EXPECT_EQ(Reason(R"({"complete": 1, "infeasible": 3})"), "INVALID_ARGUMENT");
+  EXPECT_EQ(Reason(R"({"ask": 0})"), "OUT_OF_RANGE");
   EXPECT_EQ(Reason("{\"tell\": 1, \"metrics\": {\"lo\xff\": 1}}"), "INVALID_ARGUMENT");
   Send(R"({"complete": 1, "infeasible": "out of memory"})");
   EXPECT_EQ(Reason(R"({"complete": 1, "metrics": {"loss": 1}})"), "TRIAL_TERMINAL");
-  EXPECT_EQ(Reason(R"({"should_stop": 1})"), "TRIAL_TERMINAL");
+  EXPECT_EQ(Send(R"({"should_stop": 1})").dump(), R"({"should_stop":true})") << "it has ended";
   EXPECT_TRUE(Send(R"({"best": 3})")["trials"].empty());
   EXPECT_EQ(Send(R"({"ask": 1})")["trials"][0]["id"], 2);
 }
@@ -124,6 +126,21 @@ TEST_F(TuneSessionTest, StepToldAgainReplacesAndTheLastStepCounts) {
   const Json best = Send(R"({"best": 1})");
   EXPECT_EQ(best["trials"][0]["id"], 1);
   EXPECT_EQ(best["trials"][0]["metrics"]["loss"], 4);
+}
+
+TEST_F(TuneSessionTest, TrialIsJudgedByTheMeasurementThatTheSpecSelects) {
+  SpecBuilder builder = Small();
+  builder.Metric("size", v1::StudySpec::MINIMIZE);
+  builder->set_selection(v1::StudySpec::BEST);
+  Start(builder);
+  Send(R"({"ask": 1})");
+  Send(R"({"tell": 1, "step": 1, "metrics": {"loss": 5, "size": 8}})");
+  Send(R"({"tell": 1, "step": 2, "metrics": {"loss": 3}})");
+  Send(R"({"tell": 1, "step": 3, "metrics": {"loss": 4, "size": 9}})");
+  Send(R"({"complete": 1, "metrics": {}})");
+  const Json best = Send(R"({"best": 0})");
+  ASSERT_EQ(best["trials"].size(), 1u);
+  EXPECT_EQ(best["trials"][0]["metrics"].dump(), R"({"loss":3.0,"size":8.0})");
 }
 
 TEST_F(TuneSessionTest, FiniteSpaceEndsTheStudy) {
