@@ -177,7 +177,7 @@ class Load {
     double spent = 0;
     Cycle(
         [&] {
-          engine_->Connect(inventory->node_id(), hello,
+          engine_->Connect(inventory->node_id(), 1, hello,
                            [](const auto& welcome) { CHECK(welcome.ok()) << welcome.status(); });
         },
         &spent);

@@ -79,7 +79,7 @@ News NewsOf(const core::State& state, const core::Touched& touched) {
     news.studies.emplace_back(uid, Find(state.studies, uid));
   }
   for (const core::TrialKey& key : touched.trials) {
-    news.trials.emplace_back(key, Find(state.trials, key));
+    news.trials.emplace_back(key, Find(state.trials, key).row());
   }
   for (const std::string& key : touched.setting_keys) {
     news.settings.emplace_back(key, Find(state.settings, key));

@@ -95,7 +95,8 @@ bool RungEnded(const core::State& state, const journal::v1::RunRow& run,
       stopping.kind() != trainyard::v1::StudySpec::HYPERBAND) {
     return false;
   }
-  const auto& curve = trial->second->measurements();
+  const core::TrialPtr row = trial->second.row();
+  const auto& curve = row->measurements();
   if (curve.empty()) return false;
   const auto at = [&](const trainyard::v1::Measurement& measurement) {
     return stopping.use_elapsed_duration() ? static_cast<double>(measurement.elapsed().seconds())

@@ -141,7 +141,6 @@ class Threaded : public Runtime {
 
  private:
   static constexpr size_t kQueues = 3;
-  enum class Work : size_t { kPlaces, kStudies };
 
   void SetLinked(const std::string& node_id, bool linked) {
     MutexLock lock(&linked_mutex_);

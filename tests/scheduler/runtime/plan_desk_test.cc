@@ -92,7 +92,7 @@ class Traffic {
       *report.mutable_key() = key->second;
       report.set_phase(agent::v1::RUNNING_PHASE);
     }
-    scene.runtime().AgentConnected(node, hello,
+    scene.runtime().AgentConnected(node, ++session_, hello,
                                    [](const auto& welcome) { EXPECT_TRUE(welcome.ok()); });
     scene.Step();
   }
@@ -164,6 +164,7 @@ class Traffic {
 
   Random random_;
   std::vector<std::string> nodes_;
+  uint64_t session_ = 0;
   std::vector<std::string> jobs_;
   std::map<Member, std::map<std::string, agent::v1::MemberKey>> running_;
   std::map<Member, std::map<std::string, agent::v1::MemberKey>> stopping_;

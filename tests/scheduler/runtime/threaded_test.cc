@@ -119,7 +119,7 @@ TEST(ThreadedTest, PlannerThreadsPlaceAndAnswer) {
   hello.mutable_inventory()->set_cores(2);
   hello.mutable_inventory()->set_memory_bytes(int64_t{1} << 33);
   Counter answered;
-  runtime->AgentConnected("a", hello, [&](const auto&) { answered.Add(); });
+  runtime->AgentConnected("a", 1, hello, [&](const auto&) { answered.Add(); });
   for (int i = 0; i < 3; ++i) {
     runtime->Post(SubmitCommand(absl::StrCat("j", i)), [&](const auto&) { answered.Add(); });
   }
