@@ -10,8 +10,10 @@ import sys
 def line(row):
     if "skipped" in row:
         return f"| {row['name']} | skipped: {row['skipped']} | | | |"
+    if "studies" in row:  # one list of figures a study; their medians stand in rows of their own
+        return f"| {row['name']} | {len(row['studies'])} studies, in the JSON | | | |"
     if "ours" in row:
-        bar = "" if row["bar"] is None else f"<= {row['bar']:g}"
+        bar = "" if row.get("bar") is None else f"<= {row['bar']:g}"
         spread = f"{min(row['ours']):.4g} .. {max(row['ours']):.4g}"
         median = f"{statistics.median(row['ours']):.4g}"
         return f"| {row['name']} | {median} | {spread} | {len(row['ours'])} | {bar} |"

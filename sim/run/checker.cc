@@ -245,7 +245,8 @@ void Checker::Launched(int node, const agent::v1::Assignment& assignment) {
   std::map<worker::MemberId, bool>& live = live_[id.run_uid];
   if (live.contains(id)) context_->Violate(absl::StrCat("member ", Name(id), " lives twice"));
   for (const auto& [other, strict] : live) {
-    if (strict && other.epoch != id.epoch && other.epoch > before_restore_) {
+    const bool known = std::min(other.epoch, id.epoch) > before_restore_;
+    if (strict && other.epoch != id.epoch && known) {
       context_->Violate(absl::StrCat("strict run ", id.run_uid, " computes twice: ", Name(other),
                                      " lives while ", Name(id), " starts"));
     }

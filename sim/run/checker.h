@@ -95,7 +95,7 @@ class Checker {
   absl::flat_hash_map<uint64_t, std::set<uint64_t>> published_;  // by run uid
   uint64_t incarnation_ = 0;
   // The last epoch given before a backup was put in place: of attempts up to it the scheduler may
-  // know nothing, and starts others beside them.
+  // know nothing; it starts others beside them, and they may start late beside others.
   uint64_t before_restore_ = 0;
   std::map<std::pair<int, std::string>, worker::MemberId> devices_;
   absl::flat_hash_map<uint64_t, std::map<worker::MemberId, bool>> live_;  // by run; strict?

@@ -18,7 +18,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def faults_of(rows):
     """What is wrong with the rows of one program."""
-    if not any("median" in row or "value" in row or "ours" in row for row in rows):
+    if not any("median" in row or "value" in row or "ours" in row or "studies" in row
+               for row in rows):
         yield "no row has a number"
     for row in rows:
         if "skipped" in row:
@@ -28,6 +29,11 @@ def faults_of(rows):
         if "text" in row and "value" not in row:  # a program's own table
             if not row["text"].strip():
                 yield f"{row['name']}: printed nothing"
+            continue
+        if "studies" in row:  # figures of each study
+            figures = [figure for study in row["studies"] for figure in study]
+            if not figures or not all(math.isfinite(figure) for figure in figures):
+                yield f"{row['name']}: no finite numbers in {row}"
             continue
         if "ours" in row:  # a row of regrets: one number a seed
             if not row["ours"] or not all(math.isfinite(number) for number in row["ours"]):

@@ -49,12 +49,12 @@ TEST_P(GuardsTest, StandingGuardHolds) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Guards, GuardsTest,
-                         testing::Values(Case{Guard::kFence, 43, 0.5, "published what"},
+                         testing::Values(Case{Guard::kFence, 9, 0.5, "published what"},
                                          Case{Guard::kLease, 1, 2, "computes twice"},
                                          Case{Guard::kAckAfterSync, 1, 0.1,
                                               "before it was durable"},
                                          Case{Guard::kEpochOnce, 2, 2, "was given"},
-                                         Case{Guard::kFreeByRelease, 1, 2, "serves"}),
+                                         Case{Guard::kFreeByRelease, 2, 2, "serves"}),
                          [](const testing::TestParamInfo<Case>& param) {
                            std::string name(NameOf(param.param.guard));
                            std::erase(name, '-');
