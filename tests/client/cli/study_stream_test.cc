@@ -64,9 +64,8 @@ TEST_F(StudyStreamTest, MistakesAreAnsweredAndTheStreamGoesOn) {
 TEST_F(StudyStreamTest, EachAskGivesOtherTrialsAndALaterStreamThoseThatAreOpen) {
   const auto ids = [](StudyStream* stream, const std::string& line) {
     std::vector<int> out;
-    for (const auto& trial : nlohmann::json::parse(stream->Reply(line))["trials"]) {
-      out.push_back(trial["id"]);
-    }
+    const nlohmann::json reply = nlohmann::json::parse(stream->Reply(line));
+    for (const auto& trial : reply.at("trials")) out.push_back(trial.at("id"));
     return out;
   };
   EXPECT_EQ(ids(&stream_, R"({"ask": 1})"), (std::vector<int>{1}));

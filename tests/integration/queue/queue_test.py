@@ -264,7 +264,9 @@ def history_replays(build):
                 "parameters": [{"parameterId": "p",
                                 "doubleValueSpec": {"minValue": 0, "maxValue": 1}}]},
             "maxTrialCount": 2, "parallelTrialCount": 1,
-            **command("/usr/bin/python3", "-c", "import trainyard; trainyard.report(1, x=0.5)")}))
+            **command("/bin/sh", "-c", "echo '" + json.dumps(
+                {"timestamp": 1.5, "trial": "0", "x": "0.5", "global_step": "1"}) +
+                "' >> $CLOUD_ML_HP_METRIC_FILE")}))
         cluster.run("hp-tuning-jobs", "create", "tune", "--config", tune)
         cluster.until_state("tune", "SUCCEEDED")
         text = cluster.run("history", "-o", "csv").stdout

@@ -78,11 +78,12 @@ TEST(PathChoiceTest, TriesAreFairAndRepeated) {
   };
   EXPECT_EQ(calls(2 * PathChoice::kTries), "sddssddssd");
   const std::string settled = calls(PathChoice::kSettledCalls);
-  EXPECT_EQ(settled, std::string(settled.size(), settled[0]));
+  // The first call may still go the way that lost: its choice was made before the last try's end.
+  EXPECT_EQ(settled.substr(1), std::string(settled.size() - 1, settled[1]));
   EXPECT_EQ(tries(calls(2 * PathChoice::kTries)),
             std::pair(std::ptrdiff_t{PathChoice::kTries}, std::ptrdiff_t{PathChoice::kTries}));
   const std::string again = calls(PathChoice::kSettledCalls);
-  EXPECT_EQ(again, std::string(again.size(), again[0]));
+  EXPECT_EQ(again.substr(1), std::string(again.size() - 1, again[1]));
 }
 
 // Calls of one class differ in size: what counts is the time for a byte.
