@@ -97,6 +97,7 @@ class Checker {
   // The last epoch given before a backup was put in place: of attempts up to it the scheduler may
   // know nothing; it starts others beside them, and they may start late beside others.
   uint64_t before_restore_ = 0;
+  uint64_t looks_ = 0;
   std::map<std::pair<int, std::string>, worker::MemberId> devices_;
   absl::flat_hash_map<uint64_t, std::map<worker::MemberId, bool>> live_;  // by run; strict?
   std::set<worker::MemberId> launched_;
