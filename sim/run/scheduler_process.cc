@@ -49,6 +49,7 @@ void SchedulerProcess::Start() {
   options.recent_jobs_max = 8;
   options.policy = *placement::PolicyNamed("las-r");  // the real scheduler's default
   options.seed = context_->random().Next() | 1;
+  options.plan_apart = options.seed % 4 == 1;  // some lives plan as large clusters do
   auto engine = runtime::Engine::Recover(&journal_, options);
   if (!engine.ok()) {
     return context_->Violate(

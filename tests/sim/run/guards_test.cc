@@ -49,7 +49,7 @@ TEST_P(GuardsTest, StandingGuardHolds) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Guards, GuardsTest,
-                         testing::Values(Case{Guard::kFence, 9, 0.5, "published what"},
+                         testing::Values(Case{Guard::kFence, 20, 0.5, "published what"},
                                          Case{Guard::kLease, 1, 2, "computes twice"},
                                          Case{Guard::kAckAfterSync, 1, 0.1,
                                               "before it was durable"},
