@@ -160,9 +160,10 @@ class StreamClient {
   // A thread of gRPC's.
   void OnSessionDone(Session* session, const grpc::Status& status) {
     const uint64_t generation = session->generation();
-    delete session;
+    // Under the lock: whoever cancels or sends holds it for as long as the session is in use.
     MutexLock lock(&mutex_);
     session_ = nullptr;
+    delete session;
     if (!closing_) loop_->Post([this, generation, status] { OnEnded(generation, status); });
     idle_.NotifyAll();
   }
