@@ -5,6 +5,7 @@
 
 #include "absl/hash/hash.h"
 #include "scheduler/core/capacity.h"
+#include "scheduler/core/kept_trial.h"
 #include "scheduler/runtime/planner_view.h"
 
 namespace trainyard::runtime {
@@ -23,10 +24,6 @@ void Put(const Key& key, Row row, Map* map) {
   } else {
     (*map)[key] = std::move(row);
   }
-}
-
-bool HasEnded(const journal::v1::TrialRow& row) {
-  return row.state() == trainyard::v1::TRIAL_SUCCEEDED || row.state() == trainyard::v1::INFEASIBLE;
 }
 
 News::RunNews NewsOfRun(const core::State& state, uint64_t uid) {
@@ -123,7 +120,7 @@ void PlanDesk::Take(News* news) {
   for (auto& [uid, spec] : news->specs) Put(uid, std::move(spec), &rows_.specs);
   for (auto& [uid, study] : news->studies) Put(uid, std::move(study), &rows_.studies);
   for (auto& [key, trial] : news->trials) {
-    const bool over = trial == nullptr || HasEnded(*trial);
+    const bool over = trial == nullptr || core::HasEnded(*trial);
     Put(key, over ? nullptr : std::move(trial), &rows_.trials);
   }
   for (News::RunNews& one : news->runs) {
