@@ -119,15 +119,10 @@ def dead_ranks(report, count, folder):
 
 
 def names_lost(nodes, name, lost):
-    """Whether the job, once it has ended, says which node was lost."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        job = json.loads(nodes.client("jobs", "describe", name, "-o", "json"))
-        if job["state"] == "FAILED":
-            error = job["error"]
-            return error.get("cause") == "NODE_LOST" and error.get("node") == lost
-        time.sleep(0.1)
-    return False
+    """Whether the job that has ended says which node was lost."""
+    job = json.loads(nodes.client("jobs", "describe", name, "-o", "json"))
+    error = job.get("error", {})
+    return error.get("cause") == "NODE_LOST" and error.get("node") == lost
 
 
 def lost_hosts(report, count, lease, folder):
@@ -136,7 +131,7 @@ def lost_hosts(report, count, lease, folder):
     if why_not:
         report.skip(f"a host of two lost, lease {lease}", why_not)
         return
-    gone, right = [], 0
+    gone, told, right = [], [], 0
     with multinode.Network() as network, multinode.Nodes(network, f"--lease={lease}") as nodes:
         for i in range(count):
             nodes.await_ready()
@@ -158,16 +153,27 @@ def lost_hosts(report, count, lease, folder):
             nodes.client("custom-jobs", "create", name, "--config", str(config), "-q")
             pids = [int(benchlib.wait_for(f"{prefix}.{rank}")) for rank in range(2)]
             nodes.client("jobs", "wait", name, "--for", "running")
+            waiter = subprocess.Popen(
+                [str(benchlib.BIN / "trainyard"), "jobs", "wait", name, "-q"],
+                env=nodes.env,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            time.sleep(0.2)  # it follows by now
             lost = i % 2
             kept = [pid for pid in pids if not network.holds(lost, pid)]
             begin = time.perf_counter()
             network.link(lost, "down")
             gone.append(seconds_until_gone(kept, begin) * 1e3)
+            waiter.wait(timeout=60)
+            told.append((time.perf_counter() - begin) * 1e3)
             right += names_lost(nodes, name, f"n{lost}")
             network.link(lost, "up")
             seconds_until_gone(pids, begin)
     report.row(f"a host of two lost, lease {lease}: its gang gone", gone)
-    report.bar("slowest of those, s", max(gone) / 1e3, at_most=3)
+    report.row(f"a host of two lost, lease {lease}: a waiting client told", told)
+    report.bar("slowest of those to the gang's stop, s", max(gone) / 1e3, at_most=3)
+    report.bar("slowest of those to the cause told, s", max(told) / 1e3, at_most=3)
     report.bar("the lost host named, share", right / count, at_least=0.99)
 
 

@@ -251,6 +251,18 @@ void PreemptRun(uint64_t run_uid, wire::StopReason reason, absl::string_view why
   AdvanceAttempt(run_uid, draft);
 }
 
+void EndSilentGang(const GangSilence& command, Draft* draft) {
+  const RunPtr run = draft->Run(command.run_uid);
+  if (run == nullptr || run->attempt().epoch() != command.epoch || !AwaitsLostNode(*run)) return;
+  const auto is_silent = [&](const std::string& node_id) {
+    return std::find(command.silent.begin(), command.silent.end(), node_id) != command.silent.end();
+  };
+  const bool all_over = AllMembers(run->attempt(), [&](const records::MemberRow& member) {
+    return IsOver(*draft, member) || is_silent(member.node_id());
+  });
+  if (all_over) EndAttempt(command.run_uid, draft);
+}
+
 void EndAttempt(uint64_t run_uid, Draft* draft) {
   const RunPtr run = draft->Run(run_uid);
   if (run == nullptr || run->state() != records::R_ACTIVE) return;

@@ -30,6 +30,10 @@ void StopAttempt(uint64_t run_uid, wire::StopReason reason, const v1::ExitRecord
 // on with fewer replicas, which does not count as a preemption. `why`: in words, for people.
 void PreemptRun(uint64_t run_uid, wire::StopReason reason, absl::string_view why, Draft* draft);
 
+// The verdict when every member that is not over is on a node that neither the gang nor the
+// scheduler hears of, although its lease goes on; else nothing. What such a node holds stays held.
+void EndSilentGang(const GangSilence& command, Draft* draft);
+
 // The verdict, now; members that are not over count as lost.
 void EndAttempt(uint64_t run_uid, Draft* draft);
 

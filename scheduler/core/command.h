@@ -151,6 +151,13 @@ struct AgentLoss {
   std::string node_id;
   std::string reason;
 };  // lease ended without a word
+// A gang failed as it does when one of its nodes cannot be reached, and of these nodes the
+// scheduler has heard nothing for a while either; their leases go on.
+struct GangSilence {
+  uint64_t run_uid = 0;
+  uint64_t epoch = 0;
+  std::vector<std::string> silent;
+};
 struct AgentFact {
   std::string node_id;
   agent::v1::Fact fact;
@@ -207,12 +214,13 @@ struct ApplyStudyStop {
 // request ids.
 struct Tick {};
 
-using CommandBody = std::variant<StartServer, CreateProject, SetTier, CreateToken, RevokeToken,
-                                 SubmitJob, CancelJob, SetJobLabels, PauseJob, CreateStudy,
-                                 DeleteStudy, AskTrials, AddMeasurement, CompleteTrial, DrainNode,
-                                 AgentJoin, AgentConnect, AgentLoss, AgentFact, ReportMeasurements,
-                                 ApplyPlan, ApplySuggestions, ApplyStops, ApplyStudyStop, Tick,
-                                 SetQueueing, SetSetting, DeleteSetting, SetProject, RevokeNode>;
+using CommandBody =
+    std::variant<StartServer, CreateProject, SetTier, CreateToken, RevokeToken, SubmitJob,
+                 CancelJob, SetJobLabels, PauseJob, CreateStudy, DeleteStudy, AskTrials,
+                 AddMeasurement, CompleteTrial, DrainNode, AgentJoin, AgentConnect, AgentLoss,
+                 GangSilence, AgentFact, ReportMeasurements, ApplyPlan, ApplySuggestions,
+                 ApplyStops, ApplyStudyStop, Tick, SetQueueing, SetSetting, DeleteSetting,
+                 SetProject, RevokeNode>;
 
 struct Command {
   Principal principal;

@@ -60,6 +60,11 @@ struct Decider {
   Result operator()(const AgentJoin& c) const { return Join(c, draft); }
   Result operator()(const AgentConnect& c) const { return ThenGrow(Connect(c, draft)); }
   Result operator()(const AgentLoss& c) const { return Lose(c, draft); }
+  Result operator()(const GangSilence& c) const {
+    if (absl::Status status = CheckSystem(*draft); !status.ok()) return status;
+    EndSilentGang(c, draft);
+    return Reply();
+  }
   Result operator()(const ApplySuggestions& c) const { return TakeSuggestions(c, draft); }
   Result operator()(const ApplyStops& c) const { return TakeStops(c, draft); }
   Result operator()(const ApplyStudyStop& c) const { return TakeStudyStop(c, draft); }

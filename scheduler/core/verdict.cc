@@ -28,15 +28,31 @@ v1::ExitRecord LostRecord(const Rows& rows, const records::AttemptRow& attempt) 
   for (const records::MemberRow& member : attempt.members()) {
     if (member.exited()) continue;
     const AgentPtr agent = rows.Agent(member.node_id());
-    const bool away = agent == nullptr || !agent->connected();
-    v1::ExitRecord exit = Because(
-        v1::NODE_LOST, away ? absl::StrCat("node ", member.node_id(), " was lost")
-                            : absl::StrCat("node ", member.node_id(), " no longer has the job's ",
-                                           "processes; it was probably restarted"));
+    absl::string_view how = "does not answer any more";
+    if (agent == nullptr || !agent->connected()) {
+      how = "was lost";
+    } else if (member.released() || member.missing_us() > 0) {
+      how = "no longer has the job's processes; it was probably restarted";
+    }
+    v1::ExitRecord exit = Because(v1::NODE_LOST, absl::StrCat("node ", member.node_id(), " ", how));
     exit.set_node(member.node_id());
     return exit;
   }
   return Because(v1::INTERNAL, "the attempt ended without a reason");
+}
+
+// A failure that may have come from another member's, and a member that never told its end: then
+// that one's node is the cause, unless the failure says as much itself.
+bool IsEchoOfLoss(const records::AttemptRow& attempt) {
+  if (attempt.exit_doubt() == 0) return false;
+  bool silent = false;
+  for (const records::MemberRow& member : attempt.members()) {
+    if (member.exited()) continue;
+    silent = true;
+    const v1::ExitRecord& exit = attempt.exit();
+    if (exit.cause() == v1::NODE_LOST && exit.node() == member.node_id()) return false;
+  }
+  return silent;
 }
 
 std::string StopMessage(const records::JobRow* job, wire::StopReason reason,
@@ -180,7 +196,8 @@ bool JudgeStop(const records::RunRow& run, const records::JobRow* job,
 void JudgeFailure(const Rows& rows, const records::RunRow& run, const v1::Scheduling& scheduling,
                   int64_t now_us, records::AttemptEnded* ended) {
   const records::AttemptRow& attempt = run.attempt();
-  *ended->mutable_exit() = attempt.has_exit() ? attempt.exit() : LostRecord(rows, attempt);
+  *ended->mutable_exit() =
+      attempt.has_exit() && !IsEchoOfLoss(attempt) ? attempt.exit() : LostRecord(rows, attempt);
   const v1::ExitCause cause = ended->exit().cause();
   ended->set_state(cause == v1::NODE_LOST ? records::A_LOST : records::A_FAILED);
   if (cause == v1::PREEMPTED_CAUSE) {  // the machine is being taken away
@@ -235,6 +252,12 @@ bool IsOver(const Rows& rows, const records::MemberRow& member) {
   if (member.exited() || member.released()) return true;
   const AgentPtr agent = rows.Agent(member.node_id());
   return agent == nullptr || !agent->connected();
+}
+
+bool AwaitsLostNode(const records::RunRow& run) {
+  const records::AttemptRow& attempt = run.attempt();
+  return run.state() == records::R_ACTIVE && attempt.stop_reason() == wire::STOP_PEER_FAILED &&
+         attempt.exit_doubt() > 0;
 }
 
 bool AllOver(const Rows& rows, const records::AttemptRow& attempt) {

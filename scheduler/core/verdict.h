@@ -18,6 +18,9 @@ Blame BlameOf(v1::ExitCause cause);
 
 // A member that will say nothing more: exited, gone, or its node is lost.
 bool IsOver(const Rows& rows, const records::MemberRow& member);
+// An attempt that stops for a failure that may be the echo of a lost node's, and still waits for
+// it.
+bool AwaitsLostNode(const records::RunRow& run);
 // Every member that has not exited well is over.
 bool AllOver(const Rows& rows, const records::AttemptRow& attempt);
 // Every member exited with 0 by itself, outputs published.

@@ -143,6 +143,7 @@ void Engine::CatchUp() {
   book_.Update(state_, touched_);
   desk_.Update(state_, touched_);
   history_.Update(state_, touched_);
+  lost_gangs_.Update(state_, touched_.runs);
   if (plan_desk_ != nullptr) untold_.Merge(touched_);
   unbooked_.Merge(touched_);
   touched_.Clear();
@@ -192,6 +193,7 @@ void Engine::ForgetOld(const core::Touched& touched, Delta* delta) {
     core::Forget(uid, &state_);
     book_.Update(state_, gone);
     history_.Update(state_, gone);
+    lost_gangs_.Update(state_, gone.runs);
     if (plan_desk_ != nullptr) untold_.Merge(gone);
     terminal_set_.erase(uid);
   }

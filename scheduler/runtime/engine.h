@@ -25,6 +25,7 @@
 #include "scheduler/runtime/cluster_book.h"
 #include "scheduler/runtime/delta.h"
 #include "scheduler/runtime/leases.h"
+#include "scheduler/runtime/lost_gangs.h"
 #include "scheduler/runtime/plan_desk.h"
 #include "scheduler/runtime/planner.h"
 #include "scheduler/runtime/refusals.h"
@@ -118,6 +119,7 @@ class Engine {
   void CatchUp();
   void EndSession(const std::string& node_id);
   void ExpireLeases(absl::Duration monotonic);
+  void EndLostGangs(absl::Duration monotonic);
   void DoDue();
   bool PlaceHead();
   void PlaceNow();
@@ -142,6 +144,7 @@ class Engine {
   core::State state_;
   std::unique_ptr<ViewTable> view_;
   Leases leases_;
+  LostGangs lost_gangs_;
   std::map<std::string, uint64_t> last_session_;  // of each node that has connected
   Sessions sessions_;
   ClusterBook book_;

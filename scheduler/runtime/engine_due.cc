@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "glog/logging.h"
 #include "scheduler/runtime/engine.h"
 
@@ -32,10 +33,27 @@ void Engine::ExpireLeases(absl::Duration monotonic) {
   }
 }
 
+// What a lost node had free must not tempt the planner while its lease goes on.
+void Engine::EndLostGangs(absl::Duration monotonic) {
+  for (const std::string& node_id : lost_gangs_.Heard(leases_, monotonic)) {
+    if (sessions_.IsOpen(node_id)) SetLinked(node_id, true);
+  }
+  for (core::GangSilence& gang : lost_gangs_.Due(state_, leases_, monotonic)) {
+    LOG(WARNING) << "gang lost its nodes before their leases are over, run=" << gang.run_uid
+                 << " nodes=" << absl::StrJoin(gang.silent, ",");
+    for (const std::string& node_id : gang.silent) {
+      lost_gangs_.Shun(node_id);
+      SetLinked(node_id, false);
+    }
+    Internal(std::move(gang));
+  }
+}
+
 void Engine::DoDue() {
   history_.CountOverdue(state_, NowUs());
   const absl::Duration monotonic = options_.clock->Monotonic();
   ExpireLeases(monotonic);
+  EndLostGangs(monotonic);
   const int64_t deadline = core::NextDeadline(state_);
   if (deadline > NowUs()) return;
   if (deadline == fruitless_tick_us_ && monotonic < last_tick_ + kFruitlessTickGap) return;
@@ -48,6 +66,7 @@ void Engine::DoDue() {
 absl::Duration Engine::Idle() const {
   const absl::Duration monotonic = options_.clock->Monotonic();
   absl::Duration idle = std::min(kIdleMax, leases_.Next() - monotonic);
+  if (lost_gangs_.waits()) idle = std::min(idle, LostGangs::kLookGap);
   const int64_t deadline = core::NextDeadline(state_);
   if (deadline != INT64_MAX) {
     absl::Duration until = absl::Microseconds(deadline - NowUs());

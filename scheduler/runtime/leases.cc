@@ -18,6 +18,13 @@ bool Leases::Renew(const std::string& node_id, absl::Duration now, absl::Duratio
   return true;
 }
 
+absl::Duration Leases::Silence(const std::string& node_id, absl::Duration now,
+                               absl::Duration lease) const {
+  MutexLock lock(&mutex_);
+  const auto found = ends_.find(node_id);
+  return found == ends_.end() ? absl::InfiniteDuration() : now - (found->second - lease);
+}
+
 void Leases::RestartAll(absl::Duration now, absl::Duration lease) {
   MutexLock lock(&mutex_);
   for (auto& [node, end] : ends_) end = std::max(end, now + lease);

@@ -19,6 +19,9 @@ class Leases {
   void Start(const std::string& node_id, absl::Duration now, absl::Duration lease);
   // False when the node holds no lease: its session must end.
   bool Renew(const std::string& node_id, absl::Duration now, absl::Duration lease);
+  // For how long nothing was heard of the node; infinite when it holds no lease.
+  absl::Duration Silence(const std::string& node_id, absl::Duration now,
+                         absl::Duration lease) const;
   // Every lease that is held begins anew in full.
   void RestartAll(absl::Duration now, absl::Duration lease);
   // Nodes whose lease is over; they hold none any more.

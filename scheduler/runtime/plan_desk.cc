@@ -242,8 +242,9 @@ void PlanDesk::Note(const placement::Plan& plan) {
 
 std::map<uint64_t, uint64_t> PlanDesk::EpochsOf(const placement::Plan& plan) const {
   std::map<uint64_t, uint64_t> epochs;
+  const core::State* const rows = &rows_;
   const auto add = [&](uint64_t uid) {
-    const core::RunPtr run = Find(rows_.runs, uid);
+    const core::RunPtr run = Find(rows->runs, uid);
     if (run != nullptr) epochs[uid] = run->attempt().epoch();
   };
   for (const placement::Preemption& preemption : plan.preemptions) add(preemption.run_uid);
@@ -254,13 +255,14 @@ std::map<uint64_t, uint64_t> PlanDesk::EpochsOf(const placement::Plan& plan) con
 void PlanDesk::PlanWhole(const PlanJob& job, PlanAnswer* answer) {
   placement::Snapshot snapshot = Look(job);
   if (planner_ != nullptr) {  // what it decided since is not in the job's memory
+    const core::State* const rows = &rows_;
     snapshot.memory = planner_->Memory();
     std::erase_if(snapshot.memory.promised, [&](uint64_t uid) {
-      const auto run = rows_.runs.find(uid);
-      return run == rows_.runs.end() || run->second->state() == journal::v1::R_DONE;
+      const auto run = rows->runs.find(uid);
+      return run == rows->runs.end() || run->second->state() == journal::v1::R_DONE;
     });
     std::erase_if(snapshot.memory.peaks, [&](const placement::OwnerView& peak) {
-      return rows_.jobs.find(peak.owner_uid) == rows_.jobs.end();
+      return rows->jobs.find(peak.owner_uid) == rows->jobs.end();
     });
   }
   planner_.reset();

@@ -26,6 +26,7 @@ Engine::Engine(journal::Journal* journal, Options options)
     : options_(std::move(options)),
       journal_(journal),
       view_(std::make_unique<ViewTable>(journal)),
+      lost_gangs_(&options_),
       sessions_(&options_),
       last_due_(options_.clock->Monotonic()),
       random_(SeedOf(options_)) {}
@@ -78,6 +79,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Recover(journal::Journal* journa
     if (run->state() != journal::v1::R_WAITING) tried.runs.insert(uid);
   }
   engine->history_.Update(state, tried);
+  engine->lost_gangs_.Update(state, tried.runs);
   engine->desk_.Refill(state);
   for (const auto& [uid, job] : all.jobs) engine->NoteTerminal(uid);
   std::sort(engine->terminal_.begin(), engine->terminal_.end());

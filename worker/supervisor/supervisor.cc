@@ -29,6 +29,7 @@ constexpr int kMetricPollMillis = 200;  // where inotify is not to be had
 constexpr int kMemoryLookMillis = 1000;
 constexpr int64_t kStrictLookMillis = 1000;
 constexpr int kStillLookMillis = 500;
+constexpr int kSocketLookMillis = 500;
 
 int64_t MonotonicNanos() {
   timespec now{};
@@ -165,6 +166,7 @@ void Supervisor::Loop() {
     CheckDeadlines();
     LookAtMemory();
     LookForStillRanks();
+    LookAtSockets();
   }
   KillAll();
 }
@@ -191,6 +193,13 @@ void Supervisor::LookForStillRanks() {
   if (still.has_value()) EndStillRank(*still);
 }
 
+void Supervisor::LookAtSockets() {
+  const int64_t now = MonotonicMillis();
+  if (!SpansNodes() || launcher_->pid() < 0 || now < socket_look_ms_) return;
+  socket_look_ms_ = now + kSocketLookMillis;
+  socket_patience_.Look(launcher_->pid());
+}
+
 int Supervisor::PollTimeout() const {
   int64_t next = inotify_ < 0 && !spec_.metric_file.empty() ? MonotonicMillis() + kMetricPollMillis
                                                             : INT64_MAX;
@@ -206,6 +215,7 @@ int Supervisor::PollTimeout() const {
   }
   next = std::min(next, memory_look_ms_);
   if (hang_limit_ms_ > 0) next = std::min(next, still_look_ms_);
+  if (SpansNodes() && launcher_->pid() >= 0) next = std::min(next, socket_look_ms_);
   return static_cast<int>(std::clamp<int64_t>(next - MonotonicMillis(), 0, 60000));
 }
 

@@ -20,9 +20,14 @@
 #include "worker/supervisor/metric_file.h"
 #include "worker/supervisor/recorder.h"
 #include "worker/supervisor/requests.h"
+#include "worker/supervisor/socket_patience.h"
 #include "worker/supervisor/still_ranks.h"
 
 namespace trainyard::worker {
+
+// For how long a node of a gang may leave unanswered what mpirun sends it; as long as mpirun's own
+// probes take.
+inline constexpr int kUnansweredMillis = 2000;
 
 class Supervisor {
  public:
@@ -54,6 +59,7 @@ class Supervisor {
   void CheckDeadlines();
   void LookAtMemory();
   void LookForStillRanks();
+  void LookAtSockets();
   void EndStillRank(const StillRank& still);
 
   std::string OnReporter(const Connection& from, const std::string& line);
@@ -119,6 +125,8 @@ class Supervisor {
   StillRanks still_ranks_;
   int64_t hang_limit_ms_ = 0;  // 0: none
   int64_t still_look_ms_ = 0;  // next time
+  SocketPatience socket_patience_{kUnansweredMillis};
+  int64_t socket_look_ms_ = 0;  // next time
 };
 
 }  // namespace trainyard::worker

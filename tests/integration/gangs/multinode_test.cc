@@ -107,8 +107,9 @@ TEST_F(MultinodeTest, AKilledRankIsNamedAndItsPeersStop) {
   }
 }
 
+// Long before the lease of the lost node is over.
 TEST_F(MultinodeTest, ALinkThatGoesDownNamesTheLostNode) {
-  StartNodes(3, 1);
+  StartNodes(3, 1, {"--lease=2m"});
   const std::string job = StartGang("job", 3);
   ASSERT_EQ(records_.size(), 3u);
   // Whose rank 2 it is, by its address: the last member is not the head.

@@ -92,6 +92,7 @@ TEST(AccessTest, NoCommandIsOpenToSomebodyWithoutARole) {
       AgentJoin{},
       AgentConnect{"n1", {}, {}, 0},
       AgentLoss{"n1", ""},
+      GangSilence{1, 1, {"n1"}},
       AgentFact{"n1", {}},
       ReportMeasurements{scene.Job("a").run_uid(), 1, {}},
       ApplyPlan{},

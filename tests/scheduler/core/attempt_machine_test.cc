@@ -107,6 +107,47 @@ TEST(AttemptMachineTest, VerdictIsTheFirstFailure) {
   EXPECT_EQ(scene.Job("a").error().node(), "n1");
 }
 
+TEST(AttemptMachineTest, ASilentNodeIsTheCauseOfAFailureThatMayBeItsEcho) {
+  Scene scene;
+  for (const char* node : {"n0", "n1", "n2"}) scene.Node(node);
+  const uint64_t run = scene.Job(scene.Submit("a", Spec().Ranks(3).Retries(0, -1))).run_uid();
+  scene.Place(run, {{"n0", {0}}, {"n1", {1}}, {"n2", {2}}});
+  for (int member : {0, 1, 2}) scene.Prepared(run, member);
+  for (int member : {0, 1, 2}) scene.Running(run, member);
+  wire::Exited echo;
+  *echo.mutable_record() = Failure(v1::NODE_LOST, "mpirun on node n2 ended");
+  echo.mutable_record()->set_node("n2");
+  echo.set_doubt(2);
+  scene.ExitWith(run, 0, echo);
+  const uint64_t epoch = scene.Run(run).attempt().epoch();
+  scene.Do(GangSilence{run, epoch, {"n1"}}, System());
+  EXPECT_EQ(scene.Run(run).state(), records::R_ACTIVE) << "n2 has yet to tell its end";
+  scene.Stopped(run, 2);
+  scene.Do(GangSilence{run, epoch + 1, {"n1"}}, System());
+  EXPECT_EQ(scene.Run(run).state(), records::R_ACTIVE) << "of another attempt";
+  scene.Do(GangSilence{run, epoch, {"n1"}}, System());
+  ASSERT_EQ(scene.Run(run).state(), records::R_DONE);
+  const v1::ExitRecord& error = scene.Job("a").error();
+  EXPECT_EQ(error.cause(), v1::NODE_LOST);
+  EXPECT_EQ(error.node(), "n1");
+  EXPECT_EQ(error.message(), "node n1 does not answer any more");
+  scene.Lose("n1");
+}
+
+TEST(AttemptMachineTest, ASilentNodeDoesNotHideAFailureThatIsSure) {
+  Scene scene;
+  for (const char* node : {"n0", "n1"}) scene.Node(node);
+  const uint64_t run = scene.Job(scene.Submit("a", Spec().Ranks(2).Retries(0, -1))).run_uid();
+  scene.Place(run, {{"n0", {0}}, {"n1", {1}}});
+  for (int member : {0, 1}) scene.Prepared(run, member);
+  for (int member : {0, 1}) scene.Running(run, member);
+  scene.Exit(run, 0, Failure(v1::USER_ERROR, "ValueError"));
+  scene.Do(GangSilence{run, scene.Run(run).attempt().epoch(), {"n1"}}, System());
+  EXPECT_EQ(scene.Run(run).state(), records::R_ACTIVE);
+  scene.Lose("n1");
+  EXPECT_EQ(scene.Job("a").error().message(), "ValueError");
+}
+
 TEST(AttemptMachineTest, FactsOfOldEpochsChangeNothing) {
   Scene scene;
   const uint64_t run = PlaceGang(&scene, "a", 1, Spec().Retries(1));
