@@ -40,4 +40,7 @@ if(TRAINYARD_SANITIZE)
   add_compile_options(-fsanitize=${TRAINYARD_SANITIZE} -fno-omit-frame-pointer)
   add_compile_definitions(TRAINYARD_SANITIZED)
   add_link_options(-fsanitize=${TRAINYARD_SANITIZE})
+  # What the sanitizers' runtimes ask every program for.
+  add_library(trainyard_sanitizer_defaults OBJECT "${CMAKE_CURRENT_LIST_DIR}/sanitizer_defaults.cc")
+  set(TRAINYARD_SANITIZER_DEFAULTS trainyard_sanitizer_defaults)
 endif()

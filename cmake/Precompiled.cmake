@@ -23,6 +23,10 @@ function(trainyard_make_pch)
   # Some libraries ask for it, and headers are compiled either with or without it.
   target_compile_options(trainyard_options INTERFACE -pthread)
   trainyard_pch_holder(pch_base ${PCH_BASE})
+  if(TRAINYARD_SANITIZE)
+    trainyard_pch_holder(pch_hot ${PCH_BASE})
+    target_compile_options(pch_hot PRIVATE -O1)
+  endif()
   trainyard_pch_holder(pch_rpc ${PCH_BASE} <grpcpp/grpcpp.h>)
   trainyard_pch_holder(pch_test ${PCH_BASE} <gmock/gmock.h> <gtest/gtest.h>)
   # Programs are compiled for another kind of address than libraries.
@@ -30,7 +34,7 @@ function(trainyard_make_pch)
   target_compile_options(pch_test PRIVATE -fPIE)
 endfunction()
 
-# trainyard_use_pch(TARGET kind): kind is test, or empty for a library.
+# trainyard_use_pch(TARGET kind): kind is test, or empty or hot for a library.
 function(trainyard_use_pch target kind)
   if(NOT TARGET pch_base)
     return()
@@ -38,6 +42,8 @@ function(trainyard_use_pch target kind)
   get_target_property(libraries ${target} LINK_LIBRARIES)
   if(kind STREQUAL "test")
     target_precompile_headers(${target} REUSE_FROM pch_test)
+  elseif(kind STREQUAL "hot")
+    target_precompile_headers(${target} REUSE_FROM pch_hot)
   elseif("${libraries}" MATCHES "trainyard_grpc|trainyard_api|GRPCPP")
     target_precompile_headers(${target} REUSE_FROM pch_rpc)
   elseif("${libraries}" MATCHES "trainyard_|absl")

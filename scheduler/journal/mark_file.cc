@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "scheduler/journal/hash64.h"
@@ -22,10 +23,15 @@ std::string Text(uint64_t incarnation, uint64_t sequence, uint64_t file) {
   return absl::StrFormat("%s %016x\n", body, Hash64(body, 0));
 }
 
-// The inode: a copy of a file has another one.
+// Of the inode and the time of its birth: a copy of a file has another inode, or that of a file
+// that was removed before.
 uint64_t FileNumber(const std::string& path) {
-  struct stat info {};
-  return stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
+  struct statx info {};
+  if (statx(AT_FDCWD, path.c_str(), 0, STATX_INO | STATX_BTIME, &info) != 0) return 0;
+  if ((info.stx_mask & STATX_BTIME) == 0) return info.stx_ino;  // the file system keeps none
+  const std::string both =
+      absl::StrCat(info.stx_ino, " ", info.stx_btime.tv_sec, " ", info.stx_btime.tv_nsec);
+  return Hash64(both, 0);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ struct Mark {
   uint64_t incarnation = 0;
   uint64_t sequence = 0;
   // The mark came from elsewhere, so that the journal beside it may be an old backup: the file
-  // names its own inode, which no copy shares.
+  // names its own inode and birth, which no copy shares.
   bool is_copy = false;
 };
 Mark ReadMark(const std::string& path);

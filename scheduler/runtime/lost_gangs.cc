@@ -28,7 +28,8 @@ std::vector<core::GangSilence> LostGangs::Due(const core::State& state, const Le
                                               absl::Duration now) const {
   std::vector<core::GangSilence> due;
   for (const uint64_t uid : waiting_) {
-    const journal::v1::AttemptRow& attempt = state.runs.find(uid)->second->attempt();
+    const core::RunPtr run = state.runs.find(uid)->second;
+    const journal::v1::AttemptRow& attempt = run->attempt();
     core::GangSilence gang{uid, attempt.epoch(), {}};
     bool is_heard = false;
     for (const journal::v1::MemberRow& member : attempt.members()) {

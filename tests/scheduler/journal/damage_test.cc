@@ -1,6 +1,7 @@
 // Damaged journals: found or harmless, never silent. Bits are flipped all over the files of a small
 // journal; each copy must be refused or give exactly what was stored.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -8,6 +9,7 @@
 #include <sstream>
 
 #include "common/random.h"
+#include "scheduler/journal/mark_file.h"
 #include "scheduler/journal/memory_journal.h"
 #include "scheduler/journal/sqlite.h"
 #include "tests/scheduler/journal/events.h"
@@ -192,6 +194,32 @@ TEST_F(SqliteDamageTest, CopyWithoutItsMarkJumpsAhead) {
   fs::remove(path_ + ".mark");
   auto journal = OpenSqliteJournal(path_);
   EXPECT_GT((*journal)->Recover()->incarnation, 1000u);
+}
+
+// A folder that was removed and put back from its copy is mostly given the same inodes again.
+TEST(MarkFileTest, ACopyIsNoticedThoughItHasTheSameInode) {
+  // On a disk, not in memory, where numbers only rise.
+  char folder[] = "/var/tmp/trainyard_mark_XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string path = std::string(folder) + "/mark";
+  const auto inode = [&path] {
+    struct stat info {};
+    return stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
+  };
+  bool same = false;
+  for (int i = 0; i < 100 && !same; ++i) {
+    (*MarkFile::Open(path))->Write(7, 30);
+    ASSERT_FALSE(ReadMark(path).is_copy);
+    const ino_t before = inode();
+    const std::string mark = Read(path);
+    fs::remove(path);
+    Write(path, mark);
+    ASSERT_TRUE(ReadMark(path).exists);
+    ASSERT_TRUE(ReadMark(path).is_copy);
+    same = inode() == before;
+  }
+  fs::remove_all(folder);
+  if (!same) GTEST_SKIP() << "this file system gives no inode twice";
 }
 
 TEST_F(SqliteDamageTest, FilesOfDifferentMomentsAreRefused) {

@@ -16,7 +16,7 @@ v1::JobSpec Elastic(int ranks, int fewest) {
   return spec;
 }
 
-const journal::v1::RunRow& RunOf(const Scene& scene, uint64_t job) {
+journal::v1::RunRow RunOf(const Scene& scene, uint64_t job) {
   return *scene.view().Run(scene.view().Job(job)->run_uid());
 }
 
@@ -52,7 +52,7 @@ TEST(ElasticPlanTest, ShrinksForWhoGoesFirstAndGrowsBack) {
   urgent.mutable_scheduling()->set_priority(7);
   const uint64_t first = scene.Submit("urgent", urgent);
   pass(10);
-  const journal::v1::AttemptRow& stopped = RunOf(scene, elastic).attempt();
+  const journal::v1::AttemptRow stopped = RunOf(scene, elastic).attempt();
   ASSERT_EQ(stopped.stop_reason(), agent::v1::STOP_RESIZE) << stopped.ShortDebugString();
   EXPECT_EQ(stopped.stop_why(), "a run that goes first needs the devices; 2 of its 4 ranks stay");
   fact.mutable_exited()->set_stopped_on_request(true);
@@ -72,7 +72,7 @@ TEST(ElasticPlanTest, ARunIsSeenWithWhatItHasAndWhatItCouldHave) {
   scene.Connect("n1", 3);
   const uint64_t uid = scene.Submit("elastic", Elastic(4, 2));
   const core::State& state = scene.runtime().engine().state();
-  const journal::v1::RunRow& run = RunOf(scene, uid);
+  const journal::v1::RunRow run = RunOf(scene, uid);
   ASSERT_EQ(RanksOf(run), 3);
   const placement::RunningRun running =
       RunningOf(state, run, *state.jobs.at(uid), *state.specs.at(uid), 0);
