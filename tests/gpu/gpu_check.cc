@@ -166,7 +166,7 @@ int Main(const std::vector<std::string>& arguments) {
   Must(nccl.status());
   auto host = CreateCommunicator(*context);
   Must(host.status());
-  auto gang = DeviceCommunicator::Create(*context, *nccl, host->get());
+  auto gang = DeviceCommunicator::Create(*context, host->get());
   Must(gang.status());
   if (context->rank == 0) {
     absl::PrintF("NCCL %d, %d GPUs here\n", (*nccl)->library_version(), (*nccl)->devices());

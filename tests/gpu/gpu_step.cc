@@ -108,7 +108,7 @@ int Main() {
   Must(nccl.status());
   auto host = CreateCommunicator(*context);
   Must(host.status());
-  auto gang = DeviceCommunicator::Create(*context, *nccl, host->get());
+  auto gang = DeviceCommunicator::Create(*context, host->get());
   Must(gang.status());
   Step step(gang->get());
   double times[3];

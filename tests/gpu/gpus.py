@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The part of run.sh that needs GPUs: gangs of gpu_check and gpu_step.
 
-usage: gpus.py FOLDER_OF_PROGRAMS
+usage: gpus.py FOLDER_OF_PROGRAMS [LIBRARY]
 """
 import os
 import pathlib
@@ -12,6 +12,8 @@ import sys
 import time
 
 PROGRAMS = pathlib.Path(sys.argv[1])
+LIBRARY = sys.argv[2] if len(sys.argv) > 2 else None  # of trainyard.training
+TORCH = pathlib.Path(__file__).resolve().with_name("torch_check.py")
 
 
 def start(size, program, *arguments, **more):
@@ -70,6 +72,18 @@ def abort_after_kill(size, **more):
             rank.communicate()
 
 
+def torch(size, **more):
+    """Python's tensors on GPUs; 1 when that failed, 0 also where its torch has no CUDA."""
+    if LIBRARY is None:
+        return 0
+    good, said = run(size, sys.executable, TORCH, str(secrets.randbelow(1 << 31)),
+                     TRAINYARD_TRAINING_LIBRARY=LIBRARY, **more)
+    absent = "torch has no CUDA" in said or "No module named 'torch'" in said
+    print("  torch: " + ("not tried, it has no CUDA here" if absent else
+                         "right" if good else "FAILED\n  " + said.strip().replace("\n", "\n  ")))
+    return 0 if good or absent else 1
+
+
 def gang(size, title, must, **more):
     """Checks and measures one kind of gang; 1 when that failed and had to work."""
     good, said = run(size, "gpu_check", "check", str(secrets.randbelow(1 << 31)), **more)
@@ -83,6 +97,7 @@ def gang(size, title, must, **more):
             good, said = run(size, *command, **more)
             failed += not good
             print("  " + said.strip().replace("\n", "\n  "))
+    failed += torch(size, **more)
     if size > 1:
         took = abort_after_kill(size, **more)
         met = took is not None and took <= 1.0

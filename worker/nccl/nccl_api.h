@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define TRAINYARD_NCCL_VERSION 1
+#define TRAINYARD_NCCL_VERSION 2
 #define TRAINYARD_NCCL_ID_BYTES 128
 
 enum { TRAINYARD_NCCL_DONE = 0, TRAINYARD_NCCL_BUSY = 1, TRAINYARD_NCCL_FAILED = 2 };
@@ -34,7 +34,11 @@ typedef struct trainyard_nccl_api {
   int (*open)(const void* id, int size, int rank, int device, void** handle);
   /* How the last call stands; also finds errors of what runs on the GPU. */
   int (*poll)(void* handle);
-  /* As in communicator.h, on memory of the GPU, behind all that its default stream was given. */
+  /* From now on calls come behind all that this CUDA stream was given; NULL: the default stream,
+     as from the start. */
+  void (*behind)(void* handle, void* stream);
+  /* As in communicator.h, on memory of the GPU, behind all that the stream of behind() was given.
+   */
   int (*all_reduce)(void* handle, void* data, size_t count, int type, int op);
   int (*reduce_scatter)(void* handle, const void* send, void* receive, size_t count, int type,
                         int op);

@@ -3,9 +3,11 @@
 #include <cuda_runtime.h>
 #include <nccl.h>
 
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "worker/nccl/nccl_api.h"
@@ -17,6 +19,8 @@ static_assert(sizeof(ncclUniqueId) == TRAINYARD_NCCL_ID_BYTES);
 constexpr ncclDataType_t kTypes[] = {ncclFloat32,  ncclFloat64, ncclFloat16,
                                      ncclBfloat16, ncclInt32,   ncclInt64};
 constexpr ncclRedOp_t kOperators[] = {ncclSum, ncclAvg, ncclMin, ncclMax};
+
+constexpr auto kLeaving = std::chrono::seconds(5);
 
 thread_local std::string t_error;
 
@@ -46,8 +50,9 @@ struct Piece {
 struct Handle {
   ncclComm_t comm = nullptr;
   int device = 0;
-  cudaStream_t stream = nullptr;  // not the default one: computing goes on beside it
-  cudaEvent_t ready = nullptr;    // the default stream's work so far
+  cudaStream_t stream = nullptr;           // not the default one: computing goes on beside it
+  cudaStream_t behind = cudaStreamLegacy;  // whose work so far comes before each call
+  cudaEvent_t ready = nullptr;             // that work
   std::vector<Piece> pieces;
   std::vector<cudaEvent_t> spare;
 
@@ -64,11 +69,11 @@ struct Handle {
 
 Handle* Of(void* handle) { return static_cast<Handle*>(handle); }
 
-// What the default stream was given comes first.
+// What the stream of Behind() was given comes first.
 int Before(Handle* handle) {
   int answer = Answer(cudaSetDevice(handle->device), "choosing the GPU");
   if (answer == TRAINYARD_NCCL_DONE) {
-    answer = Answer(cudaEventRecord(handle->ready, cudaStreamLegacy), "recording an event");
+    answer = Answer(cudaEventRecord(handle->ready, handle->behind), "recording an event");
   }
   if (answer != TRAINYARD_NCCL_DONE) return answer;
   return Answer(cudaStreamWaitEvent(handle->stream, handle->ready, 0), "ordering streams");
@@ -119,6 +124,10 @@ int Poll(void* handle) {
   ncclResult_t state = ncclSuccess;
   const ncclResult_t result = ncclCommGetAsyncError(Of(handle)->comm, &state);
   return Answer(result == ncclSuccess ? state : result, "NCCL");
+}
+
+void Behind(void* handle, void* stream) {
+  Of(handle)->behind = stream == nullptr ? cudaStreamLegacy : static_cast<cudaStream_t>(stream);
 }
 
 int AllReduce(void* handle, void* data, size_t count, int type, int op) {
@@ -198,9 +207,19 @@ void Abort(void* handle) {
   delete Of(handle);
 }
 
+// Leaving waits for the peers; for one that has gone, not for ever.
 void Close(void* handle) {
   cudaSetDevice(Of(handle)->device);
-  ncclCommDestroy(Of(handle)->comm);
+  ncclComm_t const comm = Of(handle)->comm;
+  ncclResult_t state = ncclCommFinalize(comm);
+  const auto limit = std::chrono::steady_clock::now() + kLeaving;
+  while (state == ncclInProgress && std::chrono::steady_clock::now() < limit) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (const ncclResult_t asked = ncclCommGetAsyncError(comm, &state); asked != ncclSuccess) {
+      state = asked;
+    }
+  }
+  state == ncclSuccess ? ncclCommDestroy(comm) : ncclCommAbort(comm);
   delete Of(handle);
 }
 
@@ -214,6 +233,7 @@ const trainyard_nccl_api* trainyard_nccl(void) {
                                          UniqueId,
                                          Open,
                                          Poll,
+                                         Behind,
                                          AllReduce,
                                          ReduceScatter,
                                          AllGather,

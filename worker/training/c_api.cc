@@ -8,16 +8,21 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "worker/training/communicator.h"
+#include "worker/training/device_communicator.h"
 #include "worker/training/rank_context.h"
 
 using trainyard::training::Communicator;
 using trainyard::training::DataType;
+using trainyard::training::DeviceCommunicator;
 using trainyard::training::Pending;
+using trainyard::training::RankContext;
 using trainyard::training::ReduceOp;
 
 struct trainyard_communicator {
+  RankContext context;
   std::unique_ptr<Communicator> communicator;
   std::string name;
+  DeviceCommunicator* device = nullptr;  // the communicator, when it is one of a GPU
 };
 
 struct trainyard_pending {
@@ -50,17 +55,40 @@ absl::Status Open(trainyard_communicator** out) {
   auto communicator = trainyard::training::CreateCommunicator(*context);
   if (!communicator.ok()) return communicator.status();
   std::string name = (*communicator)->name();
-  *out = new trainyard_communicator{*std::move(communicator), std::move(name)};
+  *out = new trainyard_communicator{*context, *std::move(communicator), std::move(name)};
+  return absl::OkStatus();
+}
+
+absl::Status OpenDevice(trainyard_communicator* host, int device, trainyard_communicator** out) {
+  if (host->device != nullptr) return absl::InvalidArgumentError("the host's is wanted");
+  auto opened = DeviceCommunicator::Create(host->context, host->communicator.get(), device);
+  if (!opened.ok()) return opened.status();
+  DeviceCommunicator* const opened_device = opened->get();
+  std::string name = opened_device->name();
+  *out =
+      new trainyard_communicator{host->context, *std::move(opened), std::move(name), opened_device};
   return absl::OkStatus();
 }
 
 }  // namespace
 
-int trainyard_version(void) { return 2; }
+int trainyard_version(void) { return 3; }
 
 const char* trainyard_error(void) { return t_error.c_str(); }
 
 int trainyard_open(trainyard_communicator** communicator) { return Answer(Open(communicator)); }
+
+int trainyard_open_device(trainyard_communicator* host, int device,
+                          trainyard_communicator** communicator) {
+  return Answer(OpenDevice(host, device, communicator));
+}
+
+int trainyard_behind(trainyard_communicator* communicator, void* stream) {
+  if (communicator->device == nullptr) {
+    return Answer(absl::InvalidArgumentError("only a device's communicator knows CUDA streams"));
+  }
+  return Answer(communicator->device->Behind(stream));
+}
 
 void trainyard_close(trainyard_communicator* communicator) { delete communicator; }
 

@@ -3,9 +3,9 @@
 //  - Functions that can fail return 0 when good, else 1: trainyard_error() has the text of this
 //    thread's last failure.
 //  - One thread at a time uses a communicator; it is closed once.
-//  - Types: 0 float32, 1 float64, 2 float16, 3 bfloat16, 4 int32, 5 int64. Operators: 0 sum, 1
-//  mean,
-//    2 min, 3 max. The numbers never change.
+//  - Types: 0 float32, 1 float64, 2 float16, 3 bfloat16, 4 int32, 5 int64. The numbers never
+//  change.
+//  - Operators: 0 sum, 1 mean, 2 min, 3 max, likewise.
 #ifndef TRAINYARD_WORKER_TRAINING_C_API_H_
 #define TRAINYARD_WORKER_TRAINING_C_API_H_
 
@@ -25,10 +25,18 @@ const char* trainyard_error(void);
 
 // The communicator of this process's gang, from its environment; collective.
 int trainyard_open(trainyard_communicator** communicator);
+// The same ranks' communicator for memory of GPUs, by NCCL: `device` is this rank's GPU among those
+// the process may use, -1 the one of its number in its node. Collective; `host` is closed after it.
+// The error says what is missing. Since version 3.
+int trainyard_open_device(trainyard_communicator* host, int device,
+                          trainyard_communicator** communicator);
+// Calls of a device's communicator come behind all that this CUDA stream was given; NULL: the
+// default stream, as from the start. A call has ended when it returns. Since version 3.
+int trainyard_behind(trainyard_communicator* communicator, void* stream);
 void trainyard_close(trainyard_communicator* communicator);
 int trainyard_rank(const trainyard_communicator* communicator);
 int trainyard_size(const trainyard_communicator* communicator);
-// "single", "shared", "hierarchical" or "mpi"; lives as long as the communicator.
+// "single", "shared", "hierarchical", "mpi" or "nccl"; lives as long as the communicator.
 const char* trainyard_name(const trainyard_communicator* communicator);
 
 // As in communicator.h.

@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "common/errors.h"
 #include "worker/training/aligned_memory.h"
+#include "worker/training/device_communicator.h"
 #include "worker/training/hierarchical_communicator.h"
 #include "worker/training/mpi_communicator.h"
 #include "worker/training/shared_communicator.h"
@@ -149,6 +150,14 @@ absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const RankConte
   auto timeline = Timeline::Create(folder, context.rank);
   if (!timeline.ok()) return timeline.status();
   return WithTimeline(*std::move(chosen), *std::move(timeline));
+}
+
+absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const RankContext& context,
+                                                                 Memory memory) {
+  if (memory == Memory::kHost) return CreateCommunicator(context);
+  auto device = CreateDeviceCommunicator(context);
+  if (!device.ok()) return device.status();
+  return *std::move(device);
 }
 
 }  // namespace trainyard::training

@@ -41,7 +41,7 @@ class Communicator {
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  // "single", "shared", "hierarchical", "mpi": for people.
+  // "single", "shared", "hierarchical", "mpi", "nccl": for people.
   virtual std::string name() const = 0;
 
   // In place over `count` elements.
@@ -70,6 +70,14 @@ class Communicator {
 // MPI_Allreduce and its like); TRAINYARD_PRETEND_NODES_OF=N takes every N ranks for a node;
 // TRAINYARD_TIMELINE=FOLDER keeps a record of every call there (timeline.h).
 absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const RankContext& context);
+
+// Where the data lie that a communicator is given.
+enum class Memory { kHost, kDevice };
+// For kDevice: NCCL by its plug-in, on the GPU of the rank's number in its node; calls come behind
+// what that GPU's default stream was given (device_communicator.h: other GPUs, other streams).
+// FAILED_PRECONDITION that says what is missing. Not in the timeline.
+absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const RankContext& context,
+                                                                 Memory memory);
 
 std::unique_ptr<Communicator> CreateSingleCommunicator();
 

@@ -42,15 +42,25 @@ std::string Beside() {
   return kPlugin;  // the system's path
 }
 
+// The ranks' answers together: OK when it is so on all of them; `other` says what another rank
+// lacks.
+absl::Status Agree(absl::Status mine, absl::string_view other, Communicator* host) {
+  int32_t good = mine.ok() ? 1 : 0;
+  absl::Status status = host->AllReduce(&good, 1, DataType::kInt32, ReduceOp::kMin);
+  if (!mine.ok() || !status.ok()) return mine.ok() ? status : mine;
+  return good == 1 ? absl::OkStatus() : NoDevice(other);
+}
+
 class NcclCommunicator : public DeviceCommunicator {
  public:
-  NcclCommunicator(const RankContext& context, const trainyard_nccl_api* nccl)
-      : nccl_(*nccl), context_(context), patience_(HangTimeout()) {}
+  NcclCommunicator(const RankContext& context, const trainyard_nccl_api* nccl,
+                   std::unique_ptr<Communicator> host)
+      : nccl_(*nccl), host_(std::move(host)), context_(context), patience_(HangTimeout()) {}
   ~NcclCommunicator() override {
     if (handle_ != nullptr) nccl_.close(handle_);
   }
 
-  absl::Status Join(Communicator* host);
+  absl::Status Join(Communicator* host, int device);
 
   int rank() const override { return context_.rank; }
   int size() const override { return context_.world_size; }
@@ -91,6 +101,11 @@ class NcclCommunicator : public DeviceCommunicator {
     if (nccl_.allocate(handle_, bytes, &memory) == TRAINYARD_NCCL_DONE) return memory;
     return absl::ResourceExhaustedError(nccl_.error());
   }
+  absl::Status Behind(void* stream) override {
+    if (handle_ == nullptr) return Broken();
+    nccl_.behind(handle_, stream);
+    return absl::OkStatus();
+  }
   absl::Status Copy(void* to, const void* from, size_t bytes) override {
     if (handle_ == nullptr) return Broken();
     if (nccl_.copy(handle_, to, from, bytes) == TRAINYARD_NCCL_DONE) return absl::OkStatus();
@@ -123,6 +138,7 @@ class NcclCommunicator : public DeviceCommunicator {
   absl::Status Abort(absl::Status why);
 
   const trainyard_nccl_api& nccl_;
+  const std::unique_ptr<Communicator> host_;  // nullptr: the caller's
   const RankContext context_;
   const absl::Duration patience_;
   std::unique_ptr<SharedRegion> mates_;  // who on this node is alive; nullptr: alone
@@ -142,13 +158,18 @@ class NcclPending : public Pending {
   const Call call_;
 };
 
-absl::Status NcclCommunicator::Join(Communicator* host) {
+absl::Status NcclCommunicator::Join(Communicator* host, int device) {
   const int devices = nccl_.devices();
-  int32_t worst = devices;
+  absl::Status status;
+  if (devices == 0) {
+    status = NoDevice("the driver shows no GPU");
+  } else if (device >= devices) {
+    status = absl::InvalidArgumentError(
+        absl::StrCat("there is no GPU ", device, "; this process may use ", devices));
+  }
   // Together: a rank without a GPU must not leave the others waiting in NCCL.
-  absl::Status status = host->AllReduce(&worst, 1, DataType::kInt32, ReduceOp::kMin);
+  status = Agree(std::move(status), "a rank has no GPU", host);
   if (!status.ok()) return status;
-  if (worst == 0) return NoDevice(devices == 0 ? "the driver shows no GPU" : "a rank has no GPU");
   if (context_.local_world_size > 1) {
     auto mates = SharedRegion::Join(context_.gang + "-device", context_.local_rank,
                                     context_.local_world_size, absl::Minutes(5));
@@ -163,8 +184,11 @@ absl::Status NcclCommunicator::Join(Communicator* host) {
   if (!status.ok()) return status;
   if (message[0] != TRAINYARD_NCCL_DONE) return NoDevice(absl::StrCat("rank 0 has no id: ", error));
   const int answer = nccl_.open(message + 1, context_.world_size, context_.rank,
-                                context_.local_rank % devices, &handle_);
-  if (answer == TRAINYARD_NCCL_FAILED) return absl::UnavailableError(nccl_.error());
+                                device >= 0 ? device : context_.local_rank % devices, &handle_);
+  // Who waits for a rank that could not begin would do so until the hang's limit.
+  if (answer == TRAINYARD_NCCL_FAILED) status = absl::UnavailableError(nccl_.error());
+  status = Agree(std::move(status), "another rank could not join; see its log", host);
+  if (!status.ok()) return handle_ == nullptr ? status : Abort(std::move(status));
   return Until([&] { return nccl_.poll(handle_); }, {});
 }
 
@@ -249,11 +273,35 @@ absl::StatusOr<const trainyard_nccl_api*> LoadNccl() {
   return nccl;
 }
 
-absl::StatusOr<std::unique_ptr<DeviceCommunicator>> DeviceCommunicator::Create(
-    const RankContext& context, const trainyard_nccl_api* nccl, Communicator* host) {
-  auto communicator = std::make_unique<NcclCommunicator>(context, nccl);
-  if (absl::Status status = communicator->Join(host); !status.ok()) return status;
+namespace {
+
+// `owned`: nullptr, or what `host` points to.
+absl::StatusOr<std::unique_ptr<DeviceCommunicator>> Make(const RankContext& context,
+                                                         Communicator* host,
+                                                         std::unique_ptr<Communicator> owned,
+                                                         int device) {
+  auto nccl = LoadNccl();
+  absl::Status status = Agree(nccl.status(), "another rank cannot load the plug-in", host);
+  if (!status.ok()) return status;
+  auto communicator = std::make_unique<NcclCommunicator>(context, *nccl, std::move(owned));
+  status = communicator->Join(host, device);
+  if (!status.ok()) return status;
   return communicator;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DeviceCommunicator>> DeviceCommunicator::Create(
+    const RankContext& context, Communicator* host, int device) {
+  return Make(context, host, nullptr, device);
+}
+
+absl::StatusOr<std::unique_ptr<DeviceCommunicator>> CreateDeviceCommunicator(
+    const RankContext& context, int device) {
+  auto host = CreateCommunicator(context);
+  if (!host.ok()) return host.status();
+  Communicator* const borrowed = host->get();
+  return Make(context, borrowed, *std::move(host), device);
 }
 
 }  // namespace trainyard::training

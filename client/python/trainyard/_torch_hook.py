@@ -1,14 +1,16 @@
 """Gradients of a torch module, averaged over a gang while its backward pass goes on.
 
-Gradients lie one after the other in shared memory, last parameters first, cut into buckets. A
-parameter's gradient is complete when its accumulation ran; buckets are started in the order of
-their numbers on every rank, whatever order gradients come in; what no rank's loss touched is
-reduced at the end of the pass with the rest.
+Gradients lie one after the other in shared memory, or on the GPU of the module, last parameters
+first, cut into buckets. A parameter's gradient is complete when its accumulation ran; buckets are
+started in the order of their numbers on every rank, whatever order gradients come in; what no
+rank's loss touched is reduced at the end of the pass with the rest.
 """
 import contextlib
 import weakref
 
 import torch
+
+from trainyard import training
 
 
 class _Bucket:
@@ -35,19 +37,20 @@ class GradientHook:
         self._gang = gang
         self._parameters = [p for p in module.parameters() if p.requires_grad][::-1]
         for parameter in self._parameters:
-            if parameter.dtype != torch.float32 or parameter.device.type != "cpu":
+            if parameter.dtype != torch.float32 or parameter.device.type not in ("cpu", "cuda"):
                 raise ValueError(f"a parameter is {parameter.dtype} on {parameter.device}; "
-                                 "gradients are averaged as float32 on the cpu")
+                                 "gradients are averaged as float32, on the cpu or a CUDA device")
         if wire not in ("float32", "float16", "bfloat16"):
             raise ValueError(f"gradients do not travel as {wire!r}; "
                              "use float32, float16 or bfloat16")
         gang.broadcast_parameters(module.parameters())
         gang.broadcast_parameters(b for b in module.buffers() if b.numel() > 0)
         count = sum(p.numel() for p in self._parameters)
-        self._whole = torch.from_numpy(gang.empty(count))
+        home = training._home(self._parameters)
+        self._whole = gang._tensor(count, home)
         self._wire = None
         if wire != "float32":
-            self._wire = torch.from_numpy(gang.empty(count, "float16")).view(getattr(torch, wire))
+            self._wire = gang._tensor(count, home, "float16").view(getattr(torch, wire))
         self._buckets, self._bucket_of, self._places = [], [], []
         self._cut(max(1, bucket_bytes // 4))
         self._started, self._pass, self._off = 0, None, False

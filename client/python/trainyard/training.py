@@ -5,17 +5,19 @@
     gang = training.init()                       # this process's gang, by its environment
     gang.broadcast(weights)                      # rank 0's values everywhere
     ...
-    gang.all_reduce(gradients, op="mean")        # in place: numpy arrays, torch CPU tensors
+    gang.all_reduce(gradients, op="mean")        # in place: numpy arrays, torch tensors
     gang.average_gradients(module.parameters())  # of a torch module, as one all-reduce
     gang.attach(module)                          # or: each backward() does that, overlapped
 
 `gang.empty(count, dtype)` gives a numpy array in the memory that is reduced fastest. All ranks must
-make the same calls in the same order. One thread at a time uses a gang. A gang is left when the
-program ends; a program that fails does not wait for the others then. Nothing is compiled: this
-loads libtrainyard_training.so, from TRAINYARD_TRAINING_LIBRARY, from beside this package's folder,
-or from beside the programs of Trainyard in PATH.
+make the same calls in the same order, with data in the same kind of memory: tensors on a GPU go by
+NCCL, behind what torch's current stream was given. One thread at a time uses a gang. A gang is left
+when the program ends; a program that fails does not wait for the others then. Nothing is compiled:
+this loads libtrainyard_training.so, from TRAINYARD_TRAINING_LIBRARY, from beside this package's
+folder, or from beside the programs of Trainyard in PATH.
 """
 import atexit
+import contextlib
 import ctypes
 import faulthandler
 import os
@@ -63,6 +65,8 @@ def _declare(library):
     pointer, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
     for name, arguments in {
             "open": [ctypes.POINTER(pointer)],
+            "open_device": [pointer, number, ctypes.POINTER(pointer)],
+            "behind": [pointer, pointer],
             "rank": [pointer],
             "size": [pointer],
             "barrier": [pointer],
@@ -80,11 +84,25 @@ def _declare(library):
     library.trainyard_error.argtypes, library.trainyard_error.restype = [], ctypes.c_char_p
 
 
+def _gpu(data):
+    """The number of the GPU that `data` is on, None for host memory."""
+    device = getattr(data, "device", None)
+    kind = getattr(device, "type", "cpu")  # numpy 2 arrays have a device "cpu"
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f"the tensor is on {device}; move it to the cpu or to a CUDA device")
+    return device.index if kind == "cuda" else None
+
+
+def _stream(data):
+    """The CUDA stream that torch gives work on `data`."""
+    import torch  # the caller has it
+
+    return torch.cuda.current_stream(data.device).cuda_stream
+
+
 def _memory(data, writable):
-    """Address, count and type name of a torch CPU tensor or a buffer (numpy array)."""
+    """Address, count and type name of a torch tensor or a buffer (numpy array)."""
     if hasattr(data, "data_ptr"):
-        if data.device.type != "cpu":
-            raise ValueError(f"the tensor is on {data.device}; move it to the cpu")
         if not data.is_contiguous():
             raise ValueError("the tensor is not contiguous; pass tensor.contiguous()")
         return _checked(data.data_ptr(), data.numel(), str(data.dtype).rpartition(".")[2])
@@ -115,6 +133,32 @@ def _operator(op):
     if op not in _OPERATORS:
         raise ValueError(f"there is no operator {op!r}; use one of {', '.join(_OPERATORS)}")
     return _OPERATORS[op]
+
+
+def _together(send, receive):
+    if _gpu(send) != _gpu(receive):
+        raise ValueError(f"send is on {getattr(send, 'device', 'cpu')}, "
+                         f"receive on {getattr(receive, 'device', 'cpu')}")
+
+
+def _home(parameters):
+    """The one device of torch parameters."""
+    import torch  # the caller has it
+
+    devices = {parameter.device for parameter in parameters}
+    if len(devices) > 1:
+        raise ValueError(f"parameters are on {', '.join(sorted(map(str, devices)))}; "
+                         "move them to one device")
+    return devices.pop() if devices else torch.device("cpu")
+
+
+def _current(data):
+    """With it the GPU of `data` is current, as torch keeps it."""
+    if getattr(getattr(data, "device", None), "type", "cpu") != "cuda":
+        return contextlib.nullcontext()
+    import torch  # the caller has it
+
+    return torch.cuda.device(data.device)
 
 
 class Pending:
@@ -172,6 +216,7 @@ class Gang:
         self.size = self._library.trainyard_size(self._handle)
         self.name = self._library.trainyard_name(self._handle).decode()
         self._gradients = []  # _Gradients, of as many modules on every rank
+        self._device, self._device_number = ctypes.c_void_p(), None  # for tensors on a GPU
 
     def _must(self, code):
         if code != 0:
@@ -181,10 +226,26 @@ class Gang:
     def _call(self, name, *arguments):
         self._must(getattr(self._library, f"trainyard_{name}")(self._handle, *arguments))
 
+    def _call_on(self, data, name, *arguments):
+        """The call by the communicator for the memory that `data` is in."""
+        gpu = _gpu(data)
+        if gpu is None:
+            self._call(name, *arguments)
+            return
+        with _current(data):
+            if not self._device:
+                self._call("open_device", gpu, ctypes.byref(self._device))
+                self._device_number = gpu
+            if gpu != self._device_number:
+                raise ValueError(f"the tensor is on GPU {gpu}; "
+                                 f"this rank's collectives run on GPU {self._device_number}")
+            self._must(self._library.trainyard_behind(self._device, _stream(data)))
+            self._must(getattr(self._library, f"trainyard_{name}")(self._device, *arguments))
+
     def all_reduce(self, data, op="mean"):
         """Reduces `data` in place over all ranks."""
         address, count, name = _memory(data, writable=True)
-        self._call("all_reduce", address, count, _TYPES[name], _operator(op))
+        self._call_on(data, "all_reduce", address, count, _TYPES[name], _operator(op))
         return data
 
     def start_all_reduce(self, data, op="mean"):
@@ -194,33 +255,35 @@ class Gang:
         """
         address, count, name = _memory(data, writable=True)
         handle = ctypes.c_void_p()
-        self._call("start_all_reduce", address, count, _TYPES[name], _operator(op),
-                   ctypes.byref(handle))
+        self._call_on(data, "start_all_reduce", address, count, _TYPES[name], _operator(op),
+                      ctypes.byref(handle))
         return Pending(self, handle, data)
 
     def reduce_scatter(self, send, receive, op="mean"):
         """`send` is size times as long as `receive`: rank r gets the reduction of block r."""
         source, sent, name = _memory(send, writable=False)
         target, count, other = _memory(receive, writable=True)
+        _together(send, receive)
         if name != other or sent != count * self.size:
             raise ValueError(f"send must hold {count * self.size} {other}, it holds {sent} {name}")
-        self._call("reduce_scatter", source, target, count, _TYPES[name], _operator(op))
+        self._call_on(send, "reduce_scatter", source, target, count, _TYPES[name], _operator(op))
         return receive
 
     def all_gather(self, send, receive):
         """`receive` is size times as long as `send`: block r comes from rank r."""
         source, count, name = _memory(send, writable=False)
         target, received, other = _memory(receive, writable=True)
+        _together(send, receive)
         if name != other or received != count * self.size:
             raise ValueError(f"receive must hold {count * self.size} {name}, "
                              f"it holds {received} {other}")
-        self._call("all_gather", source, target, count, _TYPES[name])
+        self._call_on(send, "all_gather", source, target, count, _TYPES[name])
         return receive
 
     def broadcast(self, data, root=0):
         """Makes `data` equal to that of rank `root`, in place."""
         address, count, name = _memory(data, writable=True)
-        self._call("broadcast", address, count, _TYPES[name], root)
+        self._call_on(data, "broadcast", address, count, _TYPES[name], root)
         return data
 
     def barrier(self):
@@ -244,7 +307,7 @@ class Gang:
     def broadcast_parameters(self, parameters):
         """Rank 0's values of torch parameters or buffers (module.parameters()) everywhere.
 
-        They may be of any type and layout, on the CPU.
+        They may be of any type and layout, on the CPU or a GPU.
         """
         for parameter in parameters:
             parameter = parameter.detach()
@@ -257,10 +320,8 @@ class Gang:
         """Of a tensor whose elements the collectives do not know."""
         import torch  # the caller has it
 
-        if tensor.device.type != "cpu":
-            raise ValueError(f"the tensor is on {tensor.device}; move it to the cpu")
         own = tensor.contiguous().reshape(-1).view(torch.uint8)
-        words = torch.zeros((own.numel() + 3) // 4 * 4, dtype=torch.uint8)
+        words = torch.zeros((own.numel() + 3) // 4 * 4, dtype=torch.uint8, device=tensor.device)
         words[:own.numel()] = own
         self.broadcast(words.view(torch.int32))
         tensor.copy_(words[:own.numel()].view(tensor.dtype).reshape(tensor.shape))
@@ -268,8 +329,8 @@ class Gang:
     def average_gradients(self, parameters):
         """Replaces each torch parameter's gradient by its mean over ranks.
 
-        Call it between backward() and step(). One all-reduce; parameters are float32 on the CPU.
-        The first call for some parameters moves their gradients into shared memory, where
+        Call it between backward() and step(). One all-reduce; parameters are float32, all on the
+        CPU or all on one GPU. The first call moves their gradients into one piece of memory, where
         zero_grad(set_to_none=False) leaves them; memory of parameters that are gone is used again.
         """
         parameters = [p for p in parameters if p.requires_grad]
@@ -295,7 +356,9 @@ class Gang:
                 return known.memory
         count = sum(p.numel() for p in parameters)
         # Ranks collect their garbage at different times: what is used again must be free on all.
-        free = torch.tensor([int(known.free() and known.memory.numel() == count)
+        home = _home(parameters)
+        free = torch.tensor([int(known.free() and known.memory.numel() == count
+                                 and known.memory.device == home)
                              for known in self._gradients], dtype=torch.int32)
         if free.numel() > 0:
             self.all_reduce(free, op="min")
@@ -303,16 +366,24 @@ class Gang:
             if usable:
                 known.take(parameters)
                 return known.memory
-        self._gradients.append(_Gradients(parameters, torch.from_numpy(self.empty(count))))
+        self._gradients.append(_Gradients(parameters, self._tensor(count, home)))
         return self._gradients[-1].memory
+
+    def _tensor(self, count, device, dtype="float32"):
+        """A torch tensor of zeros there, in the memory that is reduced fastest."""
+        import torch  # the caller has it
+
+        if device.type == "cpu":
+            return torch.from_numpy(self.empty(count, dtype))
+        return torch.zeros(count, dtype=getattr(torch, dtype), device=device)
 
     def attach(self, module, bucket_bytes=4 << 20, wire="float32"):
         """From now on each backward() through a torch module leaves averaged gradients.
 
         Parameters and buffers become rank 0's first. Gradients are reduced in buckets while the
         backward pass goes on, as float32 or, with wire="float16" or "bfloat16", in half the bytes.
-        All ranks call it for equal modules; parameters are float32 on the CPU. Returns the hook:
-        inside `with hook.no_sync():` gradients add up unreduced.
+        All ranks call it for equal modules; parameters are float32, all on the CPU or all on one
+        GPU. Returns the hook: inside `with hook.no_sync():` gradients add up unreduced.
         """
         from trainyard import _torch_hook
 
@@ -342,6 +413,9 @@ class Gang:
 
     def close(self):
         """Leaves the gang; its arrays must not be used any more."""
+        if self._device:
+            self._library.trainyard_close(self._device)
+            self._device = ctypes.c_void_p()
         if self._handle:
             self._library.trainyard_close(self._handle)
             self._handle = ctypes.c_void_p()

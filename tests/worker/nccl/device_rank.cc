@@ -20,11 +20,7 @@ void Must(const absl::Status& status) {
 int Main() {
   auto context = RankContextFromEnvironment();
   Must(context.status());
-  auto nccl = LoadNccl();
-  Must(nccl.status());
-  auto host = CreateCommunicator(*context);
-  Must(host.status());
-  auto gang = DeviceCommunicator::Create(*context, *nccl, host->get());
+  auto gang = CreateDeviceCommunicator(*context);
   Must(gang.status());
   Communicator& c = **gang;
   auto memory = c.Allocate(1000 * sizeof(float));

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""What the runtime does around NCCL, with a plug-in that needs no GPU: joining, errors, a killed
-peer, a hang; and what it says where the plug-in, NCCL or the driver is missing.
+"""The plug-in and the runtime around it over an NCCL that needs no GPU (fake/): every collective
+against float64, joining, errors, a killed peer, a hang; and what is said where the plug-in, NCCL or
+the driver is missing.
 
-usage: device_test.py DEVICE_RANK FAKE_PLUGIN [REAL_PLUGIN]
+usage: device_test.py DEVICE_RANK GPU_CHECK FAKE_PLUGIN [REAL_PLUGIN]
 """
 import os
 import subprocess
@@ -10,11 +11,11 @@ import sys
 import time
 import unittest
 
-RANK, FAKE = (os.path.abspath(p) for p in (sys.argv.pop(1), sys.argv.pop(1)))
+RANK, CHECK, FAKE = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
 REAL = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else None
 
 
-def start(size, **more):
+def start(size, arguments=(), **more):
     start.number += 1
     ranks = []
     for rank in range(size):
@@ -22,7 +23,8 @@ def start(size, **more):
                    LOCAL_WORLD_SIZE=str(size), TRAINYARD_NCCL_PLUGIN=FAKE,
                    TRAINYARD_JOB=f"device-{os.getpid()}-{start.number}")
         env.update(more)
-        ranks.append(subprocess.Popen([RANK], env=env, text=True, stdout=subprocess.PIPE,
+        program = [CHECK, *arguments] if arguments else [RANK]
+        ranks.append(subprocess.Popen(program, env=env, text=True, stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE))
     return ranks
 
@@ -62,6 +64,26 @@ class Device(unittest.TestCase):
             ((_, errors),) = self.ends(self.gang(1, TRAINYARD_NCCL_PLUGIN=path), 1)
             self.assertIn("error: no collectives on GPUs here: ", errors)
             self.assertIn(path, errors)
+
+    def test_where_one_rank_lacks_the_plugin_all_say_so(self):
+        ranks = self.gang(1, TRAINYARD_JOB="device-mixed", WORLD_SIZE="2", LOCAL_WORLD_SIZE="2")
+        ranks += self.gang(1, TRAINYARD_JOB="device-mixed", WORLD_SIZE="2", LOCAL_WORLD_SIZE="2",
+                           RANK="1", LOCAL_RANK="1", TRAINYARD_NCCL_PLUGIN="/absent/plugin.so")
+        (_, first), (_, second) = self.ends(ranks, 1)
+        self.assertIn("another rank cannot load the plug-in", first)
+        self.assertIn("/absent/plugin.so", second)
+
+    def test_where_one_rank_cannot_join_none_waits_for_it(self):
+        begin = time.monotonic()
+        (_, first), (_, second) = self.ends(self.gang(2, FAKE_NCCL="refuse"), 1)
+        self.assertIn("another rank could not join", first)
+        self.assertIn("the fake failed", second)
+        self.assertLess(time.monotonic() - begin, 30)
+
+    def test_every_collective_against_float64(self):
+        for size in (2, 3):
+            (out, _), *_ = self.ends(self.gang(size, arguments=("check", str(size))), 0)
+            self.assertIn(f"right with {size} ranks", out)
 
     def test_an_error_on_the_gpu_aborts(self):
         for _, errors in self.ends(self.gang(2, FAKE_NCCL="error"), 1):
