@@ -49,9 +49,13 @@ void AsyncQueue::Run() {
     while (tasks_.empty() && !ending_) changed_.Wait(&mutex_);
     if (tasks_.empty()) break;
     const std::shared_ptr<Task> task = tasks_.front();
-    mutex_.Unlock();
-    absl::Status status = task->work();
-    mutex_.Lock();
+    absl::Status status = failed_;
+    if (status.ok()) {
+      mutex_.Unlock();
+      status = task->work();
+      mutex_.Lock();
+      failed_ = status;
+    }
     task->status = std::move(status);
     task->done = true;
     tasks_.pop_front();

@@ -1,5 +1,6 @@
 // Runs collectives one after the other on a thread of its own, so that the caller computes
-// meanwhile. The thread starts with the first call. Thread-safe.
+// meanwhile. The thread starts with the first call. Once one has failed, what is behind it is not
+// run and fails alike: each would wait for the same missing rank anew. Thread-safe.
 #ifndef TRAINYARD_WORKER_TRAINING_ASYNC_QUEUE_H_
 #define TRAINYARD_WORKER_TRAINING_ASYNC_QUEUE_H_
 
@@ -40,6 +41,7 @@ class AsyncQueue {
   Mutex mutex_;
   CondVar changed_;
   std::deque<std::shared_ptr<Task>> tasks_ ABSL_GUARDED_BY(mutex_);  // the first may be running
+  absl::Status failed_ ABSL_GUARDED_BY(mutex_);                      // the first error
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

@@ -1,6 +1,7 @@
 // See c_api.h.
 #include "worker/training/c_api.h"
 
+#include <exception>
 #include <memory>
 #include <string>
 #include <utility>
@@ -36,6 +37,19 @@ thread_local std::string t_error;
 int Answer(const absl::Status& status) {
   if (status.ok()) return 0;
   t_error = std::string(status.message());
+  return 1;
+}
+
+// Runs `call`; no exception (of memory, mostly) leaves it for a caller that knows none.
+template <typename Call>
+int Guarded(const Call& call) {
+  try {
+    return Answer(call());
+  } catch (const std::exception& error) {
+    t_error = error.what();
+  } catch (...) {
+    t_error = "an unknown exception";
+  }
   return 1;
 }
 
@@ -76,18 +90,21 @@ int trainyard_version(void) { return 3; }
 
 const char* trainyard_error(void) { return t_error.c_str(); }
 
-int trainyard_open(trainyard_communicator** communicator) { return Answer(Open(communicator)); }
+int trainyard_open(trainyard_communicator** communicator) {
+  return Guarded([&] { return Open(communicator); });
+}
 
 int trainyard_open_device(trainyard_communicator* host, int device,
                           trainyard_communicator** communicator) {
-  return Answer(OpenDevice(host, device, communicator));
+  return Guarded([&] { return OpenDevice(host, device, communicator); });
 }
 
 int trainyard_behind(trainyard_communicator* communicator, void* stream) {
-  if (communicator->device == nullptr) {
-    return Answer(absl::InvalidArgumentError("only a device's communicator knows CUDA streams"));
-  }
-  return Answer(communicator->device->Behind(stream));
+  return Guarded([&] {
+    if (communicator->device != nullptr) return communicator->device->Behind(stream);
+    return absl::Status(
+        absl::InvalidArgumentError("only a device's communicator knows CUDA streams"));
+  });
 }
 
 void trainyard_close(trainyard_communicator* communicator) { delete communicator; }
@@ -106,58 +123,70 @@ const char* trainyard_name(const trainyard_communicator* communicator) {
 
 int trainyard_all_reduce(trainyard_communicator* communicator, void* data, size_t count, int type,
                          int op) {
-  if (absl::Status status = CheckNumbers(type, op); !status.ok()) return Answer(status);
-  return Answer(communicator->communicator->AllReduce(data, count, static_cast<DataType>(type),
-                                                      static_cast<ReduceOp>(op)));
+  return Guarded([&] {
+    absl::Status status = CheckNumbers(type, op);
+    if (!status.ok()) return status;
+    return communicator->communicator->AllReduce(data, count, static_cast<DataType>(type),
+                                                 static_cast<ReduceOp>(op));
+  });
 }
 
 int trainyard_reduce_scatter(trainyard_communicator* communicator, const void* send, void* receive,
                              size_t count, int type, int op) {
-  if (absl::Status status = CheckNumbers(type, op); !status.ok()) return Answer(status);
-  return Answer(communicator->communicator->ReduceScatter(
-      send, receive, count, static_cast<DataType>(type), static_cast<ReduceOp>(op)));
+  return Guarded([&] {
+    absl::Status status = CheckNumbers(type, op);
+    if (!status.ok()) return status;
+    return communicator->communicator->ReduceScatter(
+        send, receive, count, static_cast<DataType>(type), static_cast<ReduceOp>(op));
+  });
 }
 
 int trainyard_all_gather(trainyard_communicator* communicator, const void* send, void* receive,
                          size_t count, int type) {
-  if (absl::Status status = CheckNumbers(type, 0); !status.ok()) return Answer(status);
-  return Answer(
-      communicator->communicator->AllGather(send, receive, count, static_cast<DataType>(type)));
+  return Guarded([&] {
+    absl::Status status = CheckNumbers(type, 0);
+    if (!status.ok()) return status;
+    return communicator->communicator->AllGather(send, receive, count, static_cast<DataType>(type));
+  });
 }
 
 int trainyard_broadcast(trainyard_communicator* communicator, void* data, size_t count, int type,
                         int root) {
-  absl::Status status = CheckNumbers(type, 0);
-  if (status.ok() && (root < 0 || root >= communicator->communicator->size())) {
-    status = absl::InvalidArgumentError(absl::StrCat("there is no rank ", root));
-  }
-  if (!status.ok()) return Answer(status);
-  return Answer(
-      communicator->communicator->Broadcast(data, count, static_cast<DataType>(type), root));
+  return Guarded([&] {
+    absl::Status status = CheckNumbers(type, 0);
+    if (status.ok() && (root < 0 || root >= communicator->communicator->size())) {
+      status = absl::InvalidArgumentError(absl::StrCat("there is no rank ", root));
+    }
+    if (!status.ok()) return status;
+    return communicator->communicator->Broadcast(data, count, static_cast<DataType>(type), root);
+  });
 }
 
 int trainyard_start_all_reduce(trainyard_communicator* communicator, void* data, size_t count,
                                int type, int op, trainyard_pending** pending) {
-  if (absl::Status status = CheckNumbers(type, op); !status.ok()) return Answer(status);
-  auto begun = communicator->communicator->StartAllReduce(data, count, static_cast<DataType>(type),
-                                                          static_cast<ReduceOp>(op));
-  if (!begun.ok()) return Answer(begun.status());
-  *pending = new trainyard_pending{*std::move(begun)};
-  return 0;
+  return Guarded([&] {
+    absl::Status status = CheckNumbers(type, op);
+    if (!status.ok()) return status;
+    auto begun = communicator->communicator->StartAllReduce(
+        data, count, static_cast<DataType>(type), static_cast<ReduceOp>(op));
+    if (begun.ok()) *pending = new trainyard_pending{*std::move(begun)};
+    return begun.status();
+  });
 }
 
 int trainyard_wait(trainyard_pending* pending) {
   const std::unique_ptr<trainyard_pending> owned(pending);
-  return Answer(owned->pending->Wait());
+  return Guarded([&] { return owned->pending->Wait(); });
 }
 
 int trainyard_barrier(trainyard_communicator* communicator) {
-  return Answer(communicator->communicator->Barrier());
+  return Guarded([&] { return communicator->communicator->Barrier(); });
 }
 
 int trainyard_allocate(trainyard_communicator* communicator, size_t bytes, void** memory) {
-  auto result = communicator->communicator->Allocate(bytes);
-  if (!result.ok()) return Answer(result.status());
-  *memory = *result;
-  return 0;
+  return Guarded([&] {
+    auto result = communicator->communicator->Allocate(bytes);
+    if (result.ok()) *memory = *result;
+    return result.status();
+  });
 }

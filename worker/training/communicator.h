@@ -49,7 +49,8 @@ class Communicator {
   // The same, begun now and finished by Wait().
   virtual absl::StatusOr<std::unique_ptr<Pending>> StartAllReduce(void* data, size_t count,
                                                                   DataType type, ReduceOp op) = 0;
-  // `send` holds size() * count elements; rank r receives the reduction of block r.
+  // `send` holds size() * count elements; rank r receives the reduction of block r. Buffers do not
+  // overlap, or `receive` is this rank's block of `send`.
   virtual absl::Status ReduceScatter(const void* send, void* receive, size_t count, DataType type,
                                      ReduceOp op) = 0;
   // `receive` holds size() * count elements, block r from rank r. Buffers do not overlap, or `send`
@@ -59,7 +60,8 @@ class Communicator {
   virtual absl::Status Barrier() = 0;
 
   // Memory, 64-byte aligned and zeroed, in which this communicator reduces fastest; it lives as
-  // long as the communicator. All ranks call with the same size. RESOURCE_EXHAUSTED without memory.
+  // long as the communicator. All ranks call with the same size. RESOURCE_EXHAUSTED on all of them
+  // where one has no memory; the communicator can be used all the same.
   virtual absl::StatusOr<void*> Allocate(size_t bytes) = 0;
 };
 

@@ -2,7 +2,9 @@
 #include "worker/training/gang_sync.h"
 
 #include <linux/futex.h>
+#include <poll.h>
 #include <sched.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -103,7 +105,11 @@ GangSync::GangSync(SharedRegion* region, int rank, int size, std::vector<int> nu
       cores_(reinterpret_cast<Cores*>(region->base())),
       seats_(reinterpret_cast<Seat*>(region->base() + sizeof(Cores))) {
   SetSpin();
-  seats_[rank_].pid.store(getpid(), std::memory_order_relaxed);
+  struct stat info {};
+  if (stat("/proc/self/ns/pid", &info) == 0) pids_ = info.st_ino;
+  processes_.resize(static_cast<size_t>(size));
+  seats_[rank_].pids.store(pids_, std::memory_order_relaxed);
+  seats_[rank_].pid.store(getpid(), std::memory_order_release);
   seats_[rank_].dumps.store(DumpStackOnSignal() ? 1 : 0, std::memory_order_relaxed);
   cpu_set_t mine;
   if (sched_getaffinity(0, sizeof(mine), &mine) != 0) return;
@@ -136,6 +142,11 @@ void GangSync::set_background(bool background) {
 }
 
 absl::Status GangSync::Meet(const Call& call) {
+  if (broken_.ok()) broken_ = MeetOnce(call);
+  return broken_;
+}
+
+absl::Status GangSync::MeetOnce(const Call& call) {
   if (++meetings_ == 2) {
     core_count_ = CoreCount();
     SetSpin();
@@ -201,6 +212,10 @@ absl::Status GangSync::Sleep(const Seat& seat, int rank, const Call& call) {
     if (static_cast<int32_t>(seen - meetings_) >= 0) break;
     FutexWait(&seat.meetings, seen);
     if (HasCome(seat)) break;
+    if (const int missing = FindMissing(); missing >= 0) {
+      status = Ended(missing, call);
+      break;
+    }
     const int dead = region_->FindDead();
     // It may have come and ended since: then nothing is wrong yet.
     if (dead >= 0 && !HasCome(seat)) {
@@ -217,15 +232,41 @@ absl::Status GangSync::Sleep(const Seat& seat, int rank, const Call& call) {
   return status;
 }
 
+// A number means another process in another namespace: it is neither looked at nor signalled.
+bool GangSync::InSight(const Seat& seat) const {
+  const pid_t pid = seat.pid.load(std::memory_order_acquire);
+  return pid > 0 && pids_ != 0 && seat.pids.load(std::memory_order_relaxed) == pids_;
+}
+
+// Who has come and ended since is not the cause: it left because of another.
+int GangSync::FindMissing() {
+  for (int rank = 0; rank < size_; ++rank) {
+    const Seat& seat = seats_[rank];
+    if (rank == rank_ || HasCome(seat) || !InSight(seat)) continue;
+    const pid_t pid = seat.pid.load(std::memory_order_relaxed);
+    if (pid == getpid()) continue;  // a thread
+    Process& process = processes_[static_cast<size_t>(rank)];
+    if (!process.file.valid() && !process.ended) {
+      process.file = FileDescriptor(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+      process.ended = !process.file.valid() && errno == ESRCH;
+    }
+    pollfd entry = {process.file.get(), POLLIN, 0};
+    if (process.file.valid() && poll(&entry, 1, 0) > 0) process.ended = true;
+    if (process.ended && !HasCome(seat)) return rank;
+  }
+  return -1;
+}
+
 absl::Status GangSync::Late(const Call& call, int64_t waited_ns) const {
   std::vector<std::string> names;
   std::vector<pid_t> dumping;
   for (int rank = 0; rank < size_; ++rank) {
     if (rank == rank_ || HasCome(seats_[rank])) continue;
     const pid_t pid = seats_[rank].pid.load(std::memory_order_relaxed);
-    const std::string doing = DescribeProcess(pid);
+    const bool in_sight = InSight(seats_[rank]);
+    const std::string doing = in_sight ? DescribeProcess(pid) : "";
     // Ranks that are threads of this process would write our own.
-    if (seats_[rank].dumps.load(std::memory_order_relaxed) != 0 && pid != getpid()) {
+    if (in_sight && seats_[rank].dumps.load(std::memory_order_relaxed) != 0 && pid != getpid()) {
       dumping.push_back(pid);
     }
     std::string note = doing.empty() ? "" : absl::StrCat(" (", doing, ")");

@@ -3,6 +3,7 @@
 // a futex, so that more ranks than cores work too.
 //  - Each meeting carries the call it belongs to. Ranks that meet in different calls get an error
 //    that names both, instead of a hang or wrong sums.
+//  - An error is for ever: later meetings answer it at once, whatever was begun before.
 //  - A rank whose process ends while others wait is named within about 100 ms; one that does not
 //    come for TRAINYARD_HANG_TIMEOUT is named with what its process is doing, and asked to write
 //    its stack to its log (stack_dump.h).
@@ -19,6 +20,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/file.h"
 #include "worker/training/communicator.h"
 #include "worker/training/shared_region.h"
 
@@ -73,6 +75,7 @@ class GangSync {
     std::atomic<uint32_t> sleepers;  // ranks asleep until `meetings` changes
     std::atomic<int32_t> pid;
     std::atomic<int32_t> dumps;  // it writes its stack when asked
+    std::atomic<uint64_t> pids;  // the namespace in which `pid` is its number
     Call calls[2];               // of the last two meetings
   };
 
@@ -82,6 +85,17 @@ class GangSync {
     std::atomic<uint64_t> mask[kCoresMax / 64];
   };
 
+  // A peer's process as this one sees it.
+  struct Process {
+    FileDescriptor file;  // a pidfd, once it was looked for
+    bool ended = false;
+  };
+
+  absl::Status MeetOnce(const Call& call);
+  // Whether the process of a rank is to be seen under its number here.
+  bool InSight(const Seat& seat) const;
+  // A rank that has ended and has not come to this meeting, -1 if none is known.
+  int FindMissing();
   int CoreCount() const;
   void SetSpin();
   absl::Status WaitFor(const Seat& seat, int rank, const Call& call);
@@ -101,6 +115,9 @@ class GangSync {
   const int64_t patience_ns_;
   Cores* const cores_;
   Seat* const seats_;
+  absl::Status broken_;  // the first error
+  uint64_t pids_ = 0;    // this process's namespace of numbers, 0: not known
+  std::vector<Process> processes_;
   int64_t extra_patience_ns_ = 0;
   uint32_t meetings_ = 0;
   int core_count_ = 0;  // 0: not known yet

@@ -93,7 +93,15 @@ class HierarchicalCommunicator : public Communicator {
     return Checked(status.ok() ? LocalBarrier(/*behind=*/!head()) : status);
   }
   absl::StatusOr<void*> Allocate(size_t bytes) override {
-    return local_ != nullptr ? local_->Allocate(bytes) : memory_.Allocate(bytes);
+    Drain();
+    auto memory = local_ != nullptr ? local_->Allocate(bytes) : memory_.Allocate(bytes);
+    if (!memory.ok() && !absl::IsResourceExhausted(memory.status())) return memory;
+    int32_t good = memory.ok() ? 1 : 0;
+    absl::Status status = AllReduce(&good, 1, DataType::kInt32, ReduceOp::kMin);
+    if (!status.ok()) return status;
+    if (!memory.ok() || good == 1) return memory;
+    return absl::ResourceExhaustedError(
+        absl::StrCat("a rank of another node has no memory for ", bytes, " bytes"));
   }
 
  private:

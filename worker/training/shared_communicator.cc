@@ -230,10 +230,18 @@ absl::StatusOr<void*> SharedCommunicator::Allocate(size_t bytes) {
   // Each rank touches its own part first: it lies near its cores.
   const size_t mine = piece.offset + static_cast<size_t>(rank_) * piece.bytes;
   madvise(region_->base() + piece.offset, ranks * piece.bytes, MADV_HUGEPAGE);
-  if (absl::Status status = region_->Reserve(mine, piece.bytes); !status.ok()) return status;
-  absl::Status status =
+  absl::Status status = region_->Reserve(mine, piece.bytes);
+  // Who has none says so: nobody waits for it, and all go on without this memory.
+  const uint64_t turn = slot_turn_++ % 2;
+  BuffersOf(rank_).slot[turn][0] = status.ok() ? 1 : 0;
+  const absl::Status met =
       sync_.Meet({Collective::kAllocate, DataType::kFloat32, ReduceOp::kSum, 0, bytes, 0});
-  if (!status.ok()) return status;
+  if (!met.ok() || !status.ok()) return met.ok() ? status : met;
+  for (int rank = 0; rank < size_; ++rank) {
+    if (BuffersOf(rank).slot[turn][0] != 0) continue;
+    return absl::ResourceExhaustedError(
+        absl::StrCat("rank ", rank, " of this node has no memory for ", bytes, " shared bytes"));
+  }
 #ifdef MADV_POPULATE_WRITE
   // Without it the first reduction would pay for the page faults.
   madvise(region_->base() + piece.offset, ranks * piece.bytes, MADV_POPULATE_WRITE);

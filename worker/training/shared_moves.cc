@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/errors.h"
 #include "worker/training/reduce.h"
 #include "worker/training/shared_ranks.h"
 
@@ -13,6 +14,14 @@ absl::Status SharedCommunicator::ReduceScatter(const void* send, void* receive, 
   const Call call = {Collective::kReduceScatter, type, op, 0, count, 0};
   const char* const from = static_cast<const char*>(send);
   char* const to = static_cast<char*>(receive);
+  // Others read their blocks of `send` while this rank writes its result.
+  const size_t bytes = count * SizeOf(type);
+  const bool apart = to + bytes <= from || from + bytes * static_cast<size_t>(size_) <= to;
+  if (bytes > 0 && !apart && to != from + bytes * static_cast<size_t>(rank_)) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT",
+                     "reduce-scatter: receive overlaps the blocks of other ranks in send",
+                     "receive elsewhere, or into this rank's block of send");
+  }
   return OnPath(
       call, count * SizeOf(type), [&] { return direct_.ReduceScatter(from, to, call); },
       [&] { return ReduceScatterStaged(from, to, call); });

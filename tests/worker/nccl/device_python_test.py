@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """trainyard.training with torch tensors on a GPU, where there is none: torch's CPU tensors stand
-for those of a GPU, and the plug-in that is loaded runs over an NCCL that reduces in the host's memory.
-What is asked of numpy arrays goes by the host as before.
+for those of a GPU, and the plug-in that is loaded runs over an NCCL that reduces in the host's
+memory. What is asked of numpy arrays goes by the host as before.
 
 usage: device_python_test.py LIBRARY PLUGIN         the test
        device_python_test.py LIBRARY PLUGIN CHECK   one rank of it

@@ -1,11 +1,13 @@
 // A rank that reduces until something ends it; says "ready" first, and why it ended.
 //   endless_rank [COUNT [CALL]]   COUNT: this rank's elements, if not 1000; CALL: what it does
 //       instead of reducing them: barrier, broadcast, gather; fork: reduce, with a child that lives
-//       on; leave: rank 1 does nothing any more
+//       on; leave: rank 1 does nothing any more; pending: 8 reductions begun at once; poor: asks
+//       for memory, which rank 1 has lost the way to
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,19 @@
 using namespace trainyard::training;
 
 namespace {
+
+absl::Status StartMany(Communicator* gang, std::vector<float>* data) {
+  std::vector<std::unique_ptr<Pending>> begun;
+  std::vector<std::vector<float>> copies(8, *data);
+  for (std::vector<float>& copy : copies) {
+    auto one = gang->StartAllReduce(copy.data(), copy.size(), DataType::kFloat32, ReduceOp::kMax);
+    if (!one.ok()) return one.status();
+    begun.push_back(*std::move(one));
+  }
+  absl::Status first;
+  for (auto& one : begun) first.Update(one->Wait());
+  return first;
+}
 
 absl::Status DoCall(Communicator* gang, const std::string& call, std::vector<float>* data) {
   if (call == "barrier") return gang->Barrier();
@@ -24,7 +39,21 @@ absl::Status DoCall(Communicator* gang, const std::string& call, std::vector<flo
     std::vector<float> all(data->size() * static_cast<size_t>(gang->size()));
     return gang->AllGather(data->data(), all.data(), data->size(), DataType::kFloat32);
   }
+  if (call == "pending") return StartMany(gang, data);
   return gang->AllReduce(data->data(), data->size(), DataType::kFloat32, ReduceOp::kMax);
+}
+
+// Rank 1 cannot get memory any more; the others are told, and the gang goes on.
+void TryWithoutMemory(Communicator* gang) {
+  for (int file = 3; gang->rank() == 1 && file < 100; ++file) {
+    char name[100] = {};
+    const std::string link = "/proc/self/fd/" + std::to_string(file);
+    if (readlink(link.c_str(), name, sizeof(name) - 1) <= 0) continue;
+    if (std::string(name).find("trainyard-gang") != std::string::npos) close(file);
+  }
+  auto memory = gang->Allocate(1 << 20);
+  std::printf("%s\n", memory.ok() ? "memory" : std::string(memory.status().message()).c_str());
+  std::fflush(stdout);
 }
 
 }  // namespace
@@ -51,6 +80,7 @@ int main(int count, char** arguments) {
       std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
       std::_Exit(1);  // a broken gang is not left in order
     }
+    if (i == 9 && call == "poor") TryWithoutMemory(gang->get());
     if (i == 10) {
       std::printf("ready\n");
       std::fflush(stdout);

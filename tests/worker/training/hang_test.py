@@ -71,7 +71,35 @@ class Hangs(unittest.TestCase):
         ranks[2].kill()
         said = ranks[0].communicate(timeout=30)[1]
         self.assertIn("rank 2 has ended while rank 0 waits in all-reduce (max)", said)
-        self.assertIn("has ended", ranks[1].communicate(timeout=30)[1])
+        # Every rank sees for itself who is gone.
+        self.assertIn("rank 2 has ended while rank 1 waits in all-reduce (max)",
+                      ranks[1].communicate(timeout=30)[1])
+
+    def test_a_killed_rank_is_named_though_the_first_one_does_not_look(self):
+        ranks = self.gang(3, TRAINYARD_HANG_TIMEOUT="60")
+        self.ready(ranks)
+        ranks[0].send_signal(signal.SIGSTOP)
+        ranks[2].kill()
+        self.assertIn("rank 2 has ended while rank 1 waits in all-reduce (max)",
+                      ranks[1].communicate(timeout=10)[1])
+
+    def test_a_hang_behind_many_begun_calls_ends_after_one_limit(self):
+        for size in (2, 3):
+            ranks = self.gang(size, call="pending", TRAINYARD_HANG_TIMEOUT="1")
+            self.ready(ranks)
+            begin = time.monotonic()
+            ranks[1].send_signal(signal.SIGSTOP)
+            self.assertIn("hang: rank 1 (stopped by a signal)", ranks[0].communicate(timeout=30)[1])
+            self.assertLess(time.monotonic() - begin, 4)  # each anew: 8 s
+
+    def test_without_memory_on_one_rank_all_are_told_and_go_on(self):
+        ranks = self.gang(3, call="poor", TRAINYARD_HANG_TIMEOUT="60")
+        said = [rank.stdout.readline() for rank in ranks]
+        for rank in (0, 2):
+            self.assertEqual(said[rank], "rank 1 of this node has no memory for 1048576 shared "
+                                         "bytes\n")
+        self.assertIn("no memory for 1048576 shared bytes", said[1])
+        self.ready(ranks)
 
     def test_a_killed_rank_is_named_though_a_child_of_it_lives(self):
         for dead in (2, 0):

@@ -159,6 +159,29 @@ TEST(SharedThreadsTest, RanksOutOfStepAreNamed) {
   EXPECT_THAT(said[1], testing::HasSubstr("rank 1 is in all-reduce (sum) of 9 float32"));
 }
 
+// On every path: peers read the blocks of `send` while a rank writes its result.
+TEST(SharedThreadsTest, ReduceScatterTakesItsOwnBlockAndNoOther) {
+  for (const size_t count : {size_t{10}, size_t{20000}}) {
+    auto ranks = CreateSharedCommunicators(3);
+    ASSERT_TRUE(ranks.ok());
+    InThreads(&*ranks, [count](Communicator* c) {
+      const size_t rank = static_cast<size_t>(c->rank());
+      for (int time = 0; time < 12; ++time) {
+        std::vector<float> all(3 * count, static_cast<float>(rank + 1));
+        float* const own = all.data() + rank * count;
+        ASSERT_TRUE(
+            c->ReduceScatter(all.data(), own, count, DataType::kFloat32, ReduceOp::kSum).ok());
+        for (size_t i = 0; i < count; ++i) ASSERT_EQ(own[i], 6.0F);
+      }
+      std::vector<float> all(3 * count);
+      float* const shifted = all.data() + rank * count + 1;
+      EXPECT_FALSE(
+          c->ReduceScatter(all.data(), shifted, count - 1, DataType::kFloat32, ReduceOp::kSum)
+              .ok());
+    });
+  }
+}
+
 TEST(SharedThreadsTest, PiecesOfTheArenaAreZeroAndApart) {
   auto ranks = CreateSharedCommunicators(3);
   ASSERT_TRUE(ranks.ok());
