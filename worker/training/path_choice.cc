@@ -3,7 +3,39 @@
 
 #include <bit>
 
+#include "worker/training/route_table.h"
+
 namespace trainyard::training {
+
+PathChoice::PathChoice(Said* said, bool decides, std::string memory)
+    : said_(said), decides_(decides), memory_(std::move(memory)) {
+  if (!decides_ || memory_.empty()) return;
+  const std::string known = ReadPaths(memory_, kCollectives * kClasses);
+  for (size_t i = 0; i < known.size(); ++i) {
+    said_->known[i].store(static_cast<uint8_t>(known[i] - '0'), std::memory_order_relaxed);
+  }
+}
+
+void PathChoice::Recall() {
+  for (size_t i = 0; i < kCollectives * kClasses; ++i) {
+    const uint8_t known = said_->known[i].load(std::memory_order_relaxed);
+    if (known == 0) continue;
+    Kind& kind = kinds_[i / kClasses][i % kClasses];
+    kind.next = static_cast<Path>(known - 1);
+    for (int& calls : kind.calls) calls = kTries;
+    kind.best[1 - (known - 1)] = 1;  // the other way
+  }
+}
+
+// Rank 0 alone; seldom: once a kind and run, and when a choice has changed.
+void PathChoice::Keep(const Kind& kind) {
+  const bool direct = kind.best[1] < kind.best[0];
+  const uint8_t found = direct ? 2 : 1;
+  if (said_->known[collective_ * kClasses + class_].exchange(found) == found) return;
+  std::string all;
+  for (const auto& one : said_->known) all += static_cast<char>('0' + one.load());
+  RememberPaths(memory_, all);
+}
 
 Path PathChoice::Take(Collective collective, size_t bytes) {
   collective_ = static_cast<size_t>(collective);
@@ -63,6 +95,7 @@ void PathChoice::Done() {
   // The first try pays for page faults and caches.
   if (++kind.calls[way] == 1) return;
   if (kind.calls[way] == 2 || took < kind.best[way]) kind.best[way] = took;
+  if (kind.calls[0] + kind.calls[1] == 2 * kTries) Keep(kind);
 }
 
 }  // namespace trainyard::training

@@ -7,6 +7,8 @@
 //  - All ranks take the same way: rank 0 alone measures and says before the first meeting of a call
 //    which way the next call of that kind and size takes; the others read it behind that meeting.
 //    Two places are used in turn: one is written again only when all ranks are in the next call.
+//  - What was found is remembered for the same host and number of ranks (route_table.h): rank 0
+//    shows what it remembers before its first meeting, the others read it behind it.
 // One thread at a time per rank.
 #ifndef TRAINYARD_WORKER_TRAINING_PATH_CHOICE_H_
 #define TRAINYARD_WORKER_TRAINING_PATH_CHOICE_H_
@@ -16,6 +18,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "worker/training/gang_sync.h"
@@ -31,9 +35,15 @@ class PathChoice {
   // In the shared region, zeroed: what rank 0 says.
   struct Said {
     std::atomic<uint8_t> path[2];
+    std::atomic<uint8_t> known[kCollectives * kClasses];  // 0 unknown, else 1 + the path
   };
 
-  PathChoice(Said* said, bool decides) : said_(said), decides_(decides) {}
+  // `memory`: the file in which rank 0 remembers choices; empty: none.
+  PathChoice(Said* said, bool decides, std::string memory = "");
+
+  // Begins with what rank 0 remembers. All ranks call it before the first Take() or not at all,
+  // behind a meeting that came after rank 0's constructor.
+  void Recall();
 
   // The way of this call.
   Path Take(Collective collective, size_t bytes);
@@ -53,12 +63,14 @@ class PathChoice {
     double best[2] = {0, 0};  // seconds a byte
     int settled = 0;          // calls since the choice
   };
+  void Keep(const Kind& kind);
   Path Wanted(const Kind& kind) const;
   void Say();
   void Hear();
 
   Said* const said_;
   const bool decides_;
+  const std::string memory_;
   size_t collective_ = 0, class_ = 0;  // of the call under way
   double bytes_ = 1;                   // likewise
   Path path_ = Path::kStaged;

@@ -34,6 +34,27 @@ std::string CacheFolder() {
   return text("HOME").empty() ? "" : JoinPath(text("HOME"), ".cache/trainyard");
 }
 
+std::string FileOf(absl::string_view kind, const std::string& shape) {
+  const std::string folder = CacheFolder();
+  if (folder.empty()) return "";
+  return JoinPath(folder, absl::StrCat(kind, "-", HexOf(Sha256Of(shape)).substr(0, 16), ".json"));
+}
+
+// Who cannot remember measures again next time.
+void Remember(const std::string& path, const Json& json) {
+  if (path.empty() || !MakeFolders(path.substr(0, path.rfind('/'))).ok()) return;
+  WriteFileAtomically(path, json.dump() + "\n").IgnoreError();
+}
+
+// An object, or nothing.
+Json Recall(const std::string& path) {
+  if (path.empty() || !IsFresh(path)) return {};
+  auto text = ReadFile(path);
+  if (!text.ok()) return {};
+  Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  return json.is_object() ? json : Json();
+}
+
 }  // namespace
 
 int RouteTable::CarriersFor(size_t bytes) const {
@@ -45,19 +66,14 @@ int RouteTable::CarriersFor(size_t bytes) const {
 }
 
 std::string RoutesFile(const std::vector<std::string>& hosts, const std::vector<int>& ranks) {
-  const std::string folder = CacheFolder();
-  if (folder.empty()) return "";
   std::string shape;
   for (size_t i = 0; i < hosts.size(); ++i) absl::StrAppend(&shape, hosts[i], ":", ranks[i], "\n");
-  return JoinPath(folder, absl::StrCat("routes-", HexOf(Sha256Of(shape)).substr(0, 16), ".json"));
+  return FileOf("routes", shape);
 }
 
 bool ReadRoutes(const std::string& path, int carriers_max, RouteTable* table) {
-  if (path.empty() || !IsFresh(path)) return false;
-  auto text = ReadFile(path);
-  if (!text.ok()) return false;
-  const Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("carriers") || !json["carriers"].is_array() ||
+  const Json json = Recall(path);
+  if (!json.contains("carriers") || !json["carriers"].is_array() ||
       json["carriers"].size() != table->carriers.size()) {
     return false;
   }
@@ -74,12 +90,23 @@ bool ReadRoutes(const std::string& path, int carriers_max, RouteTable* table) {
 }
 
 void RememberRoutes(const std::string& path, const RouteTable& table) {
-  if (path.empty()) return;
-  const std::string folder = path.substr(0, path.rfind('/'));
-  // Who cannot remember measures again next time.
-  if (!MakeFolders(folder).ok()) return;
-  const Json json = {{"bytes", RouteTable::kBytes}, {"carriers", table.carriers}};
-  WriteFileAtomically(path, json.dump() + "\n").IgnoreError();
+  Remember(path, {{"bytes", RouteTable::kBytes}, {"carriers", table.carriers}});
+}
+
+std::string PathsFile(const std::string& host, int ranks) {
+  return FileOf("paths", absl::StrCat(host, ":", ranks));
+}
+
+std::string ReadPaths(const std::string& path, size_t kinds) {
+  const Json json = Recall(path);
+  if (!json.contains("paths") || !json["paths"].is_string()) return "";
+  const std::string digits = json["paths"].get<std::string>();
+  const bool good = digits.size() == kinds && digits.find_first_not_of("012") == std::string::npos;
+  return good ? digits : "";
+}
+
+void RememberPaths(const std::string& path, const std::string& digits) {
+  Remember(path, {{"paths", digits}});
 }
 
 }  // namespace trainyard::training

@@ -5,7 +5,8 @@
 //  - The memory is a small file in TRAINYARD_ROUTES, else XDG_CACHE_HOME/trainyard, else
 //    HOME/.cache/trainyard; TRAINYARD_ROUTES= (empty) remembers nothing. A file that cannot be read
 //    or written costs a measurement, never more.
-// Pure but for the file. Thread-compatible.
+// The ways inside a node (path_choice.h) are remembered likewise.
+// Pure but for the files. Thread-compatible.
 #ifndef TRAINYARD_WORKER_TRAINING_ROUTE_TABLE_H_
 #define TRAINYARD_WORKER_TRAINING_ROUTE_TABLE_H_
 
@@ -32,6 +33,13 @@ std::string RoutesFile(const std::vector<std::string>& hosts, const std::vector<
 // False when there is none, none of the last week, or none that fits `carriers_max`.
 bool ReadRoutes(const std::string& path, int carriers_max, RouteTable* table);
 void RememberRoutes(const std::string& path, const RouteTable& table);
+
+// The same for the ways inside one node, by its host and ranks: a digit from 0 to 2 for each kind
+// of call.
+std::string PathsFile(const std::string& host, int ranks);
+// "" when there is none, none of the last week, or none of `kinds` digits.
+std::string ReadPaths(const std::string& path, size_t kinds);
+void RememberPaths(const std::string& path, const std::string& digits);
 
 }  // namespace trainyard::training
 

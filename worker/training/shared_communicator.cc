@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "worker/training/hang.h"
 #include "worker/training/reduce.h"
+#include "worker/training/route_table.h"
 #include "worker/training/shared_ranks.h"
 #include "worker/training/slices.h"
 
@@ -258,7 +260,7 @@ absl::StatusOr<std::unique_ptr<NodeCommunicator>> CreateNodeCommunicator(const s
   auto region = SharedRegion::Join(name, local_rank, size, absl::Minutes(5));
   if (!region.ok()) return region.status();
   return std::make_unique<SharedCommunicator>(*std::move(region), local_rank, size,
-                                              std::move(numbers));
+                                              std::move(numbers), PathsFile(NodeName(), size));
 }
 
 absl::StatusOr<std::unique_ptr<Communicator>> CreateSharedCommunicator(const RankContext& context) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -24,7 +25,8 @@ namespace trainyard::training {
 inline constexpr size_t kSlotBytes = 4 << 10;
 inline constexpr size_t kStageBytes = Across::kPortionBytes;
 inline constexpr size_t kDirectBytes = 8 << 10;  // below it reading from a peer cannot pay
-inline constexpr size_t kSaidBytes = 128;
+inline constexpr size_t kSaidBytes = 384;
+static_assert(sizeof(PathChoice::Said) <= kSaidBytes);
 inline constexpr size_t kPage = 4096;
 // More than a carrier's own extra patience (node_bridge.cc); both within a second.
 inline constexpr absl::Duration kBehind = absl::Milliseconds(800);
@@ -42,12 +44,12 @@ struct Buffers {
 class SharedCommunicator : public NodeCommunicator {
  public:
   SharedCommunicator(std::shared_ptr<SharedRegion> region, int rank, int size,
-                     std::vector<int> numbers = {})
+                     std::vector<int> numbers = {}, std::string paths_file = "")
       : region_(std::move(region)),
         rank_(rank),
         size_(size),
         sync_(region_.get(), rank, size, numbers),
-        choice_(At<PathChoice::Said>(GangSync::BytesFor(size)), rank == 0),
+        choice_(At<PathChoice::Said>(GangSync::BytesFor(size)), rank == 0, std::move(paths_file)),
         peers_(At<PeerMemory::Card>(GangSync::BytesFor(size) + kSaidBytes), rank, size,
                std::move(numbers)),
         direct_(&peers_,
@@ -172,6 +174,7 @@ class SharedCommunicator : public NodeCommunicator {
   uint64_t slot_turn_ = 0;
   uint64_t stage_turn_ = 0;
   bool started_ = false;
+  bool recalled_ = false;  // choice_ knows what rank 0 remembers
   Across across_;
   AsyncQueue queue_;  // last: its thread uses all of the above
 };
@@ -187,6 +190,8 @@ absl::Status SharedCommunicator::OnPath(const Call& call, size_t bytes, const Di
   if (!peers_.opened()) {
     if (absl::Status status = peers_.Open(&sync_, call); !status.ok()) return status;
   }
+  if (!recalled_) choice_.Recall();
+  recalled_ = true;
   if (!peers_.usable()) return staged();
   const Path path = choice_.Take(call.collective, bytes);
   const absl::Status status = path == Path::kDirect ? direct() : staged();

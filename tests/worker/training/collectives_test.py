@@ -13,7 +13,8 @@ import sys
 import tempfile
 
 
-BASE = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+BASE = dict(os.environ, TRAINYARD_ROUTES="",
+            OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
 
 
 def check(program, name, ranks, **more):

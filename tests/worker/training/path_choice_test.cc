@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <thread>
@@ -105,6 +106,36 @@ TEST(PathChoiceTest, LongerCallsAreNotSlowerOnes) {
     choice.Done();
   }
   EXPECT_EQ(choice.Take(Collective::kAllReduce, 1'500'000), Path::kStaged);
+}
+
+// What one gang has found the next one begins with, on all ranks; it is still looked at again.
+TEST(PathChoiceTest, WhatWasFoundIsRemembered) {
+  const std::string file = testing::TempDir() + "/paths.json";
+  std::remove(file.c_str());
+  for (int gang = 0; gang < 2; ++gang) {
+    auto region = SharedRegion::Alone();
+    ASSERT_TRUE(region.ok());
+    auto* const said = reinterpret_cast<PathChoice::Said*>((*region)->base() + (1 << 16));
+    GangSync sync(region->get(), 0, 1);
+    PathChoice choice(said, true, file), other(said, false, file);
+    choice.Recall();
+    other.Recall();
+    if (gang == 1) {
+      EXPECT_EQ(other.Take(Collective::kAllReduce, 1 << 20), Path::kDirect);
+      EXPECT_EQ(other.Take(Collective::kAllReduce, 1 << 14), Path::kStaged) << "not known";
+    }
+    int direct = 0;
+    for (int i = 0; i < 4 * PathChoice::kTries; ++i) {
+      const bool staged = choice.Take(Collective::kAllReduce, 1 << 20) == Path::kStaged;
+      direct += staged ? 0 : 1;
+      EXPECT_TRUE(choice.Meet(&sync, {}).ok());
+      const auto until =
+          std::chrono::steady_clock::now() + std::chrono::milliseconds(staged ? 20 : 1);
+      while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
+      choice.Done();
+    }
+    EXPECT_EQ(direct == 4 * PathChoice::kTries, gang == 1) << "the first gang tries both";
+  }
 }
 
 TEST(PathChoiceTest, SizesAreChosenApart) {

@@ -64,6 +64,21 @@ TEST_F(RouteTableTest, WhatIsOlderThanAWeekIsMeasuredAgain) {
   EXPECT_TRUE(ReadRoutes(file, 2, &read));
 }
 
+TEST_F(RouteTableTest, WaysInsideANodeAreRememberedByHostAndRanks) {
+  const std::string file = PathsFile("a", 2);
+  EXPECT_NE(file, PathsFile("a", 3));
+  EXPECT_NE(file, PathsFile("b", 2));
+  EXPECT_EQ(ReadPaths(file, 4), "");
+  RememberPaths(file, "0120");
+  EXPECT_EQ(ReadPaths(file, 4), "0120");
+  EXPECT_EQ(ReadPaths(file, 5), "");
+  for (const char* const text : {"{\"paths\":\"0130\"}", "{\"paths\":7}", "[1]", "{"}) {
+    ASSERT_TRUE(WriteFileAtomically(file, text).ok());
+    EXPECT_EQ(ReadPaths(file, 4), "") << text;
+  }
+  RememberPaths("", "0120");
+}
+
 TEST_F(RouteTableTest, DamagedMemoryIsNoMemory) {
   const std::string file = RoutesFile({"a"}, {2});
   for (const char* const text :
