@@ -15,6 +15,7 @@ namespace trainyard::training {
 namespace {
 
 constexpr size_t kFlushBytes = 1 << 20;
+constexpr int64_t kFlushMicros = 1'000'000;
 
 class TimelineCommunicator : public Communicator {
  public:
@@ -26,59 +27,55 @@ class TimelineCommunicator : public Communicator {
   std::string name() const override { return inner_->name(); }
 
   absl::Status AllReduce(void* data, size_t count, DataType type, ReduceOp op) override {
-    const Scope scope(this, "all-reduce", count * SizeOf(type));
-    return inner_->AllReduce(data, count, type, op);
+    return Traced("all-reduce", count * SizeOf(type),
+                  [&] { return inner_->AllReduce(data, count, type, op); });
   }
   absl::StatusOr<std::unique_ptr<Pending>> StartAllReduce(void* data, size_t count, DataType type,
                                                           ReduceOp op) override {
     const int64_t start = Timeline::NowMicros();
     auto pending = inner_->StartAllReduce(data, count, type, op);
     if (!pending.ok()) return pending.status();
-    return std::make_unique<Traced>(*std::move(pending), timeline_.get(), start,
-                                    count * SizeOf(type));
+    return std::make_unique<TracedPending>(*std::move(pending), timeline_.get(), start,
+                                           count * SizeOf(type));
   }
   absl::Status ReduceScatter(const void* send, void* receive, size_t count, DataType type,
                              ReduceOp op) override {
-    const Scope scope(this, "reduce-scatter", count * SizeOf(type));
-    return inner_->ReduceScatter(send, receive, count, type, op);
+    return Traced("reduce-scatter", count * SizeOf(type),
+                  [&] { return inner_->ReduceScatter(send, receive, count, type, op); });
   }
   absl::Status AllGather(const void* send, void* receive, size_t count, DataType type) override {
-    const Scope scope(this, "all-gather", count * SizeOf(type));
-    return inner_->AllGather(send, receive, count, type);
+    return Traced("all-gather", count * SizeOf(type),
+                  [&] { return inner_->AllGather(send, receive, count, type); });
   }
   absl::Status Broadcast(void* data, size_t count, DataType type, int root) override {
-    const Scope scope(this, "broadcast", count * SizeOf(type));
-    return inner_->Broadcast(data, count, type, root);
+    return Traced("broadcast", count * SizeOf(type),
+                  [&] { return inner_->Broadcast(data, count, type, root); });
   }
   absl::Status Barrier() override {
-    const Scope scope(this, "barrier", 0);
-    return inner_->Barrier();
+    return Traced("barrier", 0, [&] { return inner_->Barrier(); });
   }
   absl::StatusOr<void*> Allocate(size_t bytes) override { return inner_->Allocate(bytes); }
 
  private:
-  class Scope {
-   public:
-    Scope(TimelineCommunicator* owner, const char* name, uint64_t bytes)
-        : owner_(*owner), name_(name), bytes_(bytes) {}
-    ~Scope() { owner_.timeline_->Add(name_, start_, bytes_); }
-
-   private:
-    TimelineCommunicator& owner_;
-    const char* const name_;
-    const uint64_t bytes_;
-    const int64_t start_ = Timeline::NowMicros();
-  };
+  template <typename Call>
+  absl::Status Traced(const char* name, uint64_t bytes, const Call& call) {
+    const int64_t start = Timeline::NowMicros();
+    absl::Status status = call();
+    timeline_->Add(name, start, bytes);
+    if (!status.ok()) timeline_->Flush();  // the process is likely to end
+    return status;
+  }
   // On a row of its own from its start to its end, and the wait for it on the rank's.
-  class Traced : public Pending {
+  class TracedPending : public Pending {
    public:
-    Traced(std::unique_ptr<Pending> inner, Timeline* timeline, int64_t start, uint64_t bytes)
+    TracedPending(std::unique_ptr<Pending> inner, Timeline* timeline, int64_t start, uint64_t bytes)
         : inner_(std::move(inner)), timeline_(timeline), start_(start), bytes_(bytes) {}
     absl::Status Wait() override {
       const int64_t start = Timeline::NowMicros();
       absl::Status status = inner_->Wait();
       timeline_->Add("wait", start, bytes_);
       timeline_->Add("all-reduce", start_, bytes_, 1);
+      if (!status.ok()) timeline_->Flush();
       return status;
     }
 
@@ -109,9 +106,11 @@ absl::StatusOr<std::unique_ptr<Timeline>> Timeline::Create(const std::string& fo
   return std::unique_ptr<Timeline>(new Timeline(std::move(file), rank));
 }
 
-Timeline::~Timeline() {
+Timeline::~Timeline() { Flush(); }
+
+void Timeline::Flush() {
   MutexLock lock(&mutex_);
-  Flush();
+  Write();
 }
 
 int64_t Timeline::NowMicros() {
@@ -127,10 +126,11 @@ void Timeline::Add(const char* name, int64_t start_us, uint64_t bytes, int lane)
                         "{\"name\":\"%s\",\"ph\":\"X\",\"ts\":%d,\"dur\":%d,\"pid\":%d,\"tid\":%d,"
                         "\"args\":{\"bytes\":%d}},\n",
                         name, start_us, end_us - start_us, rank_, lane, bytes);
-  if (text_.size() > kFlushBytes) Flush();
+  if (text_.size() > kFlushBytes || end_us - written_us_ > kFlushMicros) Write();
 }
 
-void Timeline::Flush() {
+void Timeline::Write() {
+  written_us_ = NowMicros();
   WriteAll(file_.get(), text_).IgnoreError();  // a full disk ends no training
   text_.clear();
 }

@@ -27,15 +27,19 @@ class Timeline {
   static int64_t NowMicros();
   // From `start_us` to now; `lane` is a row of the rank's, 0 for its own thread.
   void Add(const char* name, int64_t start_us, uint64_t bytes, int lane = 0);
+  // Writes what was added; else that happens when a call ends a second after the last time, so that
+  // a rank that is killed leaves all but its last second.
+  void Flush();
 
  private:
   Timeline(FileDescriptor file, int rank) : file_(std::move(file)), rank_(rank) {}
-  void Flush() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Write() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const FileDescriptor file_;
   const int rank_;
   Mutex mutex_;
   std::string text_ ABSL_GUARDED_BY(mutex_);
+  int64_t written_us_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 // `communicator` with every call of it in `timeline`.

@@ -236,6 +236,20 @@ class Hangs(unittest.TestCase):
         times = [e["ts"] for e in events if e["ph"] == "X"]
         self.assertEqual(times, sorted(times))
 
+    def test_ranks_that_are_killed_leave_their_timelines(self):
+        with tempfile.TemporaryDirectory() as folder:
+            ranks = self.gang(2, TRAINYARD_HANG_TIMEOUT="60", TRAINYARD_TIMELINE=folder)
+            self.ready(ranks)
+            time.sleep(2.5)
+            ranks[1].kill()
+            killed = time.time()
+            ranks[0].communicate(timeout=30)
+            ends = {rank: max((e["ts"] + e["dur"]) / 1e6 for e in timeline.read(
+                pathlib.Path(folder) / f"rank-{rank}.trace.json") if e["ph"] == "X")
+                    for rank in (0, 1)}
+        self.assertGreater(ends[1], killed - 2)
+        self.assertGreater(ends[0], killed)  # the call in which it learned of the end
+
     def test_the_last_to_come_is_blamed(self):
         events = [{"ph": "X", "tid": 0, "pid": rank, "ts": ts, "dur": 1, "name": "barrier"}
                   for rank, ts in ((0, 0), (1, 2_000_000), (0, 10_000_000), (1, 9_000_000))]
