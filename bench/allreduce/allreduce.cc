@@ -1,6 +1,7 @@
 // All-reduce of float32 sums between ranks: ours in the arena and on private memory, beside
-// MPI_Allreduce in place with malloc kept from giving memory back (its best setting found). The
-// three take turns within each round, so that other load hits them alike.
+// MPI_Allreduce in place with malloc kept from giving memory back (its best setting found); and
+// reduce-scatter and all-gather of private memory beside MPI's. Those that are compared take turns
+// within each round, so that other load hits them alike.
 //   mpirun -np 2 --bind-to core bench_allreduce [--json FILE] [--rounds N] [--bytes-max N]
 // Prints medians in microseconds, spread as the quartiles' distance over the median, and ratios.
 #include <malloc.h>
@@ -91,12 +92,15 @@ bool RightSum(const float* values, size_t count, int size) {
 struct Result {
   size_t bytes = 0;
   Times mpi, arena, plain;
+  Times mpi_scatter, scatter, mpi_gather, gather;  // of so many bytes over all ranks
 };
 
 class Bench {
  public:
   Bench(Communicator* communicator, int64_t bytes_max)
-      : c_(*communicator), plain_(static_cast<size_t>(bytes_max) / sizeof(float)) {
+      : c_(*communicator),
+        plain_(static_cast<size_t>(bytes_max) / sizeof(float)),
+        part_(plain_.size() / static_cast<size_t>(c_.size()) + 1) {
     auto memory = c_.Allocate(static_cast<size_t>(bytes_max));
     Must(memory.status());
     arena_ = static_cast<float*>(*memory);
@@ -127,10 +131,41 @@ class Bench {
       times[1].push_back(Measure(calls, arena_, count, arena));
       times[2].push_back(Measure(calls, plain_.data(), count, plain));
     }
-    return {bytes, Summary(times[0]), Summary(times[1]), Summary(times[2])};
+    Result result;
+    result.bytes = bytes;
+    result.mpi = Summary(times[0]);
+    result.arena = Summary(times[1]);
+    result.plain = Summary(times[2]);
+    RunParts(count / static_cast<size_t>(c_.size()), calls, rounds, &result);
+    return result;
   }
 
  private:
+  // `count`: elements of each rank's part.
+  void RunParts(size_t count, int calls, int rounds, Result* result) {
+    const int number = static_cast<int>(count);
+    float *const all = plain_.data(), *const part = part_.data();
+    const size_t whole = count * static_cast<size_t>(c_.size());
+    const std::vector<std::function<void()>> ways = {
+        [=] { MPI_Reduce_scatter_block(all, part, number, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD); },
+        [=, this] { Must(c_.ReduceScatter(all, part, count, DataType::kFloat32, ReduceOp::kSum)); },
+        [=] { MPI_Allgather(part, number, MPI_FLOAT, all, number, MPI_FLOAT, MPI_COMM_WORLD); },
+        [=, this] { Must(c_.AllGather(part, all, count, DataType::kFloat32)); }};
+    for (int i = 0; i < 2 * PathChoice::kTries + 1; ++i) {
+      for (const auto& way : ways) way();
+    }
+    std::vector<std::vector<double>> times(ways.size());
+    for (int round = 0; round < rounds; ++round) {
+      for (size_t i = 0; i < ways.size(); ++i) {
+        times[i].push_back(Measure(calls, i < 2 ? all : part, i < 2 ? whole : count, ways[i]));
+      }
+    }
+    result->mpi_scatter = Summary(times[0]);
+    result->scatter = Summary(times[1]);
+    result->mpi_gather = Summary(times[2]);
+    result->gather = Summary(times[3]);
+  }
+
   void Check(float* values, size_t count, const std::function<void()>& call, const char* what) {
     Fill(values, count, c_.rank());
     MPI_Barrier(MPI_COMM_WORLD);
@@ -142,6 +177,7 @@ class Bench {
 
   Communicator& c_;
   std::vector<float> plain_;
+  std::vector<float> part_;  // of one rank
   float* arena_ = nullptr;
 };
 
@@ -162,6 +198,10 @@ nlohmann::json JsonOf(const Result& r) {
           {"mpi", times(r.mpi)},
           {"arena", times(r.arena)},
           {"private", times(r.plain)},
+          {"mpi_reduce_scatter", times(r.mpi_scatter)},
+          {"reduce_scatter", times(r.scatter)},
+          {"mpi_all_gather", times(r.mpi_gather)},
+          {"all_gather", times(r.gather)},
           {"arena_ratio", r.mpi.median / r.arena.median},
           {"private_ratio", r.mpi.median / r.plain.median}};
 }
