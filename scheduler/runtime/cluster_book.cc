@@ -124,7 +124,8 @@ void ClusterBook::UpdateRun(const core::State& state, uint64_t run_uid) {
   UpdateOrder(state, run, run_uid);
 }
 
-void ClusterBook::Park(const std::vector<uint64_t>& run_uids) {
+void ClusterBook::Park(const std::vector<uint64_t>& run_uids, uint64_t version) {
+  if (version < nodes_changed_) return;
   for (const uint64_t run_uid : run_uids) {
     const auto order = orders_.find(run_uid);
     if (order == orders_.end() || order_.erase(order->second) == 0) continue;
@@ -143,7 +144,7 @@ bool ClusterBook::linked(const std::string& node_id) const {
 }
 
 void ClusterBook::NodesChanged() {
-  ++version_;
+  nodes_changed_ = ++version_;
   ++nodes_version_;
   for (const auto& [run_uid, order] : parked_) order_.insert(order);
   parked_.clear();

@@ -26,8 +26,9 @@ class ClusterBook {
   // Brings the book up to date with the rows `touched` names.
   void Update(const core::State& state, const core::Touched& touched);
   // Takes runs that no reachable node could hold out of the queue until a node changes, so that
-  // they do not stand in the way of those behind them.
-  void Park(const std::vector<uint64_t>& run_uids);
+  // they do not stand in the way of those behind them. `version`: of the book when that was found;
+  // nothing happens when nodes changed since.
+  void Park(const std::vector<uint64_t>& run_uids, uint64_t version);
   // Whether the node's agent has a session now; a node without one takes no work.
   void SetLinked(const std::string& node_id, bool linked);
 
@@ -81,6 +82,7 @@ class ClusterBook {
   absl::flat_hash_map<uint64_t, Order> parked_;
   uint64_t version_ = 0;
   uint64_t nodes_version_ = 0;
+  uint64_t nodes_changed_ = 0;  // version_ then
 };
 
 }  // namespace trainyard::runtime

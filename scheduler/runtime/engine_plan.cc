@@ -126,7 +126,7 @@ void Engine::Explain(PlanAnswer* answer) {
   }
   explanations_.insert(explanations_.end(), std::make_move_iterator(answer->explanations.begin()),
                        std::make_move_iterator(answer->explanations.end()));
-  book_.Park(answer->hopeless);
+  book_.Park(answer->hopeless, answer->version);
 }
 
 // One quick plan for the head of the queue; true when another one may find more.

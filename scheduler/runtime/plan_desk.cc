@@ -285,7 +285,7 @@ void PlanDesk::PlanWhole(const PlanJob& job, PlanAnswer* answer) {
     Note(answer->plan);
   }
   ShareExplanations(answer);
-  book_.Park(answer->hopeless);
+  book_.Park(answer->hopeless, book_.version());
 }
 
 PlanAnswer PlanDesk::Plan(const PlanJob& job) {

@@ -152,6 +152,11 @@ void StudyDesk::Update(const core::State& state, const core::Touched& touched) {
       desks_.erase(desk);
     }
   }
+  // Whether a job is held back, or paused, says whether its study may begin trials.
+  for (const uint64_t uid : touched.jobs) {
+    const auto job = state.jobs.find(uid);
+    stirred_ |= job != state.jobs.end() && state.live_studies.contains(job->second->study_uid());
+  }
   for (const auto& [uid, id] : touched.trials) {
     stirred_ = true;
     if (state.live_studies.contains(uid)) desks_[uid].changed.insert(id);

@@ -8,6 +8,7 @@
 #include "scheduler/core/invariants.h"
 #include "scheduler/core/state_rows.h"
 #include "scheduler/runtime/rows.h"
+#include "sim/run/users.h"
 
 namespace trainyard::sim {
 namespace {
@@ -200,6 +201,14 @@ void Checker::Restored() {
   for (const uint64_t epoch : epochs_) before_restore_ = std::max(before_restore_, epoch);
 }
 
+void Checker::Answered(uint64_t sequence, const core::CommandBody& body) {
+  const std::string name(NameOf(body));
+  ++answers_[name];
+  if (state_.sequence >= sequence) return;
+  context_->Violate(absl::StrCat(name, " was answered when events up to ", state_.sequence,
+                                 " were durable; it was decided at ", sequence));
+}
+
 void Checker::SubmitAnswered(const std::string& request_id, uint64_t job_uid) {
   if (!state_.jobs.contains(job_uid) && !archived_.contains(job_uid)) {
     return context_->Violate(
@@ -286,6 +295,9 @@ void Checker::Finished(const core::State& engine_state) {
     std::string message = absl::StrCat("job ", uid, " never ended: ", job->ShortDebugString());
     if (const core::RunPtr run = Look(engine_state.runs, job->run_uid()); run != nullptr) {
       absl::StrAppend(&message, " run: ", run->ShortDebugString());
+    }
+    if (const core::SpecPtr spec = Look(engine_state.specs, uid); spec != nullptr) {
+      absl::StrAppend(&message, " spec: ", spec->ShortDebugString());
     }
     if (const core::StudyPtr study = Look(engine_state.studies, job->study_uid());
         study != nullptr) {

@@ -44,6 +44,8 @@ class Checker {
   void Restored();
 
   // Users. A reply has left the scheduler, or reached the user.
+  // Of any command: it was decided when events up to `sequence` were.
+  void Answered(uint64_t sequence, const core::CommandBody& body);
   void SubmitAnswered(const std::string& request_id, uint64_t job_uid);
   void CancelAnswered(uint64_t job_uid);
   void CompleteAnswered(uint64_t study_uid, int32_t trial);
@@ -64,6 +66,7 @@ class Checker {
   void AskForgotten(std::function<std::vector<uint64_t>()> forgotten) {
     forgotten_ = std::move(forgotten);
   }
+  const std::map<std::string, uint64_t>& answers() const { return answers_; }
   uint64_t submits() const { return submits_; }
   uint64_t recoveries() const { return recoveries_; }
 
@@ -103,6 +106,7 @@ class Checker {
   std::set<worker::MemberId> launched_;
   uint64_t publications_ = 0;
   uint64_t refused_ = 0;
+  std::map<std::string, uint64_t> answers_;  // by command
   uint64_t submits_ = 0;
   uint64_t recoveries_ = 0;
 };

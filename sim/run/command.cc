@@ -50,6 +50,7 @@ nlohmann::json JsonOf(const Report& report, double cpu) {
       {"events", report.events},
       {"eventsByKind", report.events_by_kind},
       {"faults", report.faults},
+      {"answers", report.answers},
       {"submits", report.submits},
       {"publications", report.publications},
       {"stalePublicationsRefused", report.stale_publications_refused},
@@ -89,6 +90,7 @@ void Print(const Report& report, double cpu) {
     absl::StrAppend(&points, points.empty() ? "" : "  ", name, " ", count.second, "/", count.first);
   }
   printf("fault points  %s\n", points.empty() ? "none" : points.c_str());
+  printf("answers       %s\n", Line(report.answers).c_str());
   printf("jobs          %llu acknowledged, %llu recoveries of the scheduler\n",
          static_cast<unsigned long long>(report.submits),
          static_cast<unsigned long long>(report.recoveries));

@@ -209,9 +209,13 @@ void SchedulerProcess::Call(const core::Command& command, Reply reply) {
   if (is_submit && disk_full_) return reply(absl::ResourceExhaustedError("the disk is full"));
   Run(life_, [=, this] {
     Post(is_submit ? kSubmits : kChanges, [=, this](runtime::Engine* engine) {
+      const auto decided = std::make_shared<uint64_t>(0);
       engine->Execute(command, [=, this](const absl::StatusOr<core::Reply>& answer) {
-        if (MaySay()) reply(answer);
+        if (!MaySay()) return;
+        if (answer.ok()) checker_->Answered(*decided, command.body);
+        reply(answer);
       });
+      *decided = engine->state().sequence;
     });
   });
 }

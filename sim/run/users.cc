@@ -30,11 +30,13 @@ void Users::Next() {
   context_->queue().After(Exponential(&random_, kMeanPauseUs), Kind::kTimer, [this] {
     if (context_->calm()) return;
     const uint64_t dice = random_.Below(100);
-    if (dice < 50) Submit();
-    if (dice >= 50 && dice < 62) Cancel();
-    if (dice >= 62 && dice < 72) Pause();
-    if (dice >= 72 && dice < 76) Drain();
-    if (dice >= 76) AskAndTell();
+    if (dice < 46) Submit();
+    if (dice >= 46 && dice < 56) Cancel();
+    if (dice >= 56 && dice < 64) Pause();
+    if (dice >= 64 && dice < 68) Drain();
+    if (dice >= 68 && dice < 75) Requeue();
+    if (dice >= 75 && dice < 80) Administer();
+    if (dice >= 80) AskAndTell();
     Next();
   });
 }
@@ -113,6 +115,7 @@ v1::JobSpec Users::RandomSpec() {
     workers->set_replica_count(static_cast<int32_t>(Between(&random_, 1, 4)));
     spec.mutable_launch()->set_launcher(v1::DIRECT);
     if (random_.Below(2) == 0) spec.mutable_launch()->set_placement(v1::SPREAD);
+    if (random_.Below(3) == 0) spec.mutable_launch()->set_min_replicas(1);  // elastic
   }
   if (dice == 9) AddStudy(&spec);
   v1::Scheduling* const scheduling = spec.mutable_scheduling();
@@ -126,6 +129,7 @@ v1::JobSpec Users::RandomSpec() {
   scheduling->set_preemptible(random_.Below(2) == 0);
   scheduling->set_max_retries(static_cast<int32_t>(random_.Below(3)));
   scheduling->set_strict_lease(random_.Below(3) == 0);
+  AddWishes(scheduling);
   return spec;
 }
 
@@ -161,10 +165,17 @@ void Users::Pause() {
   if (!job.empty()) Place(Make(core::PauseJob{"team", job, random_.Below(3) > 0}));
 }
 
+std::string Users::RandomNode() {
+  return NodeName(
+      static_cast<int>(random_.Below(static_cast<uint64_t>(context_->options().agents))));
+}
+
 void Users::Drain() {
-  const int node =
-      static_cast<int>(random_.Below(static_cast<uint64_t>(context_->options().agents)));
-  Place(Make(core::DrainNode{NodeName(node), random_.Below(3) > 0, "a user's wish"}));
+  core::DrainNode drain{RandomNode(), random_.Below(3) > 0, "a user's wish"};
+  if (!drain.undo && random_.Below(2) == 0) {
+    drain.deadline_us = checker_->state().server.last_us() + Between(&random_, 5, 90) * kSecond;
+  }
+  Place(Make(drain));
 }
 
 void Users::AskAndTell() {
@@ -221,6 +232,7 @@ void Users::GoHome() {
   for (int node = 0; node < context_->options().agents; ++node) {
     Place(Make(core::DrainNode{NodeName(node), true, ""}));
   }
+  LetAllStart(jobs);
 }
 
 }  // namespace trainyard::sim

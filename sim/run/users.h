@@ -5,6 +5,7 @@
 #define TRAINYARD_SIM_RUN_USERS_H_
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,9 @@
 #include "sim/run/scheduler_process.h"
 
 namespace trainyard::sim {
+
+// What users ask for, by name; "" of what they never do.
+absl::string_view NameOf(const core::CommandBody& body);
 
 class Users {
  public:
@@ -53,6 +57,16 @@ class Users {
   void Cancel();
   void Pause();
   void Drain();
+  // users_queue.cc: what waits, and what administrators set.
+  void AddWishes(v1::Scheduling* scheduling);
+  void Requeue();
+  void Administer();
+  void SetQueue(bool may_stop);
+  void SetQuota();
+  void Reserve();
+  void ChangeTokens();
+  void LetAllStart(const std::map<uint64_t, core::JobPtr>& jobs);
+  std::string RandomNode();
   void AskAndTell();
   void Tell(const std::string& study, uint64_t study_uid, int32_t trial);
   std::string RandomJob();
@@ -64,7 +78,9 @@ class Users {
   Random random_;
   uint64_t next_request_ = 1;
   int open_calls_ = 0;
-  int study_ = 0;  // number of the ask and tell study; 0: none yet
+  int tokens_ = 0;        // made
+  int reservations_ = 0;  // made
+  int study_ = 0;         // number of the ask and tell study; 0: none yet
   uint64_t study_uid_ = 0;
   std::string study_name_;  // of study_uid_
   bool study_busy_ = false;

@@ -115,6 +115,7 @@ class World {
       }
     }
     report.points = context_.points();
+    report.answers = checker_.answers();
     report.submits = checker_.submits();
     report.publications = checker_.publications();
     report.stale_publications_refused = checker_.stale_publications_refused();

@@ -22,6 +22,7 @@ struct Report {
   std::map<std::string, uint64_t> faults;
   // Named places of the processes: how often passed, how often died at.
   std::map<std::string, std::pair<uint64_t, uint64_t>> points;
+  std::map<std::string, uint64_t> answers;  // by what users asked for; refusals are none
   uint64_t submits = 0;
   uint64_t publications = 0;
   uint64_t stale_publications_refused = 0;

@@ -42,6 +42,21 @@ v1::Measurement Measured(int64_t step, double accuracy) {
   return measurement;
 }
 
+// It had no trial when it was submitted, and nothing else stirs.
+TEST(StudyDeskTest, AHeldJobBeginsItsTrialsWhenItIsReleased) {
+  Scene scene;
+  scene.Connect("n1", 8);
+  v1::JobSpec spec = MakeTuningSpec(2, 2);
+  spec.mutable_scheduling()->set_hold(true);
+  scene.Submit("a", spec);
+  EXPECT_TRUE(scene.Ordered("n1").empty());
+  core::SetQueueing wish{"default", "a", {}, 0};
+  wish.queueing.set_hold(false);
+  ASSERT_TRUE(scene.Do(wish).ok());
+  scene.Step();
+  EXPECT_FALSE(scene.Ordered("n1").empty());
+}
+
 TEST(StudyDeskTest, TuningJobRunsAllItsTrials) {
   Scene scene;
   scene.Connect("a", 4);

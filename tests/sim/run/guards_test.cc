@@ -49,10 +49,9 @@ TEST_P(GuardsTest, StandingGuardHolds) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Guards, GuardsTest,
-                         testing::Values(Case{Guard::kFence, 20, 0.5, "published what"},
+                         testing::Values(Case{Guard::kFence, 8, 0.5, "published what"},
                                          Case{Guard::kLease, 1, 2, "computes twice"},
-                                         Case{Guard::kAckAfterSync, 1, 0.1,
-                                              "before it was durable"},
+                                         Case{Guard::kAckAfterSync, 1, 0.1, "were durable"},
                                          Case{Guard::kEpochOnce, 2, 2, "was given"},
                                          Case{Guard::kFreeByRelease, 2, 2, "serves"}),
                          [](const testing::TestParamInfo<Case>& param) {

@@ -48,9 +48,11 @@ constexpr uint64_t kOftenEnough = 2000;  // passes of a point: then somebody die
 // What broke in all histories together.
 struct Struck {
   std::map<std::string, uint64_t> faults;
+  std::map<std::string, uint64_t> answers;
   std::map<std::string, std::pair<uint64_t, uint64_t>> points;  // passed, died at
   void Add(const Report& report) {
     for (const auto& [name, count] : report.faults) faults[name] += count;
+    for (const auto& [name, count] : report.answers) answers[name] += count;
     for (const auto& [name, count] : report.points) {
       points[name].first += count.first;
       points[name].second += count.second;
@@ -65,6 +67,11 @@ void ExpectEverythingStruck(Struck struck) {
     EXPECT_GT(struck.faults[name], 0u) << name << " never happened";
   }
   EXPECT_GE(struck.points.size(), 19u);
+  for (const char* const wish :
+       {"submit", "cancel", "pause", "update", "drain", "set-queue", "set-quota", "delete-quota",
+        "reserve", "create-token", "revoke-token", "create-study", "ask", "tell", "complete"}) {
+    EXPECT_GT(struck.answers[wish], 100u) << "hardly ever granted: " << wish;
+  }
   for (const auto& [name, count] : struck.points) {
     if (count.first < kOftenEnough) continue;
     EXPECT_GT(count.second, 0u) << "nobody ever died at " << name;
