@@ -62,7 +62,7 @@ Range SharedCommunicator::Slice(size_t count, int rank, const Call& call) const 
 absl::Status SharedCommunicator::ReduceSmall(void* data, const Call& call) {
   const uint64_t turn = slot_turn_++ % 2;
   const size_t bytes = call.count * SizeOf(call.type);
-  std::memcpy(BuffersOf(rank_).slot[turn], data, bytes);
+  if (bytes > 0) std::memcpy(BuffersOf(rank_).slot[turn], data, bytes);
   if (absl::Status status = sync_.Meet(call); !status.ok()) return status;
   Combine(data, BuffersOf(0).slot[turn], BuffersOf(1).slot[turn], call.count, call.type, call.op);
   for (int rank = 2; rank < size_; ++rank) {

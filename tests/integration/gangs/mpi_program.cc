@@ -18,12 +18,6 @@
 #include <map>
 #include <string>
 
-#ifdef TRAINYARD_SANITIZED
-// Open MPI keeps what it allocates until the process ends.
-extern "C" int __lsan_is_turned_off();
-extern "C" int __lsan_is_turned_off() { return 1; }
-#endif
-
 namespace {
 
 std::string Variable(const char* name) {

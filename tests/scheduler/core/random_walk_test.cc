@@ -348,8 +348,13 @@ class Walk {
 };
 
 size_t EventsToPlay() {
+#ifdef TRAINYARD_SANITIZED
+  constexpr size_t kUsual = 20'000;
+#else
+  constexpr size_t kUsual = 100'000;
+#endif
   const char* const is_long = std::getenv("TRAINYARD_TEST_LONG");
-  return is_long != nullptr && std::string(is_long) == "1" ? 10'000'000 : 100'000;
+  return is_long != nullptr && std::string(is_long) == "1" ? 10'000'000 : kUsual;
 }
 
 uint64_t FirstSeed() {

@@ -86,6 +86,24 @@ TEST(ClusterBookTest, WaitingRunsComeInOrderAndAreCut) {
 
 // A strict run stands outside the queue while a member of its last attempt may still compute, and
 // gets back into it by word of that member, or when the member's node is given up.
+// The plan was made before a node came: what it calls hopeless may fit by now.
+TEST(ClusterBookTest, AnOldPlanParksNobody) {
+  Scene scene;
+  const uint64_t job = scene.Submit("j");
+  ClusterBook book;
+  const core::State& state = scene.runtime().engine().state();
+  book.Update(state, Everything(state));
+  const uint64_t run = scene.view().Job(job)->run_uid();
+  const uint64_t before = book.version();
+  book.SetLinked("n1", true);
+  book.Park({run}, before);
+  EXPECT_TRUE(book.Waits(run));
+  book.Park({run}, book.version());
+  EXPECT_FALSE(book.Waits(run));
+  book.SetLinked("n1", false);
+  EXPECT_TRUE(book.Waits(run)) << "nodes changed";
+}
+
 TEST(ClusterBookTest, StrictRunsQueueAgainWhenTheLastAttemptIsGone) {
   for (const bool node_is_lost : {false, true}) {
     Scene scene;

@@ -24,7 +24,14 @@ Options LasR(int nodes) {
   return options;
 }
 
+#ifdef TRAINYARD_SANITIZED
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 #define READ_TRACE(trace, name)                                                       \
+  if (kSanitized) GTEST_SKIP() << "a whole trace takes too long with sanitizers";     \
   const std::string path = JoinPath(Folder(), name);                                  \
   if (!Exists(path)) GTEST_SKIP() << path << " is not at hand; set TRAINYARD_TRACES"; \
   const auto read = ReadTrace(path);                                                  \

@@ -203,6 +203,12 @@ constexpr PublishedRow kRows[] = {
      133343, "0.852", 21852},
 };
 
+#ifdef TRAINYARD_SANITIZED
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 std::string TraceFolder() {
   const char* given = std::getenv("TRAINYARD_TRACES");
   return given != nullptr ? given : JoinPath(TRAINYARD_SOURCE_DIR, "../shared/traces");
@@ -212,6 +218,7 @@ void CheckRow(const PublishedRow& row, const Options& options) {
   const std::string path = JoinPath(TraceFolder(), row.trace);
   if (!Exists(path))
     GTEST_SKIP() << "the trace " << path << " is not at hand; set TRAINYARD_TRACES";
+  if (kSanitized) GTEST_SKIP() << "a whole trace takes too long with sanitizers";
   const auto trace = ReadTrace(path);
   ASSERT_TRUE(trace.ok()) << trace.status();
   const auto outcome = Replay(*trace, options);
@@ -264,6 +271,7 @@ TEST(ReplayTest, LasByThePlannerIsCloseToTheReference) {
   const std::string path = JoinPath(TraceFolder(), "itp-cluster04.csv");
   if (!Exists(path))
     GTEST_SKIP() << "the trace " << path << " is not at hand; set TRAINYARD_TRACES";
+  if (kSanitized) GTEST_SKIP() << "a whole trace takes too long with sanitizers";
   const auto trace = ReadTrace(path);
   ASSERT_TRUE(trace.ok());
   Options options = With("las", 72, 60);
@@ -278,6 +286,7 @@ TEST(ReplayTest, PoolRowsOfThePublishedSimulator) {
   const std::string path = JoinPath(TraceFolder(), "itp-cluster03.csv");
   if (!Exists(path))
     GTEST_SKIP() << "the trace " << path << " is not at hand; set TRAINYARD_TRACES";
+  if (kSanitized) GTEST_SKIP() << "a whole trace takes too long with sanitizers";
   const auto trace = ReadTrace(path);
   ASSERT_TRUE(trace.ok());
   Options options = With("fifo", 20);
