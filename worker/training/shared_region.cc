@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/errors.h"
 #include "common/sha256.h"
@@ -172,24 +173,48 @@ absl::Status SharedRegion::Invite(const std::string& name, int size, absl::Time 
     return NotFound("another gang has this gang's name", errno);
   }
   peers_.resize(static_cast<size_t>(size));
+  std::vector<FileDescriptor> silent;  // connected, and have not said who they are
   for (int joined = 1; joined < size;) {
-    if (!WaitReadable(listener.get(), deadline)) {
-      return NotFound(absl::StrCat(joined, " of ", size, " came in time"), 0);
+    std::vector<pollfd> entries = {{listener.get(), POLLIN, 0}};
+    for (const FileDescriptor& peer : silent) entries.push_back({peer.get(), POLLIN, 0});
+    const int64_t left = absl::ToInt64Milliseconds(deadline - absl::Now());
+    const int ready =
+        poll(entries.data(), entries.size(), static_cast<int>(std::clamp<int64_t>(left, 0, 1000)));
+    if (left <= 0 || (ready < 0 && errno != EINTR)) return NotFound(Missing(), 0);
+    if (ready <= 0) continue;
+    for (size_t i = silent.size(); i > 0; --i) {
+      if (entries[i].revents == 0) continue;
+      auto welcome = Welcome(std::move(silent[i - 1]));
+      silent.erase(silent.begin() + static_cast<ptrdiff_t>(i) - 1);
+      if (!welcome.ok()) return welcome.status();
+      joined += *welcome ? 1 : 0;
     }
+    if (entries[0].revents == 0) continue;
     FileDescriptor peer(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    int32_t rank = 0;
-    if (!peer.valid() || !SameUser(peer.get()) || !WaitReadable(peer.get(), deadline) ||
-        recv(peer.get(), &rank, sizeof(rank), 0) != sizeof(rank) || rank < 1 || rank >= size ||
-        peers_[static_cast<size_t>(rank)].socket.valid()) {
-      continue;  // a stranger
-    }
-    if (absl::Status status = SendDescriptor(peer.get(), memory_.get()); !status.ok()) {
-      return status;
-    }
-    peers_[static_cast<size_t>(rank)] = PeerOf(std::move(peer));
-    ++joined;
+    if (peer.valid() && SameUser(peer.get())) silent.push_back(std::move(peer));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> SharedRegion::Welcome(FileDescriptor peer) {
+  int32_t rank = 0;
+  if (recv(peer.get(), &rank, sizeof(rank), MSG_DONTWAIT) != sizeof(rank) || rank < 1 ||
+      static_cast<size_t>(rank) >= peers_.size() ||
+      peers_[static_cast<size_t>(rank)].socket.valid()) {
+    return false;  // a stranger
+  }
+  if (absl::Status status = SendDescriptor(peer.get(), memory_.get()); !status.ok()) return status;
+  peers_[static_cast<size_t>(rank)] = PeerOf(std::move(peer));
+  return true;
+}
+
+std::string SharedRegion::Missing() const {
+  std::vector<size_t> ranks;
+  for (size_t rank = 1; rank < peers_.size(); ++rank) {
+    if (!peers_[rank].socket.valid()) ranks.push_back(rank);
+  }
+  return absl::StrCat(ranks.size() == 1 ? "local rank " : "local ranks ",
+                      absl::StrJoin(ranks, ", "), " of ", peers_.size(), " did not come in time");
 }
 
 absl::Status SharedRegion::Accept(const std::string& name, int rank, absl::Time deadline) {

@@ -23,7 +23,8 @@ namespace trainyard::training {
 class SharedRegion {
  public:
   // Joins the gang of `name`, as one of `size` local ranks. All must come within `limit`.
-  // UNAVAILABLE when they do not, PERMISSION_DENIED when another user holds the name.
+  // UNAVAILABLE when they do not (the first rank names who is missing), PERMISSION_DENIED when
+  // another user holds the name.
   static absl::StatusOr<std::unique_ptr<SharedRegion>> Join(const std::string& name, int rank,
                                                             int size, absl::Duration limit);
   // A region without peers, for threads of one process as ranks.
@@ -44,6 +45,10 @@ class SharedRegion {
   absl::Status Create();
   absl::Status Map();
   absl::Status Invite(const std::string& name, int size, absl::Time deadline);
+  // Takes in who has said a number. False: a stranger.
+  absl::StatusOr<bool> Welcome(FileDescriptor peer);
+  // Who has not come, in words.
+  std::string Missing() const;
   absl::Status Accept(const std::string& name, int rank, absl::Time deadline);
 
   FileDescriptor memory_;
