@@ -44,7 +44,7 @@ class SingleCommunicator : public Communicator {
     std::memmove(receive, send, count * SizeOf(type));
     return absl::OkStatus();
   }
-  absl::Status Broadcast(void*, size_t, DataType, int) override { return absl::OkStatus(); }
+  absl::Status Broadcast(void*, size_t, DataType, int root) override { return CheckRoot(root, 1); }
   absl::Status Barrier() override { return absl::OkStatus(); }
   absl::StatusOr<void*> Allocate(size_t bytes) override { return memory_.Allocate(bytes); }
 
@@ -99,6 +99,11 @@ const char* NameOf(ReduceOp op) {
       return "max";
   }
   return "";
+}
+
+absl::Status CheckRoot(int root, int size) {
+  if (root >= 0 && root < size) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("there is no rank ", root, " among ", size));
 }
 
 std::unique_ptr<Communicator> CreateSingleCommunicator() {

@@ -56,6 +56,7 @@ class Communicator {
   // `receive` holds size() * count elements, block r from rank r. Buffers do not overlap, or `send`
   // is this rank's block of `receive`.
   virtual absl::Status AllGather(const void* send, void* receive, size_t count, DataType type) = 0;
+  // INVALID_ARGUMENT when there is no rank `root`.
   virtual absl::Status Broadcast(void* data, size_t count, DataType type, int root) = 0;
   virtual absl::Status Barrier() = 0;
 
@@ -82,6 +83,9 @@ absl::StatusOr<std::unique_ptr<Communicator>> CreateCommunicator(const RankConte
                                                                  Memory memory);
 
 std::unique_ptr<Communicator> CreateSingleCommunicator();
+
+// INVALID_ARGUMENT unless `root` is one of `size` ranks: for implementations.
+absl::Status CheckRoot(int root, int size);
 
 }  // namespace trainyard::training
 

@@ -84,6 +84,7 @@ class NcclCommunicator : public DeviceCommunicator {
     return Run(call, [&] { return nccl_.all_gather(handle_, send, receive, count, Number(type)); });
   }
   absl::Status Broadcast(void* data, size_t count, DataType type, int root) override {
+    if (absl::Status status = CheckRoot(root, size()); !status.ok()) return status;
     const Call call = {Collective::kBroadcast, type, ReduceOp::kSum, root, count, 0};
     return Run(call, [&] { return nccl_.broadcast(handle_, data, count, Number(type), root); });
   }

@@ -151,7 +151,8 @@ absl::Status HierarchicalCommunicator::Prepare() {
     direct = *can_read ? 1 : 0;
   }
   // Every node must take the same path.
-  MPI_Allreduce(MPI_IN_PLACE, &direct, 1, MPI_INT32_T, MPI_MIN, MPI_COMM_WORLD);
+  const int code = MPI_Allreduce(MPI_IN_PLACE, &direct, 1, MPI_INT32_T, MPI_MIN, MPI_COMM_WORLD);
+  if (code != MPI_SUCCESS) return MpiStatus(code, "agreeing on a path");
   direct_ = direct != 0;
   if (local_ != nullptr) SetAcross();
   return map_.smallest() == 1 ? absl::OkStatus() : ChooseRoutes();
@@ -185,7 +186,8 @@ absl::Status HierarchicalCommunicator::ChooseRoutes() {
   const std::string file = RoutesFile(hosts, ranks);
   RouteTable chosen;
   int32_t known = rank_ == 0 && ReadRoutes(file, most, &chosen) ? 1 : 0;
-  MPI_Bcast(&known, 1, MPI_INT32_T, 0, MPI_COMM_WORLD);
+  int code = MPI_Bcast(&known, 1, MPI_INT32_T, 0, MPI_COMM_WORLD);
+  if (code != MPI_SUCCESS) return MpiStatus(code, "telling whether routes are known");
   for (size_t i = 0; known == 0 && i < RouteTable::kBytes.size(); ++i) {
     double seconds[2];
     for (int way = 0; way < 2; ++way) {
@@ -196,8 +198,9 @@ absl::Status HierarchicalCommunicator::ChooseRoutes() {
     chosen.carriers[i] = seconds[1] < seconds[0] ? most : 1;
   }
   if (known == 0 && rank_ == 0) RememberRoutes(file, chosen);
-  MPI_Bcast(chosen.carriers.data(), static_cast<int>(chosen.carriers.size()), MPI_INT32_T, 0,
-            MPI_COMM_WORLD);
+  code = MPI_Bcast(chosen.carriers.data(), static_cast<int>(chosen.carriers.size()), MPI_INT32_T, 0,
+                   MPI_COMM_WORLD);
+  if (code != MPI_SUCCESS) return MpiStatus(code, "telling the routes");
   routes_ = chosen;
   return absl::OkStatus();
 }
@@ -294,6 +297,7 @@ absl::Status HierarchicalCommunicator::AllGather(const void* send, void* receive
 
 absl::Status HierarchicalCommunicator::Broadcast(void* data, size_t count, DataType type,
                                                  int root) {
+  if (absl::Status found = CheckRoot(root, size_); !found.ok()) return found;
   Drain();
   const Call call = {Collective::kBroadcast, type, ReduceOp::kSum, root, count, 0};
   const size_t bytes = count * SizeOf(type);

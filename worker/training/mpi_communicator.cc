@@ -107,6 +107,7 @@ class MpiCommunicator : public Communicator {
   }
 
   absl::Status Broadcast(void* data, size_t count, DataType type, int root) override {
+    if (absl::Status status = CheckRoot(root, size_); !status.ok()) return status;
     queue_.Drain();
     char* bytes = static_cast<char*>(data);
     for (size_t done = 0; done < count; done += kCountMax) {

@@ -78,6 +78,7 @@ absl::Status SharedCommunicator::AllGatherStaged(const char* send, char* receive
 }
 
 absl::Status SharedCommunicator::Broadcast(void* data, size_t count, DataType type, int root) {
+  if (absl::Status status = CheckRoot(root, size_); !status.ok()) return status;
   Drain();
   const Call call = {Collective::kBroadcast, type, ReduceOp::kSum, root, count, 0};
   char* const at = static_cast<char*>(data);

@@ -103,6 +103,11 @@ class Checker {
       EXPECT_THAT_IT(std::memcmp(received.data() + rank * bytes, all[rank].data(), bytes) == 0,
                      "all-gather %s count %d: block %d", NameOf(type), count, rank);
     }
+    for (const int root : {-1, c_.size()}) {
+      std::vector<char> mine = all[Rank()];
+      EXPECT_THAT_IT(!c_.Broadcast(mine.data(), count, type, root).ok(), "there is no rank %d",
+                     root);
+    }
     for (int root = 0; root < c_.size(); ++root) {
       std::vector<char> mine = all[Rank()];
       Must(c_.Broadcast(mine.data(), count, type, root));
