@@ -183,6 +183,12 @@ def estimates(report):
         name = f"{trace}: {out['estimates']} starts, % in their 80 % band"
         report.bar(name, met, at_least=75)
         report.bar(name, met, at_most=85)
+        # The others are told that their start is unknown: nothing was learned yet that it rests on.
+        told = 100 * out["estimatesTold"] / max(1, out["estimates"])
+        report.bar(f"{trace}: % of them told to users", told, at_least=95)
+        met = 100 * out["toldMet"] / max(1, out["estimatesTold"])
+        report.bar(f"{trace}: % of those in their band", met, at_least=75)
+        report.bar(f"{trace}: % of those in their band", met, at_most=85)
 
 
 def peers(report):

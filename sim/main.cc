@@ -89,6 +89,8 @@ nlohmann::json JsonOf(const replay::Summary& s, double wall) {
           {"passes", s.passes},
           {"estimates", s.estimates},
           {"estimatesMet", s.estimates_met},
+          {"estimatesTold", s.estimates_told},
+          {"toldMet", s.told_met},
           {"wallSeconds", wall}};
 }
 
@@ -105,6 +107,8 @@ void Print(const ReplayCommand& command, size_t jobs, const replay::Summary& s, 
     printf("%lld of %lld estimated starts within their 80 %% band (%.1f %%)\n",
            static_cast<long long>(s.estimates_met), static_cast<long long>(s.estimates),
            100 * static_cast<double>(s.estimates_met) / static_cast<double>(s.estimates));
+    printf("%lld of them rest on something learned and would be told, %lld of those within\n",
+           static_cast<long long>(s.estimates_told), static_cast<long long>(s.told_met));
   }
   printf("%zu jobs, %d nodes x %d GPUs, restart cost %lld s; times in seconds\n", jobs,
          command.options.nodes, command.options.gpus_per_node,

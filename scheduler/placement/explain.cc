@@ -22,9 +22,9 @@ bool Homogeneous(const WaitingRun& run) {
   const RankNeeds& first = run.ranks.front();
   return std::all_of(run.ranks.begin(), run.ranks.end(), [&](const RankNeeds& needs) {
     return std::tie(needs.cpu_milli, needs.memory_bytes, needs.gpu_count, needs.gpu_milli,
-                    needs.gpu_models) == std::tie(first.cpu_milli, first.memory_bytes,
-                                                  first.gpu_count, first.gpu_milli,
-                                                  first.gpu_models);
+                    needs.gpu_models, needs.gpu_profile, needs.gpu_memory_bytes) ==
+           std::tie(first.cpu_milli, first.memory_bytes, first.gpu_count, first.gpu_milli,
+                    first.gpu_models, first.gpu_profile, first.gpu_memory_bytes);
   });
 }
 

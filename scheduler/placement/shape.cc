@@ -9,10 +9,17 @@
 namespace trainyard::placement {
 namespace {
 
+// A name of any characters, so that two lists of names never read alike.
+void AppendName(char mark, const std::string& name, std::string* key) {
+  key->push_back(mark);
+  absl::StrAppend(key, name.size(), ":", name);
+}
+
 void AppendNeeds(const RankNeeds& needs, std::string* key) {
   absl::StrAppend(key, needs.cpu_milli, ",", needs.memory_bytes, ",", needs.gpu_count, ",",
-                  needs.gpu_milli, ",", needs.gpu_memory_bytes, ",", needs.gpu_profile);
-  for (const std::string& model : needs.gpu_models) absl::StrAppend(key, "/", model);
+                  needs.gpu_milli, ",", needs.gpu_memory_bytes);
+  AppendName(',', needs.gpu_profile, key);
+  for (const std::string& model : needs.gpu_models) AppendName('/', model, key);
   key->push_back(';');
 }
 
@@ -34,10 +41,16 @@ std::string KeyOf(const WaitingRun& run) {
     absl::StrAppend(&key, same, "x");
     AppendNeeds(needs, &key);
   }
-  for (const auto& [label, value] : run.node_labels) absl::StrAppend(&key, "|", label, "=", value);
-  for (const Toleration& t : run.tolerations) absl::StrAppend(&key, "|~", t.key, "=", t.value);
-  for (const std::string& node : run.avoid_nodes) absl::StrAppend(&key, "|-", node);
-  absl::StrAppend(&key, "|@", run.reservation_id);
+  for (const auto& [label, value] : run.node_labels) {
+    AppendName('|', label, &key);
+    AppendName('=', value, &key);
+  }
+  for (const Toleration& t : run.tolerations) {
+    AppendName('~', t.key, &key);
+    AppendName('=', t.value, &key);
+  }
+  for (const std::string& node : run.avoid_nodes) AppendName('-', node, &key);
+  AppendName('@', run.reservation_id, &key);
   if (run.ranks_min > 0) absl::StrAppend(&key, "|e", run.ranks_min, "-", run.ranks_max);
   return key;
 }

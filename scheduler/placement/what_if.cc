@@ -5,10 +5,12 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "scheduler/placement/planner.h"
 
 namespace trainyard::placement {
@@ -26,17 +28,48 @@ WaitingRun* Find(Snapshot* snapshot, uint64_t run_uid) {
   return found == snapshot->waiting.end() ? nullptr : &*found;
 }
 
-QuotaNode* QuotaOf(Snapshot* snapshot, const std::string& subject) {
+// The share that a change is of, made where there is none yet.
+QuotaShare& ShareOf(const Counterfactual& change, Snapshot* snapshot) {
   for (QuotaNode& node : snapshot->quotas) {
-    if (subject == absl::StrCat(node.team, "/", node.project, "/", node.principal)) return &node;
+    if (change.subject == absl::StrCat(node.team, "/", node.project, "/", node.principal)) {
+      return node.by_model[change.model];
+    }
   }
-  return nullptr;
+  const std::vector<std::string> names = absl::StrSplit(change.subject, '/');
+  QuotaNode& made = snapshot->quotas.emplace_back();
+  if (names.size() == 3) {
+    made.team = names[0];
+    made.project = names[1];
+    made.principal = names[2];
+  }
+  return made.by_model[change.model];
 }
 
 std::string NameOf(const QuotaNode& node) {
   if (!node.principal.empty()) return absl::StrCat("user ", node.principal);
   if (!node.project.empty()) return absl::StrCat("project ", node.project);
   return node.team.empty() ? "the cluster" : absl::StrCat("team ", node.team);
+}
+
+// Devices, of which a run may have parts: "7", "7.5".
+std::string Devices(int64_t milli) {
+  return absl::StrFormat("%g", static_cast<double>(milli) / 1000);
+}
+
+bool WantsDevice(const WaitingRun& run) {
+  return std::any_of(run.ranks.begin(), run.ranks.end(), [](const RankNeeds& needs) {
+    return needs.gpu_count > 0 || needs.gpu_milli > 0;
+  });
+}
+
+// Whether one rank is like the others, so that leaving some out leaves the same job smaller.
+bool RanksAreAlike(const WaitingRun& run) {
+  const auto key = [](const RankNeeds& needs) {
+    return std::tie(needs.cpu_milli, needs.memory_bytes, needs.gpu_count, needs.gpu_milli,
+                    needs.gpu_models, needs.gpu_profile, needs.gpu_memory_bytes);
+  };
+  return std::all_of(run.ranks.begin(), run.ranks.end(),
+                     [&](const RankNeeds& needs) { return key(needs) == key(run.ranks.front()); });
 }
 
 std::string Duration(int64_t us) {
@@ -73,6 +106,10 @@ void MakeChange(const Counterfactual& change, uint64_t run_uid, Snapshot* snapsh
   if (run == nullptr) return;
   switch (change.change) {
     case Change::kRanks:
+      if (run->ranks_min > 0) {
+        run->ranks_min = static_cast<int32_t>(change.value);
+        break;
+      }
       run->ranks.resize(static_cast<size_t>(change.value));
       break;
     case Change::kGpus:
@@ -96,11 +133,8 @@ void MakeChange(const Counterfactual& change, uint64_t run_uid, Snapshot* snapsh
       break;
     case Change::kGuarantee:
     case Change::kLimit:
-      if (QuotaNode* const node = QuotaOf(snapshot, change.subject); node != nullptr) {
-        QuotaShare& share = node->by_model[change.model];
-        (change.change == Change::kLimit ? share.limit_milli : share.guarantee_milli) =
-            change.value;
-      }
+      (change.change == Change::kLimit ? ShareOf(change, snapshot).limit_milli
+                                       : ShareOf(change, snapshot).guarantee_milli) = change.value;
       break;
     case Change::kTopology:
       run->topology.required = false;
@@ -132,7 +166,10 @@ class Finder {
     if (found == nullptr || found->ranks.empty()) return {};
     run_ = *found;
     if (!go_on_() || starts_(snapshot_)) return {};  // it only has to wait for the next plan
-    if (run_.hold) Try(Make(Change::kRelease, 0, "", "released it would start now"));
+    if (run_.hold) {                                 // nothing else starts it
+      Try(Make(Change::kRelease, 0, "", "released it would start now"));
+      return std::move(changes_);
+    }
     Preemptible();
     Topology();
     Models();
@@ -243,16 +280,21 @@ class Finder {
     Try(Make(Change::kTimeLimit, limit, "",
              absl::StrCat("with a time limit of ", Duration(limit), " it would start now")));
   }
+  // Jobs whose ranks differ have roles: nobody can say which of them to do without.
+  void Ranks() {
+    const bool elastic = run_.ranks_min > 0;
+    const auto ranks = elastic ? int64_t{run_.ranks_min} : std::ssize(run_.ranks);
+    if (ranks <= 1 || !RanksAreAlike(run_)) return;
+    const int64_t fewer = Largest(Change::kRanks, ranks - 1);
+    if (fewer == 0) return;
+    Try(Make(
+        Change::kRanks, fewer, "",
+        absl::StrCat("with ", elastic ? "at least " : "", fewer, fewer == 1 ? " rank" : " ranks",
+                     " instead of ", ranks, " it would start now")));
+  }
   void Fewer() {
-    const auto ranks = static_cast<int64_t>(run_.ranks.size());
-    if (ranks > 1) {
-      const int64_t fewer = Largest(Change::kRanks, ranks - 1);
-      if (fewer > 0) {
-        Try(Make(Change::kRanks, fewer, "",
-                 absl::StrCat("with ", fewer, fewer == 1 ? " rank" : " ranks", " instead of ",
-                              ranks, " it would start now")));
-      }
-    }
+    Ranks();
+    const auto ranks = std::ssize(run_.ranks);
     const int64_t gpus = run_.ranks.front().gpu_count;
     if (gpus <= 1) return;
     const int64_t fewer = Largest(Change::kGpus, gpus - 1);
@@ -261,27 +303,68 @@ class Finder {
              absl::StrCat("with ", fewer, fewer == 1 ? " GPU" : " GPUs", " instead of ", gpus,
                           ranks > 1 ? " for each rank" : "", " it would start now")));
   }
-  void Quotas() {
+  // Places of the run in the quota tree, those without a quota of their own only at the outermost:
+  // below a place that is guaranteed nothing, nothing can be guaranteed.
+  std::vector<QuotaNode> Levels() const {
+    std::vector<QuotaNode> levels;
+    bool outermost = false;
     for (const QuotaNode& node : snapshot_.quotas) {
       const bool above = (node.team.empty() || node.team == run_.team) &&
                          (node.project.empty() || node.project == run_.project) &&
                          (node.principal.empty() || node.principal == run_.principal);
       if (!above) continue;
+      levels.push_back(node);
+      outermost |= node.principal.empty() && (run_.team.empty() || node.project.empty());
+    }
+    if (outermost || (run_.team.empty() && run_.project.empty())) return levels;
+    QuotaNode& none = levels.emplace_back();
+    none.team = run_.team;
+    if (none.team.empty()) none.project = run_.project;
+    none.by_model[""];
+    return levels;
+  }
+  // What the runs below the place hold of the model; "": of all devices.
+  int64_t UsedMilli(const QuotaNode& at, const std::string& model) {
+    if (models_.empty()) {
+      for (const NodeView& node : snapshot_.nodes) {
+        for (const DeviceView& device : node.devices) models_[device.uuid] = device.model;
+      }
+    }
+    int64_t milli = 0;
+    for (const RunningRun& run : snapshot_.running) {
+      if (!at.team.empty() && run.team != at.team) continue;
+      if (!at.project.empty() && run.project != at.project) continue;
+      if (!at.principal.empty() && run.principal != at.principal) continue;
+      for (const RunningRun::Slice& slice : run.slices) {
+        for (const std::string& uuid : slice.device_uuids) {
+          if (model.empty() || models_[uuid] == model) milli += slice.gpu_milli;
+        }
+      }
+    }
+    return milli;
+  }
+  void Quotas() {
+    if (!WantsDevice(run_)) return;
+    const int64_t charge = ChargeMilli(run_.ranks, policy_);
+    for (const QuotaNode& node : Levels()) {
       const std::string subject = absl::StrCat(node.team, "/", node.project, "/", node.principal);
-      const int64_t charge = ChargeMilli(run_.ranks, policy_);
       for (const auto& [model, share] : node.by_model) {
         if (model == "cpu") continue;
         const std::string unit = model.empty() ? " GPUs" : absl::StrCat(" ", model, " GPUs");
+        // Room beside what runs there; where runs ahead take that, beside the share as it is.
+        const int64_t need = UsedMilli(node, model) + charge;
+        const auto raise = [&](Change kind, int64_t from, const char* words, const char* whose) {
+          for (const int64_t to : {need, from + charge}) {
+            if (to <= from) continue;
+            const std::string text = absl::StrCat("with ", words, Devices(to), unit, whose,
+                                                  NameOf(node), " it would start now");
+            if (Try(OfModel(model, Make(kind, to, subject, text)))) return;
+          }
+        };
         if (share.limit_milli >= 0) {
-          const int64_t limit = share.limit_milli + charge;
-          Try(OfModel(model, Make(Change::kLimit, limit, subject,
-                                  absl::StrCat("with a limit of ", limit / 1000, unit, " for ",
-                                               NameOf(node), " it would start now"))));
+          raise(Change::kLimit, share.limit_milli, "a limit of ", " for ");
         }
-        const int64_t guarantee = share.guarantee_milli + charge;
-        Try(OfModel(model, Make(Change::kGuarantee, guarantee, subject,
-                                absl::StrCat("with ", guarantee / 1000, unit, " guaranteed to ",
-                                             NameOf(node), " it would start now"))));
+        raise(Change::kGuarantee, share.guarantee_milli, "", " guaranteed to ");
       }
     }
   }
@@ -317,6 +400,7 @@ class Finder {
   Snapshot changed_;
   bool over_ = false;  // the search was ended
   WaitingRun run_;
+  std::map<std::string, std::string> models_;  // of devices, by uuid
   std::vector<Counterfactual> changes_;
 };
 

@@ -74,6 +74,8 @@ class PlannerReplay {
     outcome.jobs = std::move(results_);
     outcome.summary.estimates = history_.starts();
     outcome.summary.estimates_met = history_.hits();
+    outcome.summary.estimates_told = told_;
+    outcome.summary.told_met = told_met_;
     return outcome;
   }
 
@@ -87,6 +89,7 @@ class PlannerReplay {
     bool ran_before = false;
     int64_t predicted_us = -1;  // wait, as it was estimated on arrival
     placement::RunTimeHistory::Band band;
+    bool told = false;     // a user would have seen it: it rests on something that was learned
     bool overdue = false;  // still waits after its band: counted as missed already
     int64_t queued = 0;
     placement::Placement held;  // while it runs
@@ -222,9 +225,17 @@ class PlannerReplay {
     const placement::StartGuess guess =
         placement::StartEstimator(planner_, &history_).OfRun(row + 1);
     Job& job = jobs_[row];
+    job.told = guess.known;
     job.predicted_us = guess.middle_us - now_ * kSecondUs;
     job.band = {guess.earliest_us - now_ * kSecondUs, guess.latest_us - now_ * kSecondUs};
     overdue_.push({now_ + job.band.high_us / kSecondUs + 1, row, 0});
+  }
+
+  void Observe(const Job& job, int64_t actual_us) {
+    history_.ObserveStart(job.predicted_us, job.band, actual_us);
+    if (!job.told) return;
+    ++told_;
+    told_met_ += actual_us >= job.band.low_us && actual_us <= job.band.high_us ? 1 : 0;
   }
 
   // Those that wait longer than their band are known to be missed before they start.
@@ -234,7 +245,7 @@ class PlannerReplay {
       Job& job = jobs_[row];
       if (results_[row].first_start >= 0) continue;
       job.overdue = true;
-      history_.ObserveStart(job.predicted_us, job.band, job.band.high_us * 5 / 4 + kSecondUs);
+      Observe(job, job.band.high_us * 5 / 4 + kSecondUs);
     }
   }
 
@@ -275,8 +286,7 @@ class PlannerReplay {
       if (results_[row].first_start < 0) {
         results_[row].first_start = now_;
         if (job.predicted_us >= 0 && !job.overdue) {
-          history_.ObserveStart(job.predicted_us, job.band,
-                                (now_ - trace_[row].submit) * kSecondUs);
+          Observe(job, (now_ - trace_[row].submit) * kSecondUs);
         }
       }
       finishes_.push({now_ + job.cost + job.remaining, row, ++job.version});
@@ -304,6 +314,8 @@ class PlannerReplay {
   placement::PlanMemory memory_;
   int64_t wake_us_ = INT64_MAX;
   placement::RunTimeHistory history_;
+  int64_t told_ = 0;      // starts that users would have seen an estimate of
+  int64_t told_met_ = 0;  // of those, within the band
   int32_t node_gpus_ = 0;
   std::vector<Job> jobs_;
   std::vector<JobResult> results_;

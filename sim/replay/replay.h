@@ -67,8 +67,10 @@ struct Summary {
   double utilisation = 0;  // useful GPU-seconds / (GPUs x makespan)
   int64_t preemptions = 0;
   int64_t passes = 0;
-  int64_t estimates = 0;      // starts that were estimated on arrival
-  int64_t estimates_met = 0;  // of those, within the 80 % band
+  int64_t estimates = 0;       // starts that were estimated on arrival
+  int64_t estimates_met = 0;   // of those, within the 80 % band
+  int64_t estimates_told = 0;  // of those, told to users: they rest on something learned
+  int64_t told_met = 0;        // of those, within the band
 };
 
 struct Outcome {

@@ -46,6 +46,16 @@ void CheckJobs(const std::vector<TraceJob>& trace, const Outcome& outcome) {
   }
 }
 
+// What users would have been told at the submit: nearly everybody who waits a start, in an honest
+// band.
+void CheckTold(const Summary& s) {
+  const double told = static_cast<double>(s.estimates_told) / static_cast<double>(s.estimates);
+  const double met = static_cast<double>(s.told_met) / static_cast<double>(s.estimates_told);
+  EXPECT_GE(told, 0.95);
+  EXPECT_GE(met, 0.75);
+  EXPECT_LE(met, 0.85);
+}
+
 TEST(LasRTest, SteadyTrace) {
   READ_TRACE(trace, "itp-cluster04.csv");
   Options options = LasR(72);
@@ -62,6 +72,7 @@ TEST(LasRTest, SteadyTrace) {
   const double met = static_cast<double>(s.estimates_met) / static_cast<double>(s.estimates);
   EXPECT_GE(met, 0.75);
   EXPECT_LE(met, 0.85);
+  CheckTold(s);
 }
 
 TEST(LasRTest, OverloadedTraceUnderTheSameConfiguration) {
@@ -78,6 +89,7 @@ TEST(LasRTest, OverloadedTraceUnderTheSameConfiguration) {
   const double met = static_cast<double>(s.estimates_met) / static_cast<double>(s.estimates);
   EXPECT_GE(met, 0.75);
   EXPECT_LE(met, 0.85);
+  CheckTold(s);
   options.estimates = false;
   options.parameters = {{"aging", 0}};
   const auto off = Replay(trace, options);
