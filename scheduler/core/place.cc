@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "scheduler/core/capacity.h"
 #include "scheduler/core/limits.h"
@@ -17,6 +16,7 @@
 #include "scheduler/core/ranks.h"
 #include "scheduler/core/run_machine.h"
 #include "scheduler/core/settings.h"
+#include "scheduler/core/taints.h"
 
 namespace trainyard::core {
 namespace {
@@ -123,12 +123,10 @@ absl::Status CheckRoom(const std::vector<records::MemberRow>& members, const Dra
   return absl::OkStatus();
 }
 
-bool Tolerates(const v1::Scheduling& scheduling, const std::string& taint) {
-  for (const std::string& toleration : scheduling.tolerations()) {
-    if (toleration == "*" || toleration == taint) return true;
-    if (absl::StartsWith(taint, absl::StrCat(toleration, "="))) return true;
-  }
-  return false;
+bool ToleratesOne(const v1::Scheduling& scheduling, const std::string& taint) {
+  const auto& all = scheduling.tolerations();
+  return std::any_of(all.begin(), all.end(),
+                     [&](const std::string& toleration) { return Tolerates(toleration, taint); });
 }
 
 }  // namespace
@@ -144,7 +142,7 @@ absl::Status CheckNode(const std::string& node_id, const records::JobRow& job,
     }
   }
   for (const std::string& taint : node.taints()) {
-    if (!Tolerates(spec.scheduling(), taint)) {
+    if (!ToleratesOne(spec.scheduling(), taint)) {
       return Refuse(absl::StrCat(node_id, " has the taint ", taint));
     }
   }

@@ -184,7 +184,12 @@ void ClusterBook::Fill(const core::State& state) {
 }
 
 void ClusterBook::Update(const core::State& state, const core::Touched& touched) {
-  for (const uint64_t run_uid : touched.runs) UpdateRun(state, run_uid);
+  for (const uint64_t run_uid : touched.runs) {
+    const uint64_t before = version_;
+    UpdateRun(state, run_uid);
+    // Its place is what it was; what a plan makes of it may not be: another time limit, say.
+    if (version_ == before && Waits(run_uid)) ++version_;
+  }
   for (const std::string& node_id : touched.agents) {
     UpdateAgent(state, node_id);
     // A strict run waits until what it had there is gone, or the node is given up.

@@ -13,6 +13,7 @@
 #include "scheduler/core/queueing.h"
 #include "scheduler/core/ranks.h"
 #include "scheduler/core/settings.h"
+#include "scheduler/core/taints.h"
 #include "scheduler/runtime/run_history.h"
 
 namespace trainyard::runtime {
@@ -20,12 +21,6 @@ namespace {
 
 constexpr int32_t kWhole = 1000;
 const int64_t kCoresPerDevice = placement::Policy().cores_per_device;
-
-// "key=value" or "key".
-std::pair<std::string, std::string> Halves(const std::string& text) {
-  const std::vector<std::string> parts = absl::StrSplit(text, absl::MaxSplits('=', 1));
-  return {parts[0], parts.size() > 1 ? parts[1] : std::string()};
-}
 
 std::string TeamOf(const core::State& state, const std::string& project) {
   const auto found = state.projects.find(project);
@@ -116,8 +111,8 @@ void FillWishes(const trainyard::v1::JobSpec& spec, Run* view) {
   }
   view->topology = TopologyOf(spec.scheduling().topology());
   for (const std::string& toleration : spec.scheduling().tolerations()) {
-    auto [key, value] = Halves(toleration);
-    view->tolerations.push_back({key == "*" ? "" : std::move(key), std::move(value)});
+    auto [key, value] = core::TolerationOf(toleration);
+    view->tolerations.push_back({std::move(key), std::move(value)});
   }
 }
 
@@ -155,7 +150,7 @@ placement::NodeView EmptyNode(const journal::v1::AgentRow& agent) {
     (name[0] == 'r' ? view.rack : view.island) = label->second;
   }
   for (const std::string& taint : inventory.taints()) {
-    auto [key, value] = Halves(taint);
+    auto [key, value] = core::TaintOf(taint);
     view.taints.push_back({std::move(key), std::move(value)});
   }
   // What runs there is preempted a little earlier: it must have ended by then.
@@ -202,6 +197,7 @@ placement::WaitingRun WaitingOf(const core::State& state, const journal::v1::Run
   FillRun(state, run, job, spec, &waiting);
   FillWishes(spec, &waiting);
   waiting.queued_us = run.queued_us();
+  waiting.hold = core::IsOnHold(job, spec);
   waiting.avoid_nodes.assign(run.failed_nodes().begin(), run.failed_nodes().end());
   if (spec.launch().min_replicas() > 0) {
     waiting.ranks_min = core::FewestRanks(spec);
@@ -247,7 +243,8 @@ placement::RunningRun RunningOf(const core::State& state, const journal::v1::Run
   if (run.checkpoint().epoch() == attempt.epoch()) {
     running.last_checkpoint_us = run.checkpoint().commit_us();
   }
-  running.rung_ended = active && RungEnded(state, run, job);
+  // Without a checkpoint it would begin anew: nothing makes it cheap.
+  running.rung_ended = active && running.last_checkpoint_us > 0 && RungEnded(state, run, job);
   running.grace_us = core::GraceUs(spec.scheduling());
   running.stopping = !active || attempt.stop_us() > 0;
   core::ForEachHold(run, [&](const journal::v1::MemberRow& member) {

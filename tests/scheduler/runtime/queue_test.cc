@@ -4,6 +4,7 @@
 
 #include "common/errors.h"
 #include "scheduler/core/settings.h"
+#include "scheduler/core/taints.h"
 #include "scheduler/runtime/planner.h"
 #include "scheduler/runtime/planner_view.h"
 #include "tests/scheduler/placement/builders.h"
@@ -87,14 +88,39 @@ TEST(QueueTest, ReservedNodeTakesOnlyWhatEndsBefore) {
   EXPECT_EQ(StateOf(scene, long_job), journal::v1::R_ACTIVE);
 }
 
-// A node on which the planner would put a run and the core would not: the core takes a toleration
-// by its words, the planner by its key.
-void ConnectTainted(Scene* scene, const std::string& node_id, int cores) {
+// What `why` advises is enough by itself: nothing else has to happen for the job to be looked at.
+TEST(QueueTest, AShorterTimeLimitIsPlannedAtOnce) {
+  Scene scene;
+  scene.Connect("n1", 4);
+  core::SetSetting set;
+  set.setting.set_key("reservations/works");
+  const int64_t now = absl::ToUnixSeconds(scene.clock.Now());
+  set.setting.mutable_reservation()->mutable_start_time()->set_seconds(now + 7200);
+  set.setting.mutable_reservation()->mutable_end_time()->set_seconds(now + 9000);
+  ASSERT_TRUE(scene.Do(set).ok());
+  const uint64_t job = scene.Submit("a");
+  ASSERT_EQ(StateOf(scene, job), journal::v1::R_WAITING);
+  core::SetQueueing wish{"default", "a", {}, 0};
+  wish.queueing.set_timeout_us(int64_t{3600} * 1'000'000);
+  ASSERT_TRUE(scene.Do(wish).ok());
+  EXPECT_EQ(StateOf(scene, job), journal::v1::R_ACTIVE);
+}
+
+// A node on which the planner would put a run of two GPUs and the core would not: it lists one GPU
+// twice.
+void ConnectFaulty(Scene* scene, const std::string& node_id, int cores, bool faulty = true,
+                   const std::string& taint = "") {
   agent::v1::Hello hello;
   hello.mutable_inventory()->set_node_id(node_id);
   hello.mutable_inventory()->set_cores(cores);
   hello.mutable_inventory()->set_memory_bytes(int64_t{1} << 33);
-  hello.mutable_inventory()->add_taints("owner=them");
+  if (!taint.empty()) hello.mutable_inventory()->add_taints(taint);
+  for (int i = 0; i < (faulty ? 2 : 4); ++i) {
+    v1::Device* device = hello.mutable_inventory()->add_devices();
+    device->set_uuid(faulty ? "one" : absl::StrCat(node_id, "-", i));
+    device->set_index(i);
+    device->set_healthy(true);
+  }
   scene->runtime().AgentConnected(node_id, 1, hello,
                                   [](const absl::StatusOr<agent::v1::Welcome>&) {});
   scene->Step();
@@ -110,16 +136,16 @@ void PassSeconds(Scene* scene, const std::vector<std::string>& nodes, int second
 
 TEST(QueueTest, APlacingThatIsRefusedIsToldAndTriedElsewhere) {
   Scene scene;
-  ConnectTainted(&scene, "n1", 2);
-  scene.Connect("n2", 4);
+  ConnectFaulty(&scene, "n1", 2);
+  ConnectFaulty(&scene, "n2", 4, /*faulty=*/false);
   v1::JobSpec spec = MakeSpec();
-  spec.mutable_scheduling()->add_tolerations("owner=");
+  spec.mutable_worker_pools(0)->mutable_resources()->set_gpu_count(2);
   const uint64_t job = scene.Submit("a", spec);
   ASSERT_EQ(StateOf(scene, job), journal::v1::R_WAITING);
   const auto why = scene.view().Explanation(scene.view().Job(job)->run_uid());
   ASSERT_NE(why, nullptr);
   EXPECT_EQ(why->message,
-            "it was to start, but n1 has the taint owner=them; it is planned on other nodes");
+            "it was to start, but a device is planned twice; it is planned on other nodes");
   PassSeconds(&scene, {"n1", "n2"}, 2);
   ASSERT_EQ(StateOf(scene, job), journal::v1::R_ACTIVE);
   EXPECT_EQ(scene.view().Run(scene.view().Job(job)->run_uid())->attempt().members(0).node_id(),
@@ -128,12 +154,12 @@ TEST(QueueTest, APlacingThatIsRefusedIsToldAndTriedElsewhere) {
 
 TEST(QueueTest, ARunThatIsRefusedEverywhereTakesNothingFromOthers) {
   Scene scene;
-  ConnectTainted(&scene, "n1", 2);
+  ConnectFaulty(&scene, "n1", 2);
   v1::JobSpec spec = MakeSpec(1, 2000);
-  spec.mutable_scheduling()->add_tolerations("owner=");
+  spec.mutable_worker_pools(0)->mutable_resources()->set_gpu_count(2);
   spec.mutable_scheduling()->set_priority(5);
   const uint64_t refused = scene.Submit("a", spec);
-  spec.mutable_scheduling()->set_tolerations(0, "owner=them");
+  spec.mutable_worker_pools(0)->mutable_resources()->set_gpu_count(1);
   spec.mutable_scheduling()->set_priority(0);
   const uint64_t other = scene.Submit("b", spec);
   PassSeconds(&scene, {"n1"}, 3);
@@ -144,7 +170,32 @@ TEST(QueueTest, ARunThatIsRefusedEverywhereTakesNothingFromOthers) {
   scene.RunToSuccess("n1", ordered[0].key());
   const auto why = scene.view().Explanation(scene.view().Job(refused)->run_uid());
   ASSERT_NE(why, nullptr);
-  EXPECT_NE(why->message.find("n1 has the taint"), std::string::npos) << why->message;
+  EXPECT_NE(why->message.find("a device is planned twice"), std::string::npos) << why->message;
+}
+
+// What the planner takes for tolerated, the core does too.
+TEST(QueueTest, TolerationsMeanOneThing) {
+  const std::vector<std::string> words = {"*", "owner", "owner=", "owner=them", "own", "=them", ""};
+  for (const std::string& toleration : words) {
+    for (const std::string taint : {"owner", "owner=", "owner=them", "owner=us", "own"}) {
+      SCOPED_TRACE(absl::StrCat("toleration ", toleration, " taint ", taint));
+      Scene scene;
+      ConnectFaulty(&scene, "n1", 2, /*faulty=*/false, taint);
+      v1::JobSpec spec = MakeSpec();
+      spec.mutable_scheduling()->add_tolerations(toleration);
+      const uint64_t job = scene.Submit("a", spec);
+      const bool runs = StateOf(scene, job) == journal::v1::R_ACTIVE;
+      EXPECT_EQ(runs, core::Tolerates(toleration, taint));
+      const auto why = scene.view().Explanation(scene.view().Job(job)->run_uid());
+      if (!runs) {
+        ASSERT_NE(why, nullptr);
+        EXPECT_EQ(why->reason, "NO_CAPACITY") << why->message;
+      }
+    }
+  }
+  EXPECT_TRUE(core::Tolerates("owner=", "owner=them")) << "every value of the key";
+  EXPECT_FALSE(core::Tolerates("owner=us", "owner=them"));
+  EXPECT_FALSE(core::Tolerates("own", "owner"));
 }
 
 TEST(QueueTest, SettingsAndLedgerSurviveARestart) {

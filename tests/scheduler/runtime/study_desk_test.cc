@@ -106,7 +106,7 @@ TEST(StudyDeskTest, ATrialWhoseRungJustEndedIsSeenByPlacement) {
   const uint64_t uid = scene.Submit("tune", spec);
   const auto ordered = scene.Ordered("a");
   ASSERT_THAT(ordered, ::testing::SizeIs(1));
-  const auto seen_after = [&](int64_t step) {
+  const auto seen_after = [&](int64_t step, bool wrote = true) {
     core::Principal system;
     system.is_system = true;
     const agent::v1::MemberKey& key = ordered[0].key();
@@ -115,9 +115,10 @@ TEST(StudyDeskTest, ATrialWhoseRungJustEndedIsSeenByPlacement) {
             .Do(core::ReportMeasurements{key.run_uid(), key.epoch(), {Measured(step, 0.5)}}, system)
             .ok());
     const core::State& state = scene.runtime().engine().state();
-    return RunningOf(state, *state.runs.at(key.run_uid()), *state.jobs.at(uid),
-                     *state.specs.at(uid), 0)
-        .rung_ended;
+    journal::v1::RunRow run = *state.runs.at(key.run_uid());
+    run.mutable_checkpoint()->set_epoch(key.epoch());
+    run.mutable_checkpoint()->set_commit_us(wrote ? 1 : 0);
+    return RunningOf(state, run, *state.jobs.at(uid), *state.specs.at(uid), 0).rung_ended;
   };
   EXPECT_FALSE(seen_after(1));
   EXPECT_TRUE(seen_after(2)) << "the first rung";
@@ -126,6 +127,7 @@ TEST(StudyDeskTest, ATrialWhoseRungJustEndedIsSeenByPlacement) {
   EXPECT_TRUE(seen_after(7)) << "past 6";
   EXPECT_FALSE(seen_after(8));
   EXPECT_TRUE(seen_after(60)) << "past 18 and 54";
+  EXPECT_FALSE(seen_after(200, /*wrote=*/false)) << "it would begin anew";
 }
 
 TEST(StudyDeskTest, OnlyParallelTrialsRunAtOnce) {
