@@ -212,7 +212,7 @@ absl::Status GangSync::Sleep(const Seat& seat, int rank, const Call& call) {
     if (static_cast<int32_t>(seen - meetings_) >= 0) break;
     FutexWait(&seat.meetings, seen);
     if (HasCome(seat)) break;
-    if (const int missing = FindMissing(); missing >= 0) {
+    if (const int missing = FindMissing(); missing >= 0 && !HasCome(seat)) {
       status = Ended(missing, call);
       break;
     }
@@ -238,11 +238,12 @@ bool GangSync::InSight(const Seat& seat) const {
   return pid > 0 && pids_ != 0 && seat.pids.load(std::memory_order_relaxed) == pids_;
 }
 
-// Who has come and ended since is not the cause: it left because of another.
+// Who has come and ended since is named last: it may have left because of another.
 int GangSync::FindMissing() {
+  int left = -1;
   for (int rank = 0; rank < size_; ++rank) {
     const Seat& seat = seats_[rank];
-    if (rank == rank_ || HasCome(seat) || !InSight(seat)) continue;
+    if (rank == rank_ || !InSight(seat)) continue;
     const pid_t pid = seat.pid.load(std::memory_order_relaxed);
     if (pid == getpid()) continue;  // a thread
     Process& process = processes_[static_cast<size_t>(rank)];
@@ -253,8 +254,9 @@ int GangSync::FindMissing() {
     pollfd entry = {process.file.get(), POLLIN, 0};
     if (process.file.valid() && poll(&entry, 1, 0) > 0) process.ended = true;
     if (process.ended && !HasCome(seat)) return rank;
+    if (process.ended && left < 0) left = rank;
   }
-  return -1;
+  return left;
 }
 
 absl::Status GangSync::Late(const Call& call, int64_t waited_ns) const {

@@ -94,7 +94,7 @@ class GangSync {
   absl::Status MeetOnce(const Call& call);
   // Whether the process of a rank is to be seen under its number here.
   bool InSight(const Seat& seat) const;
-  // A rank that has ended and has not come to this meeting, -1 if none is known.
+  // A rank that has ended, rather one that has not come to this meeting; -1 if none is known.
   int FindMissing();
   int CoreCount() const;
   void SetSpin();
