@@ -37,8 +37,21 @@ bool Planner::Evictable(const Run& victim, int power, const Run& by) const {
   if (policy_.order == OrderBy::kFair && !by.front) {
     return power == 0 && victim.owner >= 0 && AboveShare(victim.owner, shape(victim).charge_milli);
   }
-  const int level = by.line < 0 ? by.level : lines_[static_cast<size_t>(by.line)].level;
-  return by.front || victim.level + (victim.fresh ? 1 : 0) > level;
+  return by.front || victim.level + (victim.fresh ? 1 : 0) > LevelNow(by);
+}
+
+// The line's, where it waits in one.
+int Planner::LevelNow(const Run& waiting) const {
+  return waiting.line < 0 ? waiting.level : lines_[static_cast<size_t>(waiting.line)].level;
+}
+
+// Whether somebody on the node may be evicted, as far as it is to be seen of each alone.
+bool Planner::HasVictim(const Node& node, int power, const Run& by) const {
+  return std::any_of(node.holders.begin(), node.holders.end(), [&](int32_t holder) {
+    const Run& victim = run(holder);
+    if (!Evictable(victim, power, by)) return false;
+    return power != kReclaimPower || quota_.Borrows(victim.leaf, victim.held->use);
+  });
 }
 
 double Planner::CostOf(const Run& victim, int power) const {
@@ -254,7 +267,11 @@ std::vector<int32_t> Planner::Candidates(const Run& by, const Shape& of, const N
       if (needs.gpu_count > 0 && devices < needs.gpu_count) continue;
       if (runs == 0 && cluster_.Fits(node, needs, 1, 1 << 20) == 0) continue;
     }
-    if (cluster_.Admits(node, of, terms)) candidates.push_back(i);
+    if (!cluster_.Admits(node, of, terms)) continue;
+    // Of a large cluster only some are priced: they must be worth it.
+    const bool worth = nodes <= kSmallCluster || HasVictim(node, power, by) ||
+                       cluster_.Fits(node, needs, 1, 1 << 20) > 0;
+    if (worth) candidates.push_back(i);
   }
   return candidates;
 }

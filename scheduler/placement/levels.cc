@@ -133,7 +133,12 @@ void Planner::CountRipe(int32_t index) {
       ripe_[at][static_cast<size_t>(slice.node)] += static_cast<uint16_t>(sign * devices);
       ripe_runs_[at][static_cast<size_t>(slice.node)] += static_cast<uint16_t>(sign);
       ripe_all_[at] += sign * devices;
+      ripe_slices_[at] += sign;
     }
+    if (held.slices.empty()) return;
+    int32_t& same = ripe_priorities_[of.priority];
+    same += sign;
+    if (same == 0) ripe_priorities_.erase(of.priority);
     if (sign > 0) ++ripe_version_[at];
   };
   count(held.counted_level, -1);

@@ -102,14 +102,13 @@ bool Planner::MakeRoom(int32_t index, int power, const std::vector<int32_t>& mod
   const int32_t shape_id = Restricted(run(index).shape, models);
   if (shape_id == kNone) return false;
   const Shape& of = shapes_.at(shape_id);
-  const bool whole = of.groups.front().needs.gpu_count > 0;
-  if (power != kReclaimPower && whole) {
-    int64_t devices = 0;
-    for (size_t level = static_cast<size_t>(std::max(0, power + 1)); level < ripe_all_.size();
+  if (power != kReclaimPower) {
+    int64_t slices = 0;  // also without devices: cores may be what is short
+    for (size_t level = static_cast<size_t>(std::max(0, power + 1)); level < ripe_slices_.size();
          ++level) {
-      devices += ripe_all_[level];
+      slices += ripe_slices_[level];
     }
-    if (devices == 0) return false;
+    if (slices == 0) return false;
   }
   for (int accepted = 1; accepted <= of.alternatives; ++accepted) {
     Choice choice;
@@ -153,7 +152,7 @@ bool Planner::Evict(int32_t index, const Shape& of, int power, const Choice& cho
       kept[victims[i]] = {shape_id, std::move(keeps)};
     } else {
       good = power == kReclaimPower || run(index).front || victim.priority < run(index).priority ||
-             victim.level > power || policy_.order == OrderBy::kFair;
+             victim.level > LevelNow(run(index)) || policy_.order == OrderBy::kFair;
     }
   }
   if (!good) {

@@ -36,7 +36,8 @@ uint64_t Planner::RipeVersion(int power) const {
 
 int Planner::PowerOf(const Line& line) const {
   if (line.guaranteed) return kReclaimPower;
-  if (line.front || line.priority > 0) return kFrontPower;
+  const bool above = !ripe_priorities_.empty() && line.priority > ripe_priorities_.begin()->first;
+  if (line.front || line.priority > 0 || above) return kFrontPower;
   if (policy_.order == OrderBy::kFair && line.owner >= 0) {
     return WithinShare(line.owner, shapes_.at(line.shape).charge_milli) ? 0 : policy_.levels;
   }

@@ -340,6 +340,8 @@ class Planner {
   };
   void Preempt(int32_t victim, int power, uint64_t for_run, Plan* plan);  // make_room.cc
   bool Evictable(const Run& victim, int power, const Run& by) const;
+  int LevelNow(const Run& waiting) const;
+  bool HasVictim(const Node& node, int power, const Run& by) const;
   double CostOf(const Run& victim, int power) const;
   Offer OfferOf(int32_t node, const Needs& needs, int want, int power, const Run& by,
                 const std::set<int32_t>& chosen, QuotaTree* quota) const;
@@ -402,8 +404,10 @@ class Planner {
   PlanMemory handed_on_;                     // of runs and studies that are not known here
   std::vector<std::vector<uint16_t>> ripe_;  // by level, by node: whole devices of ripe runs
   std::vector<std::vector<uint16_t>> ripe_runs_;
-  std::vector<int64_t> ripe_all_;       // by level
-  std::vector<uint64_t> ripe_version_;  // by level: rises when a run becomes ripe there
+  std::vector<int64_t> ripe_all_;               // by level
+  std::vector<int64_t> ripe_slices_;            // by level: of all runs, with devices or without
+  std::map<int32_t, int32_t> ripe_priorities_;  // how many ripe runs have it
+  std::vector<uint64_t> ripe_version_;          // by level: rises when a run becomes ripe there
   bool changed_ = true;
   std::vector<int32_t> windowed_;  // nodes that have windows
   bool windows_known_ = false;

@@ -36,7 +36,7 @@ void FillRun(const core::State& state, const journal::v1::RunRow& run,
              const journal::v1::JobRow& job, const trainyard::v1::JobSpec& spec,
              placement::RunView* view) {
   view->run_uid = run.uid();
-  view->owner_uid = job.uid();
+  view->owner_uid = job.study_uid() != 0 ? job.uid() : 0;  // a study is charged as one
   view->project = job.project();
   view->principal = job.principal();
   view->team = TeamOf(state, job.project());

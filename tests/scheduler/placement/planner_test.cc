@@ -185,6 +185,73 @@ TEST(PlannerTest, GuaranteeIsTakenBackFromWhoBorrows) {
   EXPECT_THAT(planner.Decide(3 * kSecond).preemptions, IsEmpty()) << "a is at its guarantee";
 }
 
+// Of many nodes a few are priced: those where somebody borrows.
+TEST(PlannerTest, GuaranteeFindsTheOneBorrowerOfALargeCluster) {
+  Planner planner(*PolicyNamed("las-r"));
+  std::vector<QuotaNode> quotas(2);
+  quotas[0].team = "a";
+  quotas[0].by_model[""].guarantee_milli = 8000;
+  quotas[1].team = "b";
+  quotas[1].by_model[""].guarantee_milli = 299 * 8000;
+  planner.SetQuotas(quotas);
+  for (int i = 0; i < 300; ++i) planner.SetNode(GpuNode(absl::StrCat("n", i)));
+  for (uint64_t uid = 1; uid <= 300; ++uid) {
+    WaitingRun run = GpuRun(uid, 8);
+    run.team = uid == 7 ? "c" : "b";  // c has nothing of its own
+    planner.AddWaiting(run, kSecond);
+  }
+  EXPECT_THAT(planner.Decide(kSecond).placements, SizeIs(300));
+  for (uint64_t uid = 1001; uid <= 1005; ++uid) {
+    WaitingRun wanted = GpuRun(uid, 8);
+    wanted.team = "a";
+    planner.AddWaiting(wanted, 2 * kSecond);
+    EXPECT_THAT(Stopped(planner.Decide(2 * kSecond)), uid == 1001 ? SizeIs(1) : SizeIs(0)) << uid;
+  }
+}
+
+TEST(PlannerTest, RunsWithoutDevicesMakeWayForOneThatHasThem) {
+  Planner planner(*PolicyNamed("las-r"));
+  planner.SetNode(GpuNode("a"));
+  WaitingRun cores = MakeRun(1, 1, MakeNeeds(64000));
+  cores.preemptible = true;
+  planner.AddWaiting(cores, kSecond);
+  EXPECT_THAT(Placed(planner.Decide(kSecond)), ElementsAre(1));
+  planner.AddWaiting(GpuRun(2, 1), 100 * kHour);
+  EXPECT_THAT(Stopped(planner.Decide(100 * kHour)), ElementsAre(1)) << "all GPUs are idle";
+}
+
+TEST(PlannerTest, LowPrioritiesYieldToTheUsualOne) {
+  Planner planner(*PolicyNamed("las-r"));
+  planner.SetNode(GpuNode("a"));
+  WaitingRun night = GpuRun(1, 8);
+  night.priority = -100;
+  planner.AddWaiting(night, kSecond);
+  EXPECT_THAT(Placed(planner.Decide(kSecond)), ElementsAre(1));
+  WaitingRun evening = GpuRun(3, 8);
+  evening.priority = -100;
+  planner.AddWaiting(evening, 399 * kSecond);
+  EXPECT_THAT(planner.Decide(399 * kSecond).preemptions, IsEmpty()) << "a peer";
+  planner.AddWaiting(GpuRun(2, 8), 400 * kSecond);
+  EXPECT_THAT(Stopped(planner.Decide(400 * kSecond)), ElementsAre(1));
+}
+
+TEST(PlannerTest, ElasticPeersOfOnePriorityDoNotEvictEachOther) {
+  Planner planner(*PolicyNamed("las-r"));
+  planner.SetNode(GpuNode("a"));
+  WaitingRun first = GpuRun(1, 1, 8);
+  first.ranks_min = 6;
+  first.ranks_max = 8;
+  first.priority = 1;
+  planner.AddWaiting(first, kSecond);
+  planner.Decide(kSecond);
+  WaitingRun second = GpuRun(2, 1, 8);
+  second.ranks_min = 6;
+  second.ranks_max = 8;
+  second.priority = 1;
+  planner.AddWaiting(second, 400 * kSecond);
+  EXPECT_THAT(planner.Decide(400 * kSecond).preemptions, IsEmpty());
+}
+
 TEST(PlannerTest, MaintenanceLetsInWhoEndsBefore) {
   Snapshot snapshot;
   snapshot.now_us = kHour;
