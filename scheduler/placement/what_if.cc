@@ -353,12 +353,13 @@ class Finder {
         const std::string unit = model.empty() ? " GPUs" : absl::StrCat(" ", model, " GPUs");
         // Room beside what runs there; where runs ahead take that, beside the share as it is.
         const int64_t need = UsedMilli(node, model) + charge;
+        const std::string& of_model = model;  // Clang 14 captures no structured binding
         const auto raise = [&](Change kind, int64_t from, const char* words, const char* whose) {
           for (const int64_t to : {need, from + charge}) {
             if (to <= from) continue;
             const std::string text = absl::StrCat("with ", words, Devices(to), unit, whose,
                                                   NameOf(node), " it would start now");
-            if (Try(OfModel(model, Make(kind, to, subject, text)))) return;
+            if (Try(OfModel(of_model, Make(kind, to, subject, text)))) return;
           }
         };
         if (share.limit_milli >= 0) {
