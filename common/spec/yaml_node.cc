@@ -64,7 +64,9 @@ class Builder : public YAML::EventHandler {
       v1::Fault* fault = AddFault(file_, "SPEC_SYNTAX", mark.line + 1, mark.column + 1, faults_);
       fault->set_message("a second document begins here");
       fault->set_expected("one document a file");
-      fault->set_fix("put each spec in a file of its own");
+      fault->set_fix(
+          "put each spec in a file of its own; if this belongs to the one above, a bracket there "
+          "closes too early");
     }
   }
   void OnDocumentEnd() override {}
@@ -103,6 +105,7 @@ class Builder : public YAML::EventHandler {
   void OnMapEnd() override { End(); }
 
   NodePtr root() const { return root_; }
+  int documents() const { return documents_; }
   // Where the last quoted text begins.
   const YAML::Mark& last_quoted() const { return last_quoted_; }
   const std::vector<Open>& open() const { return open_; }
@@ -391,7 +394,8 @@ NodePtr ParseYaml(absl::string_view text, absl::string_view file_name, v1::Fault
   std::istringstream stream{std::string(text)};
   try {
     YAML::Parser parser(stream);
-    while (parser.HandleNextDocument(builder)) {
+    // Of what stands behind a document yaml-cpp 0.7 may make empty ones without end.
+    while (builder.documents() < 2 && parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::ParserException& error) {
     if (!builder.at_limit()) SyntaxFault(text, error, builder, file_name, faults);

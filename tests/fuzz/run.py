@@ -2,7 +2,7 @@
 """Builds every fuzzer (clang, address and undefined sanitizers, coverage of our parsers) and runs
 each from the corpus in this folder.
 
-    tests/fuzz/run.py [--seconds N] [--jobs N] [--keep FOLDER] [NAME...]
+    tests/fuzz/run.py [--seconds N] [--seed N] [--jobs N] [--keep FOLDER] [NAME...]
 
 Ends with 1 and the input, as base64, when one of them finds something. --keep: new inputs are added
 to FOLDER/NAME, from where a person picks what belongs into the corpus.
@@ -46,7 +46,7 @@ def hex_seeds(folder):
         (folder / path.stem).write_bytes(bytes.fromhex("".join(path.read_text().split())))
 
 
-def run(name, seconds, keep):
+def run(name, seconds, seed, keep):
     with tempfile.TemporaryDirectory(prefix="fuzz_") as temporary:
         work = pathlib.Path(temporary)
         new = pathlib.Path(keep) / name if keep else work / "new"
@@ -59,6 +59,7 @@ def run(name, seconds, keep):
         command = [
             str(BUILD / "tests" / name),
             f"-max_total_time={seconds}",
+            f"-seed={seed}",  # 0: another each time
             "-max_len=8192",
             "-timeout=10",
             "-rss_limit_mb=2048",
@@ -84,6 +85,7 @@ def run(name, seconds, keep):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--keep", default="")
     parser.add_argument("names", nargs="*", metavar="NAME")
@@ -96,7 +98,8 @@ def main():
     print(f"{'fuzzer':24} {'inputs':>10} {'edges':>7}")
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         names = arguments.names or targets()
-        for result in pool.map(lambda name: run(name, arguments.seconds, arguments.keep), names):
+        seconds, seed, keep = arguments.seconds, arguments.seed, arguments.keep
+        for result in pool.map(lambda name: run(name, seconds, seed, keep), names):
             print(f"{result['name']:24} {result['runs']:10} {result['edges']:7}", flush=True)
             if result["ok"] and result["runs"] > 0:
                 continue

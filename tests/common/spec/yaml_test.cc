@@ -94,6 +94,17 @@ TEST(YamlTest, HostileTextsHaveOneFaultEach) {
   EXPECT_EQ(ReasonsOf("a: 1\nb: 2\na: 3\n"), "DUPLICATE_KEY@3:1");
 }
 
+// The parser below makes empty documents of it without end.
+TEST(YamlTest, WhatFollowsTheEndIsOneFault) {
+  for (const char* text :
+       {"{\"a\": 1},\n", "{\"a\": 1}, {\"b\": 2}", "[1, 2], 3", "a: 1\n---\nb: 2\n---\nc: 3"}) {
+    v1::Faults faults;
+    ParseYaml(text, "spec.yaml", &faults);
+    ASSERT_EQ(faults.faults_size(), 1) << text;
+    EXPECT_EQ(faults.faults(0).message(), "a second document begins here") << text;
+  }
+}
+
 TEST(YamlTest, TabsAreNamedWhereverTheyIndent) {
   for (const std::string& text :
        {std::string("a:\n\tb: 1\n"), std::string("a:\n\t- b\n"),
