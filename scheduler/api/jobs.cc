@@ -378,12 +378,14 @@ void ExplainJob(const Context& context, const core::Principal& principal,
   v1::ExplainJobResponse answer = ExplainRow(view, **job);
   SayUnreachable(context, **job, &answer);
   // Whoever has a place in the queue and whom no running run makes way for already.
-  const core::RunPtr run = answer.queue_position() > 0 ? WaitingRun(view, **job) : nullptr;
+  const bool held = answer.reason() == "HELD";
+  const core::RunPtr run = held || answer.queue_position() > 0 ? WaitingRun(view, **job) : nullptr;
   if (run == nullptr || answer.reason() == "WAITING_FOR_PREEMPTION") {
     return done(std::move(answer));
   }
-  context.runtime->WhatIf(run->uid(), [answer, done](const auto& changes) {
+  context.runtime->WhatIf(run->uid(), [answer, held, done](const auto& changes) {
     v1::ExplainJobResponse whole = answer;
+    if (held && !changes.empty()) whole.clear_counterfactuals();  // it would not wait
     AddWhatIfs(changes, &whole);
     done(std::move(whole));
   });

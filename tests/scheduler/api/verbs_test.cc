@@ -87,6 +87,23 @@ TEST_F(VerbsTest, JobsAreReadInTheirProjectAndChangedByTheirOwner) {
   EXPECT_EQ(Submit("x", eve_).status().code(), absl::StatusCode::kPermissionDenied);
 }
 
+TEST_F(VerbsTest, WhyAJobIsOnHoldSaysWhetherItWouldStart) {
+  v1::JobSpec spec = runtime::MakeSpec();
+  spec.mutable_scheduling()->set_hold(true);
+  ASSERT_TRUE(Submit("held", ann_, spec).ok());
+  v1::ExplainJobRequest request;
+  request.set_name("projects/default/jobs/held");
+  const auto changes = [&] {
+    const auto why = Call<v1::ExplainJobResponse>(ExplainJob, ann_, request);
+    EXPECT_TRUE(why.ok()) << why.status();
+    EXPECT_EQ(why->reason(), "HELD");
+    return std::vector<std::string>(why->counterfactuals().begin(), why->counterfactuals().end());
+  };
+  EXPECT_THAT(changes(), ::testing::ElementsAre("released, it would wait for a place"));
+  scene_.Connect("n1", 4);
+  EXPECT_THAT(changes(), ::testing::ElementsAre("released it would start now"));
+}
+
 TEST_F(VerbsTest, EarlierStudiesAreFoundByNameAndMustExist) {
   v1::JobSpec tuning = runtime::MakeSpec();
   v1::StudySpec* spec = tuning.mutable_study_spec();
