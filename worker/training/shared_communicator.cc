@@ -77,9 +77,9 @@ absl::Status SharedCommunicator::ReduceSmall(void* data, const Call& call) {
 absl::Status SharedCommunicator::CompleteSmall(void* data, uint64_t turn, const Call& call) {
   const size_t bytes = call.count * SizeOf(call.type);
   absl::Status status = Complete(data, rank_ == 0 ? call.count : 0, call, /*carriers=*/1);
-  if (rank_ == 0) std::memcpy(BuffersOf(0).out[turn], data, bytes);
+  if (rank_ == 0 && bytes > 0) std::memcpy(BuffersOf(0).out[turn], data, bytes);
   if (status.ok()) status = sync_.Meet(call);
-  if (status.ok() && rank_ != 0) std::memcpy(data, BuffersOf(0).out[turn], bytes);
+  if (status.ok() && rank_ != 0 && bytes > 0) std::memcpy(data, BuffersOf(0).out[turn], bytes);
   return status;
 }
 
