@@ -90,6 +90,18 @@ def many_jobs(report, jobs, repeats, folder):
     report.bar("running programs untouched by it (1: yes)", int(untouched), at_least=1)
 
 
+def wait_for_end(name, env):
+    """A client that waits for the job's end, and follows it by now."""
+    waiter = subprocess.Popen(
+        [str(benchlib.BIN / "trainyard"), "jobs", "wait", name, "-q"],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(0.2)
+    return waiter
+
+
 def dead_ranks(report, count, folder):
     stopped, told, right = [], [], 0
     with benchlib.Cluster() as cluster:
@@ -99,13 +111,7 @@ def dead_ranks(report, count, folder):
             name = benchlib.submit(cluster, folder, f"gang{i}", stays, ranks=3)
             pids = [int(benchlib.wait_for(f"{prefix}.{rank}")) for rank in range(3)]
             cluster.run("jobs", "wait", name, "--for", "running", check=True)
-            waiter = subprocess.Popen(
-                [str(benchlib.BIN / "trainyard"), "jobs", "wait", name, "-q"],
-                env=cluster.env,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            time.sleep(0.2)  # it follows by now
+            waiter = wait_for_end(name, cluster.env)
             begin = time.perf_counter()
             os.kill(pids[i % 3], signal.SIGKILL)
             stopped.append(seconds_until_gone(pids, begin) * 1e3)
@@ -153,13 +159,7 @@ def lost_hosts(report, count, lease, folder):
             nodes.client("custom-jobs", "create", name, "--config", str(config), "-q")
             pids = [int(benchlib.wait_for(f"{prefix}.{rank}")) for rank in range(2)]
             nodes.client("jobs", "wait", name, "--for", "running")
-            waiter = subprocess.Popen(
-                [str(benchlib.BIN / "trainyard"), "jobs", "wait", name, "-q"],
-                env=nodes.env,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            time.sleep(0.2)  # it follows by now
+            waiter = wait_for_end(name, nodes.env)
             lost = i % 2
             kept = [pid for pid in pids if not network.holds(lost, pid)]
             begin = time.perf_counter()

@@ -132,16 +132,15 @@ void Planner::CountRipe(int32_t index) {
       const auto devices = static_cast<int>(slice.gpu_milli == 1000 ? slice.devices.size() : 0);
       ripe_[at][static_cast<size_t>(slice.node)] += static_cast<uint16_t>(sign * devices);
       ripe_runs_[at][static_cast<size_t>(slice.node)] += static_cast<uint16_t>(sign);
-      ripe_all_[at] += sign * devices;
-      ripe_slices_[at] += sign;
     }
-    if (held.slices.empty()) return;
-    int32_t& same = ripe_priorities_[of.priority];
+    ripe_all_[at] += sign;
+    int32_t& same = ripe_priorities_[held.counted_priority];
     same += sign;
-    if (same == 0) ripe_priorities_.erase(of.priority);
+    if (same == 0) ripe_priorities_.erase(held.counted_priority);
     if (sign > 0) ++ripe_version_[at];
   };
   count(held.counted_level, -1);
+  held.counted_priority = of.priority;
   count(wanted, +1);
   held.counted_level = wanted;
 }

@@ -103,12 +103,12 @@ bool Planner::MakeRoom(int32_t index, int power, const std::vector<int32_t>& mod
   if (shape_id == kNone) return false;
   const Shape& of = shapes_.at(shape_id);
   if (power != kReclaimPower) {
-    int64_t slices = 0;  // also without devices: cores may be what is short
-    for (size_t level = static_cast<size_t>(std::max(0, power + 1)); level < ripe_slices_.size();
+    int64_t runs = 0;  // also without devices: cores may be what is short
+    for (auto level = static_cast<size_t>(std::max(0, power + 1)); level < ripe_all_.size();
          ++level) {
-      slices += ripe_slices_[level];
+      runs += ripe_all_[level];
     }
-    if (slices == 0) return false;
+    if (runs == 0) return false;
   }
   for (int accepted = 1; accepted <= of.alternatives; ++accepted) {
     Choice choice;

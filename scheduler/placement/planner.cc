@@ -25,7 +25,6 @@ Planner::Planner(const Policy& policy)
       ripe_(static_cast<size_t>(policy.levels) + 1),
       ripe_runs_(ripe_.size()),
       ripe_all_(ripe_.size(), 0),
-      ripe_slices_(ripe_.size(), 0),
       ripe_version_(ripe_.size(), 0) {}
 
 void Planner::SetNode(const NodeView& view) {

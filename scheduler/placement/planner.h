@@ -111,6 +111,7 @@ class Planner {
     int64_t last_checkpoint_us = 0;
     int64_t min_run_us = -1;        // -1: as the policy says
     int32_t counted_level = kNone;  // in ripe_ under this level
+    int32_t counted_priority = 0;   // and in ripe_priorities_ under this one
     bool rung_ended = false;
     bool ripening = false;  // an event will say when it ran its minimum
     bool firm = false;      // running, and may not be preempted
@@ -404,8 +405,7 @@ class Planner {
   PlanMemory handed_on_;                     // of runs and studies that are not known here
   std::vector<std::vector<uint16_t>> ripe_;  // by level, by node: whole devices of ripe runs
   std::vector<std::vector<uint16_t>> ripe_runs_;
-  std::vector<int64_t> ripe_all_;               // by level
-  std::vector<int64_t> ripe_slices_;            // by level: of all runs, with devices or without
+  std::vector<int64_t> ripe_all_;               // by level: ripe runs, with devices or without
   std::map<int32_t, int32_t> ripe_priorities_;  // how many ripe runs have it
   std::vector<uint64_t> ripe_version_;          // by level: rises when a run becomes ripe there
   bool changed_ = true;

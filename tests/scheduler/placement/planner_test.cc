@@ -158,14 +158,19 @@ TEST(PlannerTest, LimitHoldsBackAndIsNamed) {
 }
 
 // Team b borrowed everything; a's guarantee takes back what it needs in one pass, from b alone.
-TEST(PlannerTest, GuaranteeIsTakenBackFromWhoBorrows) {
-  Planner planner(*PolicyNamed("fifo"));
+// Of the teams a and b.
+std::vector<QuotaNode> Guarantees(int64_t a_milli, int64_t b_milli) {
   std::vector<QuotaNode> quotas(2);
   quotas[0].team = "a";
-  quotas[0].by_model[""].guarantee_milli = 8000;
+  quotas[0].by_model[""].guarantee_milli = a_milli;
   quotas[1].team = "b";
-  quotas[1].by_model[""].guarantee_milli = 8000;
-  planner.SetQuotas(quotas);
+  quotas[1].by_model[""].guarantee_milli = b_milli;
+  return quotas;
+}
+
+TEST(PlannerTest, GuaranteeIsTakenBackFromWhoBorrows) {
+  Planner planner(*PolicyNamed("fifo"));
+  planner.SetQuotas(Guarantees(8000, 8000));
   planner.SetNode(GpuNode("n1"));
   planner.SetNode(GpuNode("n2"));
   for (uint64_t uid = 1; uid <= 16; ++uid) {
@@ -188,12 +193,7 @@ TEST(PlannerTest, GuaranteeIsTakenBackFromWhoBorrows) {
 // Of many nodes a few are priced: those where somebody borrows.
 TEST(PlannerTest, GuaranteeFindsTheOneBorrowerOfALargeCluster) {
   Planner planner(*PolicyNamed("las-r"));
-  std::vector<QuotaNode> quotas(2);
-  quotas[0].team = "a";
-  quotas[0].by_model[""].guarantee_milli = 8000;
-  quotas[1].team = "b";
-  quotas[1].by_model[""].guarantee_milli = 299 * 8000;
-  planner.SetQuotas(quotas);
+  planner.SetQuotas(Guarantees(8000, 299 * 8000));
   for (int i = 0; i < 300; ++i) planner.SetNode(GpuNode(absl::StrCat("n", i)));
   for (uint64_t uid = 1; uid <= 300; ++uid) {
     WaitingRun run = GpuRun(uid, 8);

@@ -69,15 +69,20 @@ TEST(QueueTest, PriorityAndQueueDecideWhoComesNext) {
   EXPECT_EQ(StateOf(scene, low), journal::v1::R_WAITING);
 }
 
-TEST(QueueTest, ReservedNodeTakesOnlyWhatEndsBefore) {
-  Scene scene;
-  scene.Connect("n1", 4);
+// Of all nodes, so many seconds from now.
+core::SetSetting Reservation(const Scene& scene, int64_t from, int64_t until) {
   core::SetSetting set;
   set.setting.set_key("reservations/works");
   const int64_t now = absl::ToUnixSeconds(scene.clock.Now());
-  set.setting.mutable_reservation()->mutable_start_time()->set_seconds(now + 600);
-  set.setting.mutable_reservation()->mutable_end_time()->set_seconds(now + 1200);
-  ASSERT_TRUE(scene.Do(set).ok());
+  set.setting.mutable_reservation()->mutable_start_time()->set_seconds(now + from);
+  set.setting.mutable_reservation()->mutable_end_time()->set_seconds(now + until);
+  return set;
+}
+
+TEST(QueueTest, ReservedNodeTakesOnlyWhatEndsBefore) {
+  Scene scene;
+  scene.Connect("n1", 4);
+  ASSERT_TRUE(scene.Do(Reservation(scene, 600, 1200)).ok());
   v1::JobSpec spec = MakeSpec();
   spec.mutable_scheduling()->mutable_timeout()->set_seconds(601);
   const uint64_t long_job = scene.Submit("long", spec);
@@ -92,12 +97,7 @@ TEST(QueueTest, ReservedNodeTakesOnlyWhatEndsBefore) {
 TEST(QueueTest, AShorterTimeLimitIsPlannedAtOnce) {
   Scene scene;
   scene.Connect("n1", 4);
-  core::SetSetting set;
-  set.setting.set_key("reservations/works");
-  const int64_t now = absl::ToUnixSeconds(scene.clock.Now());
-  set.setting.mutable_reservation()->mutable_start_time()->set_seconds(now + 7200);
-  set.setting.mutable_reservation()->mutable_end_time()->set_seconds(now + 9000);
-  ASSERT_TRUE(scene.Do(set).ok());
+  ASSERT_TRUE(scene.Do(Reservation(scene, 7200, 9000)).ok());
   const uint64_t job = scene.Submit("a");
   ASSERT_EQ(StateOf(scene, job), journal::v1::R_WAITING);
   core::SetQueueing wish{"default", "a", {}, 0};

@@ -1,20 +1,14 @@
 // The policy las-r on two real traces, against the figures it promises; skipped with
-// a word where the traces are not at hand (see replay_test.cc).
+// a word where the traces are not at hand (see traces.h).
 #include <cmath>
-#include <cstdlib>
 #include <string>
 
-#include "common/file.h"
 #include "gtest/gtest.h"
 #include "sim/replay/replay.h"
+#include "tests/sim/replay/traces.h"
 
 namespace trainyard::replay {
 namespace {
-
-std::string Folder() {
-  const char* given = std::getenv("TRAINYARD_TRACES");
-  return given != nullptr ? given : JoinPath(TRAINYARD_SOURCE_DIR, "../shared/traces");
-}
 
 Options LasR(int nodes) {
   Options options;
@@ -23,20 +17,6 @@ Options LasR(int nodes) {
   options.restart_cost = 60;
   return options;
 }
-
-#ifdef TRAINYARD_SANITIZED
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-
-#define READ_TRACE(trace, name)                                                       \
-  if (kSanitized) GTEST_SKIP() << "a whole trace takes too long with sanitizers";     \
-  const std::string path = JoinPath(Folder(), name);                                  \
-  if (!Exists(path)) GTEST_SKIP() << path << " is not at hand; set TRAINYARD_TRACES"; \
-  const auto read = ReadTrace(path);                                                  \
-  ASSERT_TRUE(read.ok()) << read.status();                                            \
-  const std::vector<TraceJob>& trace = *read
 
 void CheckJobs(const std::vector<TraceJob>& trace, const Outcome& outcome) {
   for (size_t row = 0; row < trace.size(); ++row) {

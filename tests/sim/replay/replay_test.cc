@@ -1,16 +1,14 @@
 // The replay: hand-made traces whose schedule is worked out in the comments, errors of the reader,
-// and published rows of two real traces (where they are at hand: TRAINYARD_TRACES, or
-// ../shared/traces beside the source folder).
+// and published rows of two real traces (where they are at hand: traces.h).
 #include "sim/replay/replay.h"
 
 #include <cmath>
-#include <cstdlib>
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "common/file.h"
 #include "gtest/gtest.h"
 #include "sim/replay/trace.h"
+#include "tests/sim/replay/traces.h"
 
 namespace trainyard::replay {
 namespace {
@@ -203,25 +201,9 @@ constexpr PublishedRow kRows[] = {
      133343, "0.852", 21852},
 };
 
-#ifdef TRAINYARD_SANITIZED
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-
-std::string TraceFolder() {
-  const char* given = std::getenv("TRAINYARD_TRACES");
-  return given != nullptr ? given : JoinPath(TRAINYARD_SOURCE_DIR, "../shared/traces");
-}
-
 void CheckRow(const PublishedRow& row, const Options& options) {
-  const std::string path = JoinPath(TraceFolder(), row.trace);
-  if (!Exists(path))
-    GTEST_SKIP() << "the trace " << path << " is not at hand; set TRAINYARD_TRACES";
-  if (kSanitized) GTEST_SKIP() << "a whole trace takes too long with sanitizers";
-  const auto trace = ReadTrace(path);
-  ASSERT_TRUE(trace.ok()) << trace.status();
-  const auto outcome = Replay(*trace, options);
+  READ_TRACE(trace, row.trace);
+  const auto outcome = Replay(trace, options);
   ASSERT_TRUE(outcome.ok());
   const Summary& s = outcome->summary;
   EXPECT_EQ(std::llround(s.average_jct), row.average);
@@ -268,32 +250,22 @@ INSTANTIATE_TEST_SUITE_P(Itp, PublishedRowTest, testing::ValuesIn(kRows),
 
 // The planner's las chooses its victims where least is lost; otherwise it is the reference's.
 TEST(ReplayTest, LasByThePlannerIsCloseToTheReference) {
-  const std::string path = JoinPath(TraceFolder(), "itp-cluster04.csv");
-  if (!Exists(path))
-    GTEST_SKIP() << "the trace " << path << " is not at hand; set TRAINYARD_TRACES";
-  if (kSanitized) GTEST_SKIP() << "a whole trace takes too long with sanitizers";
-  const auto trace = ReadTrace(path);
-  ASSERT_TRUE(trace.ok());
+  READ_TRACE(trace, "itp-cluster04.csv");
   Options options = With("las", 72, 60);
   options.planner = true;
-  const auto outcome = Replay(*trace, options);
+  const auto outcome = Replay(trace, options);
   ASSERT_TRUE(outcome.ok());
   EXPECT_NEAR(outcome->summary.average_jct, 21'489, 0.05 * 21'489);
   EXPECT_LT(outcome->summary.preemptions, 14'194) << "victims that lose least are fewer";
 }
 
 TEST(ReplayTest, PoolRowsOfThePublishedSimulator) {
-  const std::string path = JoinPath(TraceFolder(), "itp-cluster03.csv");
-  if (!Exists(path))
-    GTEST_SKIP() << "the trace " << path << " is not at hand; set TRAINYARD_TRACES";
-  if (kSanitized) GTEST_SKIP() << "a whole trace takes too long with sanitizers";
-  const auto trace = ReadTrace(path);
-  ASSERT_TRUE(trace.ok());
+  READ_TRACE(trace, "itp-cluster03.csv");
   Options options = With("fifo", 20);
   options.pack = false;
-  EXPECT_EQ(std::llround(Replay(*trace, options)->summary.average_jct * 10), 2803376);
+  EXPECT_EQ(std::llround(Replay(trace, options)->summary.average_jct * 10), 2803376);
   options.policy = "las";
-  EXPECT_EQ(std::llround(Replay(*trace, options)->summary.average_jct * 10), 825845);
+  EXPECT_EQ(std::llround(Replay(trace, options)->summary.average_jct * 10), 825845);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "cuda_runtime.h"
@@ -14,7 +15,16 @@ struct FakeEvent {
   uint64_t after = 0;
 };
 
+namespace {
+
+std::mutex g_mutex;
+std::set<FakeStream*> g_streams;  // all there are
+
+}  // namespace
+
 FakeStream::FakeStream() {
+  const std::lock_guard all(g_mutex);
+  g_streams.insert(this);
   thread = std::thread([this] {
     std::unique_lock lock(mutex);
     while (true) {
@@ -33,6 +43,10 @@ FakeStream::FakeStream() {
 
 FakeStream::~FakeStream() {
   {
+    const std::lock_guard all(g_mutex);
+    g_streams.erase(this);
+  }
+  {
     const std::lock_guard lock(mutex);
     ending = true;
   }
@@ -45,6 +59,11 @@ void FakeStream::Give(std::function<void()> next) {
   work.push_back(std::move(next));
   ++given;
   changed.notify_all();
+}
+
+void FakeStream::Drain() {
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [this] { return done == given; });
 }
 
 bool FakeMode(const char* name) {
@@ -111,7 +130,12 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
   return *memory != nullptr ? cudaSuccess : cudaErrorInvalidValue;
 }
 
+// Waits for what every stream still does, as the real one.
 cudaError_t cudaFree(void* memory) {
+  {
+    const std::lock_guard all(g_mutex);
+    for (FakeStream* const stream : g_streams) stream->Drain();
+  }
   std::free(memory);
   return cudaSuccess;
 }

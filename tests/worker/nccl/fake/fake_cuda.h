@@ -13,6 +13,7 @@ struct FakeStream {
   FakeStream();
   ~FakeStream();  // after all work
   void Give(std::function<void()> work);
+  void Drain();  // waits until all that was given is done
 
   std::mutex mutex;
   std::condition_variable changed;
