@@ -4,6 +4,7 @@
 #ifndef TRAINYARD_SCHEDULER_JOURNAL_JOURNAL_H_
 #define TRAINYARD_SCHEDULER_JOURNAL_JOURNAL_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -71,11 +72,22 @@ class Journal {
                                                           absl::string_view prefix,
                                                           absl::string_view after_key,
                                                           int limit) = 0;
+
+  // After Recover, beside everything else, by one thread: checks what Recover left because reading
+  // it would have held up the start (pages and terminal entities of a large journal). DATA_LOSS
+  // names the file; CANCELLED soon after `stop` is true. OK at once when nothing was left.
+  virtual absl::Status CheckRest(const std::atomic<bool>& stop) {
+    (void)stop;  // of a journal whose Recover checks everything
+    return absl::OkStatus();
+  }
 };
 
+// Files of at most so many bytes together are checked whole by Recover.
+inline constexpr int64_t kCheckedAtOnceBytes = 64 << 20;
 // `path`: the SQLite file; WAL, synchronous=FULL. Terminal entities are stored under kinds
 // "old_job", "old_run", ...
-absl::StatusOr<std::unique_ptr<Journal>> OpenSqliteJournal(const std::string& path);
+absl::StatusOr<std::unique_ptr<Journal>> OpenSqliteJournal(
+    const std::string& path, int64_t checked_at_once_bytes = kCheckedAtOnceBytes);
 // In memory; `journal` outlives restarts of the state in tests. Can be told to fail (see
 // memory_journal.h).
 std::unique_ptr<Journal> MakeMemoryJournal();

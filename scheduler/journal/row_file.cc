@@ -17,6 +17,9 @@ constexpr int kLogPagesMax = 1000;    // 4 MiB: then a write moves the log
 constexpr size_t kSomeRows = 256;     // written at once: the pages they took are not needed again
 constexpr size_t kManyRows = 10'000;  // of one part: worth reading all as they lie
 
+constexpr char kReadTotals[] =
+    "SELECT through, live_count, live_sum, old_count, old_sum, hash FROM totals WHERE id = 1";
+
 int PartOf(absl::string_view kind) { return absl::StartsWith(kind, "old_") ? kOld : kLive; }
 
 absl::Status Damaged(absl::string_view path, absl::string_view what) {
@@ -70,8 +73,7 @@ absl::Status RowFile::Prepare() {
       {&put_,
        "INSERT OR REPLACE INTO rows(kind, key, value, sequence, hash) VALUES(?1, ?2, ?3, ?4, ?5)"},
       {&erase_, "DELETE FROM rows WHERE kind = ?1 AND key = ?2"},
-      {&read_totals_,
-       "SELECT through, live_count, live_sum, old_count, old_sum, hash FROM totals WHERE id = 1"},
+      {&read_totals_, kReadTotals},
       {&write_totals_,
        "INSERT OR REPLACE INTO totals(id, through, live_count, live_sum, old_count, old_sum, hash)"
        " VALUES(1, ?1, ?2, ?3, ?4, ?5, ?6)"}};
@@ -96,18 +98,18 @@ absl::Status RowFile::Prepare() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<RowFile::Totals> RowFile::ReadTotals() {
-  const absl::StatusOr<bool> row = read_totals_.Step();
+absl::StatusOr<RowFile::Totals> RowFile::ReadTotals(const std::string& path, Statement* read) {
+  const absl::StatusOr<bool> row = read->Step();
   if (!row.ok()) return row.status();
   Totals totals;
   if (!*row) return totals;
   uint64_t fields[6];
-  for (int i = 0; i < 6; ++i) fields[i] = static_cast<uint64_t>(read_totals_.Int(i));
-  read_totals_.Reset();
+  for (int i = 0; i < 6; ++i) fields[i] = static_cast<uint64_t>(read->Int(i));
+  read->Reset();
   totals = {fields[0], {fields[1], fields[3]}, {fields[2], fields[4]}};
   const std::string text =
       absl::StrCat(fields[0], ",", fields[1], ",", fields[2], ",", fields[3], ",", fields[4]);
-  if (Hash64(text, 0) != fields[5]) return Damaged(path_, "the totals are damaged");
+  if (Hash64(text, 0) != fields[5]) return Damaged(path, "the totals are damaged");
   return totals;
 }
 
@@ -122,7 +124,8 @@ absl::Status RowFile::WriteTotals(const Totals& totals) {
 }
 
 // Reads all rows of one part and compares them with the totals.
-absl::Status RowFile::CheckKinds(int part, const Totals& totals, std::vector<RowUpdate>* rows) {
+absl::Status RowFile::CheckKinds(const std::string& path, Database* database, int part,
+                                 const Totals& totals, std::vector<RowUpdate>* rows) {
   // By the index, or all rows as they lie: that is faster when there are few others among them.
   const bool as_they_lie =
       totals.count[part] > kManyRows && totals.count[1 - part] < totals.count[part];
@@ -133,7 +136,7 @@ absl::Status RowFile::CheckKinds(int part, const Totals& totals, std::vector<Row
                       " WHERE kind < 'old_' OR kind >= 'old`'"
                     : "SELECT kind, key, value, sequence, hash FROM rows WHERE kind < 'old_' OR"
                       " kind >= 'old`' ORDER BY kind, key";
-  absl::StatusOr<Statement> all = database_->Prepare(sql);
+  absl::StatusOr<Statement> all = database->Prepare(sql);
   if (!all.ok()) return all.status();
   uint64_t count = 0;
   uint64_t sum = 0;
@@ -145,7 +148,7 @@ absl::Status RowFile::CheckKinds(int part, const Totals& totals, std::vector<Row
     const uint64_t sequence = static_cast<uint64_t>(all->Int(3));
     const uint64_t hash = RowHash(all->Blob(0), all->Blob(1), all->Blob(2), sequence);
     if (hash != static_cast<uint64_t>(all->Int(4))) {
-      return Damaged(path_, absl::StrCat("a row of kind ", all->Blob(0), " is damaged"));
+      return Damaged(path, absl::StrCat("a row of kind ", all->Blob(0), " is damaged"));
     }
     ++count;
     sum += hash;
@@ -154,17 +157,30 @@ absl::Status RowFile::CheckKinds(int part, const Totals& totals, std::vector<Row
                      std::string(all->Blob(2)), sequence});
   }
   if (count == totals.count[part] && sum == totals.sum[part]) return absl::OkStatus();
-  return Damaged(path_, absl::StrCat("rows are missing or changed: ", count, " found, ",
+  return Damaged(path, absl::StrCat("rows are missing or changed: ", count, " found, ",
                                      totals.count[part], " expected"));
 }
 
+absl::Status RowFile::CheckOldRows(const std::string& path, const std::atomic<bool>& stop) {
+  auto database = Database::Open(path, Database::Mode::kReadOnly);
+  if (!database.ok()) return database.status();
+  (*database)->StopWhen(&stop);
+  // One transaction: totals and rows of one moment.
+  if (absl::Status status = (*database)->Execute("BEGIN"); !status.ok()) return status;
+  auto read = (*database)->Prepare(kReadTotals);
+  if (!read.ok()) return read.status();
+  const absl::StatusOr<Totals> totals = ReadTotals(path, &*read);
+  if (!totals.ok()) return totals.status();
+  return CheckKinds(path, database->get(), kOld, *totals, nullptr);
+}
+
 absl::StatusOr<RowFile::Content> RowFile::Read(bool check_old) {
-  const absl::StatusOr<Totals> totals = ReadTotals();
+  const absl::StatusOr<Totals> totals = ReadTotals(path_, &read_totals_);
   if (!totals.ok()) return totals.status();
   Content content;
   content.through = totals->through;
-  absl::Status status = CheckKinds(kLive, *totals, &content.rows);
-  if (status.ok() && check_old) status = CheckKinds(kOld, *totals, nullptr);
+  absl::Status status = CheckKinds(path_, database_.get(), kLive, *totals, &content.rows);
+  if (status.ok() && check_old) status = CheckKinds(path_, database_.get(), kOld, *totals, nullptr);
   database_->ReleaseMemory();
   if (!status.ok()) return status;
   return content;
@@ -199,7 +215,7 @@ absl::Status RowFile::WriteRow(const RowUpdate& row, Totals* totals) {
 }
 
 absl::Status RowFile::WriteAll(const std::vector<RowUpdate>& rows, uint64_t through) {
-  absl::StatusOr<Totals> totals = ReadTotals();
+  absl::StatusOr<Totals> totals = ReadTotals(path_, &read_totals_);
   if (!totals.ok()) return totals.status();
   for (const RowUpdate& row : rows) {
     if (absl::Status status = WriteRow(row, &*totals); !status.ok()) return status;

@@ -5,6 +5,7 @@
 #ifndef TRAINYARD_SCHEDULER_JOURNAL_ROW_FILE_H_
 #define TRAINYARD_SCHEDULER_JOURNAL_ROW_FILE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -29,6 +30,9 @@ class RowFile {
   };
   // Reads and checks every live row; with `check_old` also the others.
   absl::StatusOr<Content> Read(bool check_old);
+  // Checks the rows of old kinds as they are at one moment, beside a writer. DATA_LOSS; CANCELLED
+  // soon after `stop` is true. Any thread.
+  static absl::Status CheckOldRows(const std::string& path, const std::atomic<bool>& stop);
 
   absl::Status Write(const std::vector<RowUpdate>& rows, uint64_t through);
 
@@ -48,11 +52,12 @@ class RowFile {
   RowFile() = default;
   absl::Status MakeSchema();
   absl::Status Prepare();
-  absl::StatusOr<Totals> ReadTotals();
+  static absl::StatusOr<Totals> ReadTotals(const std::string& path, Statement* read);
   absl::Status WriteTotals(const Totals& totals);
   absl::Status WriteRow(const RowUpdate& row, Totals* totals);
   absl::Status WriteAll(const std::vector<RowUpdate>& rows, uint64_t through);
-  absl::Status CheckKinds(int part, const Totals& totals, std::vector<RowUpdate>* rows);
+  static absl::Status CheckKinds(const std::string& path, Database* database, int part,
+                                 const Totals& totals, std::vector<RowUpdate>* rows);
 
   std::string path_;
   std::unique_ptr<Database> database_;

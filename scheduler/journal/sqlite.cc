@@ -9,6 +9,8 @@
 namespace trainyard::journal {
 namespace {
 
+constexpr int kStepsBetweenLooks = 10'000;  // of SQLite's virtual machine: less than a millisecond
+
 absl::Status StatusOf(int code, sqlite3* database, absl::string_view path) {
   const std::string text = absl::StrCat(
       path, ": ", database == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(database),
@@ -25,6 +27,8 @@ absl::Status StatusOf(int code, sqlite3* database, absl::string_view path) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return absl::UnavailableError(text);
+    case SQLITE_INTERRUPT:
+      return absl::CancelledError(text);
     default:
       return absl::InternalError(text);
   }
@@ -146,6 +150,14 @@ absl::StatusOr<int64_t> Database::QueryInt(const char* sql) {
 }
 
 void Database::ReleaseMemory() { sqlite3_db_release_memory(database_); }
+
+void Database::StopWhen(const std::atomic<bool>* stop) {
+  const auto stops = [](void* flag) {
+    return static_cast<const std::atomic<bool>*>(flag)->load() ? 1 : 0;
+  };
+  sqlite3_progress_handler(database_, kStepsBetweenLooks, stops,
+                           const_cast<std::atomic<bool>*>(stop));
+}
 
 absl::Status Database::Checkpoint() {
   const int code =

@@ -4,6 +4,7 @@
 #ifndef TRAINYARD_SCHEDULER_JOURNAL_SQLITE_H_
 #define TRAINYARD_SCHEDULER_JOURNAL_SQLITE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -65,6 +66,8 @@ class Database {
   absl::Status Checkpoint();
   // Gives back the pages that it keeps in memory.
   void ReleaseMemory();
+  // Whatever runs ends with CANCELLED soon after `stop` is true; `stop` outlives the connection.
+  void StopWhen(const std::atomic<bool>* stop);
   // Pages in the write-ahead log at the last commit.
   int log_pages() const { return log_pages_; }
 

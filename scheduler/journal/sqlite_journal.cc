@@ -17,8 +17,6 @@
 namespace trainyard::journal {
 namespace {
 
-// Whole files are checked page by page and row by row when they are small enough to do so at once.
-constexpr int64_t kCheckAllBytes = 64 << 20;
 // A journal without its mark, or with a copied one, came from elsewhere (a backup put back in its
 // place), where incarnations may have risen since.
 constexpr uint64_t kCopiedJump = 1000;
@@ -29,9 +27,10 @@ int64_t SizeOf(const std::string& path) {
 }
 
 // SQLite's own check of pages, tree and free list.
-absl::Status CheckPages(const std::string& path) {
+absl::Status CheckPages(const std::string& path, const std::atomic<bool>* stop) {
   auto database = Database::Open(path, Database::Mode::kReadWriteCreate);
   if (!database.ok()) return database.status();
+  if (stop != nullptr) (*database)->StopWhen(stop);
   auto check = (*database)->Prepare("PRAGMA integrity_check(1)");
   if (!check.ok()) return check.status();
   const absl::StatusOr<bool> row = check->Step();
@@ -40,9 +39,9 @@ absl::Status CheckPages(const std::string& path) {
   return absl::DataLossError(absl::StrCat(path, " is damaged: ", check->Blob(0)));
 }
 
-absl::Status CheckFiles(const std::vector<std::string>& paths) {
+absl::Status CheckFiles(const std::vector<std::string>& paths, const std::atomic<bool>* stop) {
   for (const std::string& path : paths) {
-    if (absl::Status status = CheckPages(path); !status.ok()) return status;
+    if (absl::Status status = CheckPages(path, stop); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
@@ -99,7 +98,7 @@ absl::StatusOr<Recovered> SqliteJournal::Recover() {
   events_.reset();
   rows_.reset();
   const std::string rows_path = path_ + ".rows";
-  const bool check_all = SizeOf(path_) + SizeOf(rows_path) <= kCheckAllBytes;
+  const bool check_all = SizeOf(path_) + SizeOf(rows_path) <= checked_at_once_bytes_;
   auto opened_events = EventFile::Open(path_);
   if (!opened_events.ok()) return opened_events.status();
   auto opened_rows = RowFile::Open(rows_path);
@@ -107,7 +106,7 @@ absl::StatusOr<Recovered> SqliteJournal::Recover() {
   // Beside the reading, which checks what it reads by itself.
   std::future<absl::Status> pages =
       std::async(check_all ? std::launch::async : std::launch::deferred, [&] {
-        return check_all ? CheckFiles({path_, rows_path}) : absl::OkStatus();
+        return check_all ? CheckFiles({path_, rows_path}, nullptr) : absl::OkStatus();
       });
   auto rows = (*opened_rows)->Read(check_all);
   if (!rows.ok()) return rows.status();
@@ -130,6 +129,7 @@ absl::StatusOr<Recovered> SqliteJournal::Recover() {
   events_ = *std::move(opened_events);
   rows_ = *std::move(opened_rows);
   events_->Trim(rows->through);
+  rest_is_left_ = !check_all;
   incarnation_ = *incarnation;
   Recovered recovered;
   recovered.incarnation = *incarnation;
@@ -174,8 +174,17 @@ absl::StatusOr<std::vector<RowUpdate>> SqliteJournal::ReadRows(absl::string_view
   return rows_->ReadRows(kind, prefix, after_key, limit);
 }
 
-absl::StatusOr<std::unique_ptr<Journal>> OpenSqliteJournal(const std::string& path) {
-  auto journal = std::make_unique<SqliteJournal>(path);
+absl::Status SqliteJournal::CheckRest(const std::atomic<bool>& stop) {
+  if (!rest_is_left_) return absl::OkStatus();
+  const std::string rows_path = path_ + ".rows";
+  absl::Status status = CheckFiles({path_, rows_path}, &stop);
+  if (status.ok()) status = RowFile::CheckOldRows(rows_path, stop);
+  return status;
+}
+
+absl::StatusOr<std::unique_ptr<Journal>> OpenSqliteJournal(const std::string& path,
+                                                           int64_t checked_at_once_bytes) {
+  auto journal = std::make_unique<SqliteJournal>(path, checked_at_once_bytes);
   if (absl::Status status = journal->Lock(); !status.ok()) return status;
   return journal;
 }

@@ -18,7 +18,8 @@ namespace trainyard::journal {
 
 class SqliteJournal : public Journal {
  public:
-  explicit SqliteJournal(const std::string& path) : path_(path) {}
+  SqliteJournal(const std::string& path, int64_t checked_at_once_bytes)
+      : path_(path), checked_at_once_bytes_(checked_at_once_bytes) {}
 
   // UNAVAILABLE while another process has the journal open.
   absl::Status Lock();
@@ -31,11 +32,14 @@ class SqliteJournal : public Journal {
   absl::StatusOr<std::string> ReadRow(absl::string_view kind, absl::string_view key) override;
   absl::StatusOr<std::vector<RowUpdate>> ReadRows(absl::string_view kind, absl::string_view prefix,
                                                   absl::string_view after_key, int limit) override;
+  absl::Status CheckRest(const std::atomic<bool>& stop) override;
 
  private:
   absl::StatusOr<uint64_t> NextIncarnation(const EventFile::Content& events);
 
   const std::string path_;
+  const int64_t checked_at_once_bytes_;
+  bool rest_is_left_ = false;
   FileDescriptor lock_;
   std::atomic<uint64_t> incarnation_{0};
   std::unique_ptr<EventFile> events_;

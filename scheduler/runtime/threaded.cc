@@ -1,10 +1,14 @@
 // The threads around an engine; see runtime.h. The owner thread runs tasks from three queues (facts
 // and planners' answers first, then cancels and other changes, then submits), closes a cycle and
 // hands the batch to the committer. One thread plans, others think about studies, one more answers
-// what people ask about plans, so that no plan waits for any; one writes rows when it is quiet.
+// what people ask about plans, so that no plan waits for any; one writes rows when it is quiet, and
+// one checks once what of the journal was left unchecked at the start.
 #include <malloc.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <deque>
 #include <thread>
 #include <utility>
@@ -27,6 +31,7 @@ constexpr int kRowLooksMax = 25;  // without a quiet moment: about five seconds
 constexpr size_t kRowsPendingMax = 50000;
 constexpr size_t kRowsTrim = 1000;  // written since: worth giving their memory back
 constexpr int kTrimLooks = 5;       // without rows: a second
+constexpr int kCheckNice = 10;
 
 using Task = std::function<void(Engine*)>;
 
@@ -44,9 +49,12 @@ class Threaded : public Runtime {
       planners_.emplace_back([this] { RunPlanner(&studies_); });
     }
     planners_.emplace_back([this] { RunPlanner(&looks_); });
+    checker_ = std::thread([this, journal] { CheckRest(journal); });
   }
 
   ~Threaded() override {
+    checker_stops_ = true;
+    checker_.join();
     {
       MutexLock lock(&mutex_);
       closed_ = true;
@@ -302,6 +310,16 @@ class Threaded : public Runtime {
     }
   }
 
+  // Once, behind everything else: what of the journal was too large to check before serving.
+  void CheckRest(journal::Journal* journal) {
+    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kCheckNice);  // of this thread alone
+    const absl::Status status = journal->CheckRest(checker_stops_);
+    if (absl::IsDataLoss(status)) EndProcess(status);
+    if (!status.ok() && !absl::IsCancelled(status)) {
+      LOG(ERROR) << "not all of the journal could be checked: " << status;
+    }
+  }
+
   std::unique_ptr<Engine> engine_;
   DiskGuard guard_;
   RowKeeper keeper_;
@@ -320,6 +338,8 @@ class Threaded : public Runtime {
   bool owner_stops_ ABSL_GUARDED_BY(mutex_) = false;
   mutable Mutex linked_mutex_;
   std::set<std::string> linked_ ABSL_GUARDED_BY(linked_mutex_);
+  std::atomic<bool> checker_stops_{false};
+  std::thread checker_;
   std::thread owner_;
   std::thread rows_;
   std::vector<std::thread> planners_;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -42,9 +43,11 @@ Files Snapshot(const std::string& folder) {
   return files;
 }
 
-// Everything a journal gives, as one text; "" and the status when it refuses.
-std::string Contents(const std::string& path, absl::Status* status) {
-  auto journal = OpenSqliteJournal(path);
+// Everything a journal gives, as one text; "" and the status when it refuses. `at_once`: bytes up
+// to which all of it is checked by Recover; `late` tells that what came behind it refused.
+std::string Contents(const std::string& path, absl::Status* status,
+                     int64_t at_once = kCheckedAtOnceBytes, bool* late = nullptr) {
+  auto journal = OpenSqliteJournal(path, at_once);
   if (!journal.ok()) {
     *status = journal.status();
     return "";
@@ -52,6 +55,11 @@ std::string Contents(const std::string& path, absl::Status* status) {
   const auto recovered = (*journal)->Recover();
   *status = recovered.status();
   if (!recovered.ok()) return "";
+  *status = (*journal)->CheckRest(std::atomic<bool>(false));
+  if (!status->ok()) {
+    if (late != nullptr) *late = true;
+    return "";
+  }
   std::string out = std::to_string(recovered->rows_sequence);
   for (const RowUpdate& row : recovered->rows) {
     out += "|" + row.kind + "," + row.key + "," + row.value + "," + std::to_string(row.sequence);
@@ -87,7 +95,7 @@ int Flips(int usual) {
 }
 
 // Flips `count` random bits, one at a time, and looks at each damaged copy.
-void FlipAll(const Files& files, int count) {
+void FlipAll(const Files& files, int count, int64_t at_once = kCheckedAtOnceBytes) {
   TemporaryFolder folder;
   const std::string path = folder.path + "/journal.db";
   const auto restore = [&](const Files& from) {
@@ -104,6 +112,7 @@ void FlipAll(const Files& files, int count) {
   for (const auto& [name, bytes] : files) total += bytes.size();
   Random random(7);
   int found = 0;
+  int found_late = 0;
   for (int i = 0; i < count; ++i) {
     Files damaged = files;
     size_t at = random.Below(total);
@@ -111,12 +120,15 @@ void FlipAll(const Files& files, int count) {
     while (at >= file->second.size()) at -= (file++)->second.size();
     file->second[at] ^= static_cast<char>(1 << random.Below(8));
     restore(damaged);
-    const std::string contents = Contents(path, &status);
+    bool late = false;
+    const std::string contents = Contents(path, &status, at_once, &late);
+    found_late += late ? 1 : 0;
     found += status.ok() ? 0 : 1;
     ASSERT_TRUE(!status.ok() || contents == whole)
         << "a flipped bit in byte " << at << " of " << file->first << " changed what was read";
   }
   EXPECT_GT(found, 0);
+  EXPECT_EQ(found_late > 0, at_once == 0);
   ::testing::Test::RecordProperty("found", found);
 }
 
@@ -136,6 +148,27 @@ TEST(DamageTest, FlippedBitsAreFoundOrHarmlessAfterACrash) {
   const Files files = Snapshot(folder.path);  // with the logs, as a killed process leaves them
   EXPECT_GT(files.count("journal.db-wal"), 0u);
   FlipAll(files, Flips(600));
+}
+
+// Terminal entities and pages of a large journal are checked beside the serving.
+TEST(DamageTest, FlippedBitsOfALargeJournalAreFoundOrHarmless) {
+  TemporaryFolder folder;
+  {
+    auto journal = OpenSqliteJournal(folder.path + "/journal.db");
+    Build(journal->get());
+  }
+  FlipAll(Snapshot(folder.path), Flips(600), 0);
+}
+
+TEST(DamageTest, CheckOfALargeJournalEndsWhenToldTo) {
+  TemporaryFolder folder;
+  auto journal = OpenSqliteJournal(folder.path + "/journal.db", -1);
+  const uint64_t incarnation = (*journal)->Recover()->incarnation;
+  std::vector<RowUpdate> rows;
+  for (int i = 0; i < 20'000; ++i) rows.push_back({"old_job", std::to_string(i), "value", 0});
+  ASSERT_TRUE((*journal)->WriteRows(incarnation, rows, 0).ok());
+  EXPECT_TRUE((*journal)->CheckRest(std::atomic<bool>(false)).ok());
+  EXPECT_TRUE(absl::IsCancelled((*journal)->CheckRest(std::atomic<bool>(true))));
 }
 
 class SqliteDamageTest : public ::testing::Test {

@@ -44,6 +44,11 @@ class WatchedJournal : public journal::Journal {
     return inner_->ReadRows(kind, prefix, after, limit);
   }
 
+  absl::Status CheckRest(const std::atomic<bool>& stop) override {
+    while (rest_.empty() && !stop) absl::SleepFor(absl::Milliseconds(1));
+    return stop ? absl::CancelledError("stopped") : absl::DataLossError(rest_);
+  }
+
   void Hold(bool held) {
     MutexLock lock(&mutex_);
     held_ = held;
@@ -57,6 +62,8 @@ class WatchedJournal : public journal::Journal {
     MutexLock lock(&mutex_);
     broken_ = true;
   }
+  // What CheckRest finds; "": it goes on until it is stopped.
+  void DamageRest(const std::string& what) { rest_ = what; }
   int appends() const {
     MutexLock lock(&mutex_);
     return appends_;
@@ -71,6 +78,7 @@ class WatchedJournal : public journal::Journal {
   bool held_ ABSL_GUARDED_BY(mutex_) = false;
   bool full_ ABSL_GUARDED_BY(mutex_) = false;
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string rest_;
   std::atomic<uint64_t> durable_{0};
 };
 
@@ -311,6 +319,19 @@ TEST(ThreadedDeathTest, FailedSyncEndsTheProcess) {
         never.Await(1);
       },
       ::testing::ExitedWithCode(70), "journal failed");
+}
+
+TEST(ThreadedDeathTest, DamageThatIsFoundBesideServingEndsTheProcess) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(
+      {
+        WatchedJournal journal;
+        journal.DamageRest("an old row is damaged");
+        RecordingLink link;
+        auto runtime = Runtime::Start(&journal, &link, {}).value();
+        absl::SleepFor(absl::Seconds(60));
+      },
+      ::testing::ExitedWithCode(70), "journal failed.*an old row is damaged");
 }
 
 }  // namespace
