@@ -7,7 +7,7 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 WANTED = {
     "spec", "search_space", "journal_record", "agent_messages", "http", "hypertune", "reporter",
-    "tar", "safetensors", "manifest",
+    "tar", "safetensors", "manifest", "http_server", "grant", "fact_log",
 }
 
 

@@ -25,7 +25,8 @@ constexpr uint32_t kPayloadMax = 64 << 20;
 constexpr int64_t kRewriteBytes = 1 << 20;
 constexpr char kReserveName[] = "reserve";
 constexpr int64_t kReserveBytes = 1 << 20;
-constexpr uint64_t kSkip = 1 << 20;  // after a restart of the machine
+constexpr uint64_t kSkip = 1 << 20;                 // after a restart of the machine
+constexpr uint64_t kNumberMax = uint64_t{1} << 62;  // never reached: above it is damage
 
 uint32_t Crc(const std::string& payload) {
   return static_cast<uint32_t>(
@@ -44,19 +45,24 @@ struct Scan {
   size_t valid = 0;  // bytes before the first torn record
 };
 
-void Take(uint32_t kind, const std::string& payload, Scan* scan) {
+// False for a record that this program never wrote.
+bool Take(uint32_t kind, const std::string& payload, Scan* scan) {
   uint64_t number = 0;
   if (kind == kFact) {
     agent::v1::Fact fact;
-    if (!fact.ParseFromString(payload)) return;
+    if (!fact.ParseFromString(payload) || fact.sequence() > kNumberMax) return false;
     scan->contents.next_sequence = std::max(scan->contents.next_sequence, fact.sequence() + 1);
     scan->contents.facts.push_back(std::move(fact));
-  } else if (absl::SimpleAtoi(payload, &number)) {
-    if (kind == kDropped) scan->dropped = std::max(scan->dropped, number);
-    if (kind == kNext) {
-      scan->contents.next_sequence = std::max(scan->contents.next_sequence, number);
-    }
+    return true;
   }
+  if (kind != kDropped && kind != kNext) return true;  // of a later version
+  if (!absl::SimpleAtoi(payload, &number) || number > kNumberMax) return false;
+  if (kind == kDropped) {
+    scan->dropped = std::max(scan->dropped, number);
+    number += 1;  // what was acknowledged is not given again
+  }
+  scan->contents.next_sequence = std::max(scan->contents.next_sequence, number);
+  return true;
 }
 
 Scan ScanAll(const std::string& bytes) {
@@ -67,7 +73,7 @@ Scan ScanAll(const std::string& bytes) {
     if (header[1] > kPayloadMax || bytes.size() - scan.valid - kHeader < header[1]) break;
     const std::string payload = bytes.substr(scan.valid + kHeader, header[1]);
     if (Crc(payload) != header[2]) break;
-    Take(header[0], payload, &scan);
+    if (!Take(header[0], payload, &scan)) break;
     scan.valid += kHeader + header[1];
   }
   auto& facts = scan.contents.facts;

@@ -71,6 +71,21 @@ TEST_F(FactLogTest, FactsComeBackUntilDropped) {
   EXPECT_EQ(contents.next_sequence, 5u) << "numbers are never reused";
 }
 
+TEST_F(FactLogTest, ANumberThatIsAcknowledgedIsNotGivenAgain) {
+  FactLog::Contents contents;
+  {
+    FactLog log = OpenLog(folder_, &contents);
+    ASSERT_TRUE(log.Drop(9).ok());  // the scheduler knows more than this folder does
+  }
+  {
+    FactLog log = OpenLog(folder_, &contents);
+    EXPECT_EQ(contents.next_sequence, 10u);
+    ASSERT_TRUE(log.Append(FactOf(10)).ok());
+  }
+  OpenLog(folder_, &contents);
+  EXPECT_THAT(Numbers(contents), ElementsAre(10));
+}
+
 TEST_F(FactLogTest, ATornTailLosesOnlyItself) {
   FactLog::Contents contents;
   {
