@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "scheduler/core/fold.h"
+#include "scheduler/core/settings.h"
 
 namespace trainyard::core {
 namespace {
@@ -76,22 +77,11 @@ void FoldAbsentees(const records::Event& event, uint64_t run_uid, Rows* rows) {
   });
 }
 
-bool LeavesLater(const v1::NodeInventory& before, const v1::NodeInventory& now) {
-  return !now.has_available_until() ||
-         now.available_until().seconds() > before.available_until().seconds();
-}
-
 void FoldConnect(const records::Event& event, Rows* rows) {
   const records::AgentConnected& connected = event.agent_connected();
   auto row = CopyOrNew(connected.node_id(), event, *rows);
-  // The machine that was about to leave is back with more time, or for good.
-  if (row->leaving() && LeavesLater(row->inventory(), connected.inventory())) {
-    row->set_draining(false);
-    row->set_leaving(false);
-    row->clear_reason();
-  }
+  TakeInventory(connected.inventory(), row.get());
   if (row->reason() == kKeyRevoked) row->clear_reason();
-  *row->mutable_inventory() = connected.inventory();
   row->set_connected(true);
   row->set_connect_us(event.time_us());
   row->set_lost_us(0);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "scheduler/core/fold.h"
+#include "scheduler/core/settings.h"
 #include "scheduler/core/state_rows.h"
 
 namespace trainyard::core {
@@ -110,7 +111,7 @@ void FoldIntoAgent(const records::Event& event, Rows* rows) {
   auto row = std::make_shared<records::AgentRow>(*agent);
   row->set_last_fact(std::max(row->last_fact(), fact.sequence()));
   if (fact.has_inventory_changed()) {
-    *row->mutable_inventory() = fact.inventory_changed();
+    TakeInventory(fact.inventory_changed(), row.get());
     row->set_revision(event.sequence());
   }
   if (fact.has_released() && row->stale_size() > 0) {

@@ -34,6 +34,9 @@ const v1::Reservation* ReservationInTheWay(const State& state, const std::string
 inline constexpr int64_t kLeaveAheadUs = 2 * kMinuteUs;
 // When the node's machine goes away; 0: it stays.
 int64_t LeavesAtUs(const records::AgentRow& agent);
+// Takes the inventory that the node told. A node that drained because its machine was about to
+// leave takes work again when that is off, or later.
+void TakeInventory(const v1::NodeInventory& inventory, records::AgentRow* agent);
 
 // Acts on drains, leaving machines and reservations that are due: what still runs there is
 // preempted.

@@ -70,6 +70,18 @@ int64_t LeavesAtUs(const records::AgentRow& agent) {
   return agent.inventory().available_until().seconds() * kSecondUs;
 }
 
+void TakeInventory(const v1::NodeInventory& inventory, records::AgentRow* agent) {
+  const bool later =
+      !inventory.has_available_until() ||
+      inventory.available_until().seconds() > agent->inventory().available_until().seconds();
+  if (agent->leaving() && later) {
+    agent->set_draining(false);
+    agent->set_leaving(false);
+    agent->clear_reason();
+  }
+  *agent->mutable_inventory() = inventory;
+}
+
 const v1::Reservation* ReservationInTheWay(const State& state, const std::string& node_id,
                                            int64_t now_us, int64_t until_us) {
   const v1::Reservation* first = nullptr;

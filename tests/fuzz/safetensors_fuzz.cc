@@ -26,7 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     views.push_back({name, tensor.type, tensor.shape, tensor.bytes.data()});
   }
   if (total > size) abort();
-  const auto again = training::DecodeSafetensors(EncodeSafetensors(views, file->metadata));
+  const auto again = training::DecodeSafetensors(*EncodeSafetensors(views, file->metadata));
   if (!again.ok() || again->tensors.size() != file->tensors.size()) abort();
   return 0;
 }

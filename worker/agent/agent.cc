@@ -40,6 +40,7 @@ Agent::~Agent() {
   }
   if (tick_timer_ != 0) loop_->Cancel(tick_timer_);
   if (sweep_timer_ != 0) loop_->Cancel(sweep_timer_);
+  if (leave_timer_ != 0) loop_->Cancel(leave_timer_);
 }
 
 absl::Status Agent::Start() {

@@ -81,6 +81,9 @@ class Agent {
   void OnControlConnected();
   void OnControlDisconnected();
   void OnControlMessage(const agent::v1::SchedulerMessage& message);
+  // When the machine is taken away; InfiniteFuture: it is not, any more. The scheduler is told, and
+  // stops what runs here; what it has not stopped in time is stopped here.
+  void OnLeave(absl::Time until);
   void OnTelemetryConnected() { telemetry_.OnConnected(); }
   void OnTelemetryDisconnected() { telemetry_.OnDisconnected(); }
   void OnTelemetryAck(uint64_t sequence) { telemetry_.OnAck(sequence); }
@@ -199,6 +202,7 @@ class Agent {
   bool performing_ = false;
   uint64_t tick_timer_ = 0;
   uint64_t sweep_timer_ = 0;
+  uint64_t leave_timer_ = 0;
   absl::Duration tick_time_ = absl::InfiniteDuration();
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::array<std::unique_ptr<WorkPool>, kWorks> pools_;  // last: their threads end first

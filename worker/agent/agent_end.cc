@@ -11,6 +11,7 @@
 #include "common/file.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/copy_folder.h"
+#include "worker/agent/leave_notice.h"
 #include "worker/agent/publisher.h"
 
 namespace trainyard::worker {
@@ -30,6 +31,8 @@ constexpr absl::Duration kCheckpointMax = absl::Minutes(30);
 constexpr absl::Duration kRemovePause = absl::Seconds(1);
 // Unanswered ones in a row make a supervisor hung.
 constexpr int kLooks = 8;
+// After the scheduler should have stopped what runs on a machine that leaves.
+constexpr absl::Duration kLeavePatience = absl::Seconds(5);
 // How long what a member printed waits for a scheduler that takes it, once all else is told.
 constexpr absl::Duration kLastWordsWait = absl::Minutes(5);
 
@@ -101,6 +104,27 @@ void Agent::LookAtSupervisors() {
     member.hung = true;
     member.supervisor->Kill();
   }
+}
+
+void Agent::OnLeave(absl::Time until) {
+  v1::NodeInventory inventory = core_->inventory();
+  if (leave_timer_ != 0) loop_->Cancel(leave_timer_);
+  leave_timer_ = 0;
+  if (until == absl::InfiniteFuture()) {
+    LOG(INFO) << "this machine stays";
+    inventory.clear_available_until();
+  } else {
+    LOG(WARNING) << "this machine is taken away at " << until;
+    inventory.mutable_available_until()->set_seconds(absl::ToUnixSeconds(until));
+    const absl::Duration left = until - kLeaveAhead - loop_->clock().Now();
+    leave_timer_ = loop_->After(std::max(left, absl::ZeroDuration()) + kLeavePatience, [this] {
+      leave_timer_ = 0;
+      core_->Leave(Time());
+      Perform();
+    });
+  }
+  core_->InventoryChanged(inventory, Time());
+  Perform();
 }
 
 void Agent::OnSupervisorEnded(const MemberId& id) {

@@ -22,6 +22,7 @@
 #include "common/logging.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/grpc_channels.h"
+#include "worker/agent/leave_notice.h"
 #include "worker/agent/machine.h"
 #include "worker/agent/pinned_authority.h"
 
@@ -45,6 +46,10 @@ ABSL_FLAG(std::vector<std::string>, taints, {},
 ABSL_FLAG(absl::Time, available_until, absl::InfiniteFuture(),
           "When this machine goes away, as 2026-12-24T08:00:00Z; its work is stopped with a "
           "checkpoint two minutes before");
+ABSL_FLAG(std::string, notice_file, "",
+          "File that appears when this machine is about to be taken away (a spot instance), and "
+          "says when: a time or, as 30s, how long; empty: in two minutes. Default: leaving in "
+          "--work_dir. SIGPWR says the same as an empty file");
 ABSL_FLAG(absl::Duration, reconnect_max, absl::Seconds(5),
           "Longest pause before connecting again to a scheduler that is away");
 ABSL_FLAG(absl::Duration, supervisor_patience, absl::Minutes(2),
@@ -160,6 +165,53 @@ GrpcChannels::Events EventsOf(Agent* agent) {
   return events;
 }
 
+constexpr absl::Duration kLookForNotice = absl::Milliseconds(500);
+
+// Signals and the notice that this machine is taken away, as the loop meets them.
+class Surroundings {
+ public:
+  Surroundings(EventLoop* loop, LeaveNotice notice) : loop_(loop), notice_(std::move(notice)) {
+    sigset_t known;
+    sigemptyset(&known);
+    for (int number : {SIGTERM, SIGINT, SIGPWR}) sigaddset(&known, number);
+    signals_ = FileDescriptor(signalfd(-1, &known, SFD_CLOEXEC | SFD_NONBLOCK));
+    loop_->Watch(signals_.get(), [this] { OnSignal(); });
+  }
+  ~Surroundings() {
+    loop_->Unwatch(signals_.get());
+    if (timer_ != 0) loop_->Cancel(timer_);
+  }
+  Surroundings(const Surroundings&) = delete;
+  Surroundings& operator=(const Surroundings&) = delete;
+
+  // `agent` is told of every change until this object's end.
+  void Watch(Agent* agent) {
+    agent_ = agent;
+    notice_.Look();
+    if (notice_.until() != absl::InfiniteFuture()) agent_->OnLeave(notice_.until());
+    Look();
+  }
+
+ private:
+  void Look() {
+    timer_ = loop_->After(kLookForNotice, [this] { Look(); });
+    if (notice_.Look()) agent_->OnLeave(notice_.until());
+  }
+  void OnSignal() {
+    signalfd_siginfo signal;
+    if (read(signals_.get(), &signal, sizeof signal) != sizeof signal) return;
+    if (signal.ssi_signo != SIGPWR) return loop_->Stop();
+    if (agent_ == nullptr) return;
+    if (notice_.Give(loop_->clock().Now() + kLeaveAhead)) agent_->OnLeave(notice_.until());
+  }
+
+  EventLoop* const loop_;
+  LeaveNotice notice_;
+  FileDescriptor signals_;
+  Agent* agent_ = nullptr;
+  uint64_t timer_ = 0;
+};
+
 absl::Status Run() {
   SchedulerAddress address;
   address.target = absl::GetFlag(FLAGS_scheduler);
@@ -201,14 +253,12 @@ absl::Status Run() {
   EventLoop loop(&RealClock());
   absl::StatusOr<std::unique_ptr<GrpcChannels>> grpc = GrpcChannels::Make(&loop, address);
   if (!grpc.ok()) return grpc.status();
-  sigset_t stops;
-  sigemptyset(&stops);
-  sigaddset(&stops, SIGTERM);
-  sigaddset(&stops, SIGINT);
-  FileDescriptor signals(signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK));
-  loop.Watch(signals.get(), [&loop] { loop.Stop(); });
+  std::string notice = absl::GetFlag(FLAGS_notice_file);
+  if (notice.empty()) notice = JoinPath(options.work_dir, "leaving");
   Agent agent(&loop, options, ChannelsTo(grpc->get(), address.ca_file));
   if (absl::Status started = agent.Start(); !started.ok()) return started;
+  Surroundings surroundings(&loop, LeaveNotice(notice, absl::GetFlag(FLAGS_available_until)));
+  surroundings.Watch(&agent);
   (*grpc)->Start(EventsOf(&agent));
   LOG(INFO) << "node=" << options.inventory.node_id() << " cores=" << options.inventory.cores()
             << " memory=" << options.inventory.memory_bytes()
@@ -223,7 +273,7 @@ absl::Status Run() {
 void BlockSignals() {
   sigset_t blocked;
   sigemptyset(&blocked);
-  for (int number : {SIGTERM, SIGINT, SIGPIPE}) sigaddset(&blocked, number);
+  for (int number : {SIGTERM, SIGINT, SIGPIPE, SIGPWR}) sigaddset(&blocked, number);
   pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
   signal(SIGPIPE, SIG_IGN);
 }

@@ -134,6 +134,9 @@ class AgentCore {
   void CheckpointDurable(const MemberId& id, int64_t step, const std::string& tree, const Now& now);
   void Cleaned(const MemberId& id);
   void InventoryChanged(const v1::NodeInventory& inventory, const Now& now);
+  // The machine is taken away and the scheduler had its time to say so: what still runs is told to
+  // stop as if it were preempted, so that it leaves a checkpoint.
+  void Leave(const Now& now);
   void Tick(const Now& now);
   // When Tick has something to do, on the monotonic clock.
   absl::Duration NextTick() const;

@@ -292,6 +292,12 @@ void AgentCore::InventoryChanged(const v1::NodeInventory& inventory, const Now& 
   Say(std::move(fact), MemberId(), now);
 }
 
+void AgentCore::Leave(const Now& now) {
+  for (auto& [id, member] : members_) {
+    if (member.phase < Phase::kStopping) StopKnown(id, &member, agent::v1::STOP_PREEMPT, now);
+  }
+}
+
 void AgentCore::SetDeadline(int64_t limit_ms, const Now& now, Member* member) {
   member->deadline =
       limit_ms > 0 ? now.monotonic + absl::Milliseconds(limit_ms) : absl::InfiniteDuration();

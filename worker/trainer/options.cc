@@ -174,6 +174,8 @@ const Flag kFlags[] = {
      }},
     {"checkpoint_keep", "newest checkpoints that stay; default 3",
      SetInteger<&Options::checkpoint_keep, 1, 1000000>},
+    {"watch_seconds", "ranks compare their speed so often inside an epoch, 0 never; default 60",
+     [](absl::string_view v, Options* o) { return SetReal(v, 0, 1e9, true, &o->watch_seconds); }},
     {"job-dir", "folder for history.jsonl, and for model and checkpoints outside a job",
      SetText<&Options::job_dir>},
 };

@@ -39,6 +39,7 @@ struct Options {
   int64_t checkpoint_every = 5;
   double checkpoint_minutes = 0;  // 0: not by the clock
   int64_t checkpoint_keep = 3;
+  double watch_seconds = 60;     // between comparisons of the ranks inside an epoch; 0: none
   double clip_norm = 0;          // 0: any
   int64_t accumulate = 1;        // passes a step
   std::string wire = "float32";  // what gradients travel as

@@ -163,11 +163,9 @@ absl::Status WriteModel(const std::string& folder, const SavedModel& model) {
                       {{"epoch", model.epoch},
                        {"accuracy", model.validation_accuracy},
                        {"loss", model.validation_loss}}}};
-  absl::Status status = MakeFolders(folder);
-  if (status.ok()) {
-    status = WriteFileDurably(JoinPath(folder, "model.safetensors"),
-                              training::EncodeSafetensors(tensors, {{"format", "trainyard"}}));
-  }
+  const auto bytes = training::EncodeSafetensors(tensors, {{"format", "trainyard"}});
+  absl::Status status = bytes.ok() ? MakeFolders(folder) : bytes.status();
+  if (status.ok()) status = WriteFileDurably(JoinPath(folder, "model.safetensors"), *bytes);
   if (!status.ok()) return status;
   return WriteFileDurably(JoinPath(folder, "model.json"),
                           json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");

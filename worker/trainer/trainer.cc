@@ -14,7 +14,6 @@
 #include "common/errors.h"
 #include "worker/trainer/history.h"
 #include "worker/training/spare_cores.h"
-#include "worker/training/step_times.h"
 
 namespace trainyard::trainer {
 namespace {
@@ -25,11 +24,14 @@ using training::ReduceOp;
 
 constexpr size_t kEvaluationBatch = 256;
 // What travels with the gradients: ranks that are told to stop, ranks whose shard is being written,
-// ranks that find the next checkpoint due.
+// ranks that find the next checkpoint, or the next comparison of speeds, due.
 constexpr size_t kStop = 0;
 constexpr size_t kUnwritten = 1;
 constexpr size_t kDue = 2;
-constexpr size_t kExtras = 3;
+constexpr size_t kCompare = 3;
+constexpr size_t kExtras = 4;
+constexpr auto kWarnAgain = std::chrono::minutes(10);
+constexpr size_t kWarningsMax = 100;
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -178,7 +180,7 @@ absl::Status Trainer::ChoosePrecision() {
 absl::StatusOr<bool> Trainer::Run() {
   if (absl::Status status = ChoosePrecision(); !status.ok()) return status;
   if (head() && !folders_.history.empty()) Warn(TrimHistory(folders_.history, epoch_));
-  saved_at_ = std::chrono::steady_clock::now();
+  saved_at_ = told_at_ = std::chrono::steady_clock::now();
   while (epoch_ < options_.epochs && !stopping_) {
     const auto start = std::chrono::steady_clock::now();
     auto whole = TrainEpoch();
@@ -219,6 +221,9 @@ absl::Status Trainer::TrainStep(size_t step, const std::vector<size_t>& order) {
   gradients_->extras()[kStop] = *stop_ != 0 ? 1.0F : 0.0F;
   gradients_->extras()[kUnwritten] = pending_step_ >= 0 && !writer_->shard_done() ? 1.0F : 0.0F;
   gradients_->extras()[kDue] = head() && SaveIsDue() ? 1.0F : 0.0F;
+  const bool compare = options_.watch_seconds > 0 && communicator_->size() > 1 &&
+                       SecondsSince(told_at_) >= options_.watch_seconds;
+  gradients_->extras()[kCompare] = head() && compare ? 1.0F : 0.0F;
   const double scale = 1.0 / static_cast<double>(sampler_->BatchSize(step));
   const int passes = static_cast<int>(options_.accumulate);
   for (int pass = 0; pass < passes; ++pass) {
@@ -236,11 +241,42 @@ absl::Status Trainer::TrainStep(size_t step, const std::vector<size_t>& order) {
   if (!status.ok()) return status;
   const double steps = static_cast<double>(sampler_->steps_per_epoch());
   const double done = static_cast<double>(epoch_) + static_cast<double>(step) / steps;
-  status = optimizer_->Step(LearningRateAt(options_, done, done + 1 / steps), gradients_->data(),
-                            parameters_.data());
-  waited_ += gradients_->waited_seconds();
-  trained_ += SecondsSince(start);
+  if (gradients_->finite()) {
+    status = optimizer_->Step(LearningRateAt(options_, done, done + 1 / steps), gradients_->data(),
+                              parameters_.data());
+  } else if (head()) {
+    Warn(absl::OutOfRangeError(options_.wire == "float16"
+                                   ? "gradients are infinite or too large for float16 at some "
+                                     "steps, which are left out; --wire=bfloat16 holds more"
+                                   : "gradients are infinite or not numbers at some steps, which "
+                                     "are left out"));
+  }
+  const double seconds = SecondsSince(start), waited = gradients_->waited_seconds();
+  waited_ += waited;
+  trained_ += seconds;
+  ++told_.steps;
+  told_.busy_seconds += seconds - waited;
+  told_.wait_seconds += waited;
+  if (status.ok() && gradients_->extras()[kCompare] > 0) status = CompareSpeeds();
   return status;
+}
+
+// Names whoever holds the others up.
+absl::Status Trainer::CompareSpeeds() {
+  const double seconds = told_.busy_seconds + told_.wait_seconds;
+  absl::Status reported;
+  auto slow = training::TellStepTimes(epoch_ + 1, std::exchange(told_, {}), communicator_,
+                                      reporter_, &reported);
+  if (!slow.ok()) return slow.status();
+  told_at_ = std::chrono::steady_clock::now();
+  Warn(reported);
+  if (head() && slow->rank >= 0) {
+    absl::FPrintF(stderr,
+                  "warning: rank %d on node %s was %.1f times slower than the others in the last "
+                  "%.3g s\n",
+                  slow->rank, slow->node, slow->factor, seconds);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Trainer::EndEpoch(double seconds) {
@@ -250,16 +286,9 @@ absl::Status Trainer::EndEpoch(double seconds) {
   double sums[] = {train_loss_, outcome.loss_sum, static_cast<double>(outcome.correct)};
   absl::Status status = communicator_->AllReduce(sums, 3, DataType::kFloat64, ReduceOp::kSum);
   if (!status.ok()) return status;
-  absl::Status reported;
-  auto slow = training::TellStepTimes(
-      epoch_ + 1, {static_cast<int64_t>(sampler_->steps_per_epoch()), trained_ - waited_, waited_},
-      communicator_, reporter_, &reported);
-  if (!slow.ok()) return slow.status();
-  Warn(reported);
-  if (head() && slow->rank >= 0) {
-    absl::FPrintF(stderr, "warning: rank %d on node %s is %.1f times slower than the others\n",
-                  slow->rank, slow->node, slow->factor);
-  }
+  // Nothing to compare behind a comparison at the last step.
+  if (told_.steps > 0) status = CompareSpeeds();
+  if (!status.ok()) return status;
   ++epoch_;
   step_ = 0;
   train_loss_ = 0;
@@ -308,9 +337,14 @@ absl::StatusOr<bool> Trainer::AgreeToStop() {
   return stop != 0;
 }
 
+// One text once in a while: what happens at each step would fill the log.
 void Trainer::Warn(const absl::Status& status) {
-  if (status.ok() || warned_) return;
-  warned_ = true;
+  if (status.ok()) return;
+  if (warned_.size() > kWarningsMax) warned_.clear();
+  const auto now = std::chrono::steady_clock::now();
+  const auto [said, first] = warned_.try_emplace(std::string(status.message()), now);
+  if (!first && now - said->second < kWarnAgain) return;
+  said->second = now;
   absl::FPrintF(stderr, "warning: %s; the training goes on\n", status.message());
 }
 

@@ -3,16 +3,17 @@
 //  - Same seed and global batch: 1, 2 or more ranks do the same within float rounding; a run
 //    resumed from a checkpoint with as many ranks goes on bit for bit.
 //  - Ranks stop together: a wish to stop travels with the gradients.
+//  - Ranks compare their speed after every epoch, and inside it by rank 0's clock.
 //  - Rank 0 alone reports (but for each rank's step times), prints and writes the model.
-//  Checkpoints are shared out: each rank
-//    writes a slice of parameters, moments and best model, one rank a node commits and declares
-//    them.
+//  - Checkpoints are shared out: each rank writes a slice of parameters, moments and best model,
+//    one rank of those that see a folder commits and declares them.
 // One thread.
 #ifndef TRAINYARD_WORKER_TRAINER_TRAINER_H_
 #define TRAINYARD_WORKER_TRAINER_TRAINER_H_
 
 #include <chrono>
 #include <csignal>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,10 +26,12 @@
 #include "worker/trainer/saved_model.h"
 #include "worker/training/checkpoint_writer.h"
 #include "worker/training/communicator.h"
+#include "worker/training/folder_place.h"
 #include "worker/training/gradient_buckets.h"
 #include "worker/training/reporter.h"
 #include "worker/training/sampler.h"
 #include "worker/training/sharded_optimizer.h"
+#include "worker/training/step_times.h"
 
 namespace trainyard::trainer {
 
@@ -62,6 +65,7 @@ class Trainer {
   absl::Status TrainStep(size_t step, const std::vector<size_t>& order);
   absl::Status PrepareGradients();
   absl::Status EndEpoch(double seconds);
+  absl::Status CompareSpeeds();
   absl::Status ChoosePrecision();
   void KeepBest(double accuracy, double loss);
   void Report(double train_loss, double loss, double accuracy, double seconds);
@@ -85,6 +89,7 @@ class Trainer {
   void TellWritten(bool wait);
   absl::StatusOr<bool> WriteBest();
   void Warn(const absl::Status& status);
+  void WarnOfCheckpoint(int64_t step, const absl::Status& status);
 
   const Options options_;
   const Folders folders_;
@@ -106,19 +111,25 @@ class Trainer {
   double train_loss_ = 0;                                 // of this rank in the epoch under way
   double waited_ = 0;                                     // seconds for gradients, likewise
   double trained_ = 0;                                    // seconds in steps, likewise
-  training::CheckpointState pending_state_;               // of shards that are being written
-  int64_t pending_step_ = -1;                             // theirs, -1 without any
-  std::vector<double> rank_losses_;                       // of all ranks, while resuming
-  training::Moments moments_;                             // likewise
-  int64_t optimizer_steps_ = 0;                           // likewise
+  training::StepTimes told_;                              // of this rank, since it was told
+  std::chrono::steady_clock::time_point told_at_;
+  training::CheckpointState pending_state_;  // of shards that are being written
+  int64_t pending_step_ = -1;                // theirs, -1 without any
+  training::FolderPlace place_;              // of the checkpoint folder
+  int64_t attempted_step_ = -1;              // being committed, or by some node in vain
+  int64_t whole_step_ = -1;                  // the last that all nodes committed
+  int64_t failed_checkpoints_ = 0;
+  std::vector<double> rank_losses_;  // of all ranks, while resuming
+  training::Moments moments_;        // likewise
+  int64_t optimizer_steps_ = 0;      // likewise
   int64_t saved_step_ = -1;
   std::unique_ptr<training::CheckpointWriter> writer_;
   std::string precision_;  // float32 or bfloat16, once chosen
   bool stopping_ = false;
   bool due_ = false;  // the next checkpoint is
   std::chrono::steady_clock::time_point saved_at_;
-  bool warned_ = false;
-  std::vector<float> inputs_;  // of one batch
+  std::map<std::string, std::chrono::steady_clock::time_point> warned_;  // by the text
+  std::vector<float> inputs_;                                            // of one batch
   std::vector<int64_t> labels_;
 };
 

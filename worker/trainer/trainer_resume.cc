@@ -73,6 +73,14 @@ absl::Status Trainer::Resume() {
   if (folders_.checkpoints.empty()) return absl::OkStatus();
   // No rank writes before all have met below.
   if (folders_.local_rank == 0) Warn(training::SweepCheckpoints(folders_.checkpoints));
+  place_.everybody = folders_.local_ranks == communicator_->size();
+  const bool saves = options_.checkpoint_every > 0 || options_.checkpoint_minutes > 0;
+  if (saves && !place_.everybody) {
+    auto place =
+        training::FindFolderPlace(folders_.checkpoints, folders_.local_rank == 0, communicator_);
+    if (!place.ok()) return place.status();
+    place_ = *place;
+  }
   auto found = FindNewest();
   if (!found.ok()) return found.status();
   if (found->step < 0) return absl::OkStatus();
@@ -85,6 +93,7 @@ absl::Status Trainer::Resume() {
   if (status.ok()) status = optimizer_->Restore(optimizer_steps_, moments_);
   if (!status.ok()) return status;
   moments_ = {};
+  whole_step_ = saved_step_;
   if (head()) absl::PrintF("resumed from %s\n", training::CheckpointName(saved_step_));
   return absl::OkStatus();
 }

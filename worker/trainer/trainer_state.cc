@@ -2,7 +2,8 @@
 //  - Parameters, moments and the best model are as long as each other; each rank's shard has its
 //    share of all of them (ShardedOptimizer::part()).
 //  - Shards are written beside the training. Each step's gradients tell whether all are durable;
-//    then the ranks tell each other their digests, and each node's first rank commits.
+//    then the ranks tell each other their digests, and one rank of those that see a folder commits.
+//    Whether it could is told with the digests of the next checkpoint.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -23,9 +24,10 @@ using training::TensorView;
 // Hexadecimal floats: the text has every bit.
 std::string Exact(double value) { return absl::StrFormat("%a", value); }
 
-// What a rank tells the others of its shard.
+// What a rank tells the others of its shard, and of its commit of the checkpoint before.
 struct Card {
   int64_t written = 0;
+  int64_t committed = 0;
   uint64_t bytes = 0;
   char sha256[32] = {};
 };
@@ -101,7 +103,7 @@ absl::Status Trainer::Save() {
   if (writer_ == nullptr) {
     writer_ = std::make_unique<training::CheckpointWriter>(
         folders_.checkpoints, static_cast<size_t>(options_.checkpoint_keep),
-        /*alone=*/folders_.local_ranks == communicator_->size());
+        /*alone=*/place_.everybody);
   }
   if (communicator_->size() == 1) {
     writer_->Start(saved_step_, 1, PartOfState(), *state);
@@ -120,7 +122,8 @@ absl::Status Trainer::CommitShards(bool wait) {
   if (wait) writer_->Wait();
   Card mine;
   const absl::StatusOr<training::ShardEntry>& shard = writer_->shard();
-  Warn(shard.status());
+  if (!shard.ok()) WarnOfCheckpoint(pending_step_, shard.status());
+  mine.committed = writer_->committed() ? 1 : 0;
   if (shard.ok()) {
     mine.written = 1;
     mine.bytes = shard->bytes;
@@ -131,15 +134,30 @@ absl::Status Trainer::CommitShards(bool wait) {
                                                  sizeof(Card) / sizeof(int64_t), DataType::kInt64);
   if (!status.ok()) return status;
   const int64_t step = std::exchange(pending_step_, -1);
-  if (folders_.local_rank != 0) return absl::OkStatus();
+  const auto committed = [](const Card& card) { return card.committed != 0; };
+  if (attempted_step_ >= 0 && std::all_of(cards.begin(), cards.end(), committed)) {
+    whole_step_ = std::exchange(attempted_step_, -1);
+  }
+  const auto written = [](const Card& card) { return card.written != 0; };
+  if (!std::all_of(cards.begin(), cards.end(), written)) return absl::OkStatus();
+  attempted_step_ = step;
+  if (folders_.local_rank != 0 || place_.first != communicator_->rank()) return absl::OkStatus();
   std::vector<training::ShardEntry> shards;
   for (size_t rank = 0; rank < cards.size(); ++rank) {
-    if (cards[rank].written == 0) return absl::OkStatus();
     shards.push_back({training::ShardName(static_cast<int>(rank)), cards[rank].bytes,
                       std::string(cards[rank].sha256, sizeof(cards[rank].sha256))});
   }
-  writer_->Commit(step, communicator_->size(), pending_state_, shards);
+  writer_->Commit(step, communicator_->size(), pending_state_, shards, whole_step_);
   return absl::OkStatus();
+}
+
+// Each of them: who reads only the first does not learn that there has been none since.
+void Trainer::WarnOfCheckpoint(int64_t step, const absl::Status& status) {
+  ++failed_checkpoints_;
+  Warn(absl::Status(status.code(), absl::StrCat(training::CheckpointName(step),
+                                                " was not committed: ", status.message())));
+  Warn(reporter_->Report(epoch_,
+                         {{"failed_checkpoints", static_cast<double>(failed_checkpoints_)}}));
 }
 
 // A full disk must not end a training that can still finish.
@@ -147,8 +165,10 @@ void Trainer::TellWritten(bool wait) {
   if (writer_ == nullptr) return;
   if (wait) writer_->Wait();
   for (const auto& written : writer_->Take()) {
-    Warn(written.status);
-    if (!written.status.ok()) continue;
+    if (!written.status.ok()) {
+      WarnOfCheckpoint(written.step, written.status);
+      continue;
+    }
     Warn(reporter_->Checkpoint(written.step, training::CheckpointName(written.step)));
   }
 }

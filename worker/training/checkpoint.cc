@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -39,12 +40,17 @@ std::string OldFolder(const std::string& folder, int64_t step) {
   return JoinPath(folder, absl::StrCat(".", CheckpointName(step), kOld));
 }
 
-// Whether a name is of a checkpoint that is being written or removed.
-bool IsRest(absl::string_view name) {
-  int64_t step = 0;
-  return absl::ConsumePrefix(&name, ".step_") &&
-         (absl::ConsumeSuffix(&name, kPartial) || absl::ConsumeSuffix(&name, kOld)) &&
-         absl::SimpleAtoi(name, &step);
+// Whether a name is of a checkpoint that is being written (`kind` kPartial) or removed (kOld).
+bool IsRest(absl::string_view name, absl::string_view kind, int64_t* step) {
+  return absl::ConsumePrefix(&name, ".step_") && absl::ConsumeSuffix(&name, kind) &&
+         absl::SimpleAtoi(name, step);
+}
+
+// The manifest first: a folder that has one has all the rest of it.
+absl::Status RemoveCheckpoint(const std::string& path) {
+  absl::Status status = RemoveTree(JoinPath(path, kManifest));
+  status.Update(RemoveTree(path));
+  return status;
 }
 
 absl::Status Lost(const std::string& path, absl::string_view what) {
@@ -60,14 +66,20 @@ absl::Status Exchange(const std::string& hidden, const std::string& visible,
                ? absl::OkStatus()
                : ErrnoError(errno, "cannot put aside the checkpoint replaced by", visible);
   }
-  // Some file systems cannot exchange.
+  // Some file systems cannot exchange. Who is killed in between leaves two that are whole, and
+  // SweepCheckpoints() gives one its name.
   if (errno != EINVAL && errno != ENOSYS) {
     return ErrnoError(errno, "cannot commit checkpoint", visible);
   }
-  if (rename(visible.c_str(), old.c_str()) == 0 && rename(hidden.c_str(), visible.c_str()) == 0) {
-    return absl::OkStatus();
+  if (rename(visible.c_str(), old.c_str()) != 0) {
+    return ErrnoError(errno, "cannot commit checkpoint", visible);
   }
-  return ErrnoError(errno, "cannot commit checkpoint", visible);
+  if (rename(hidden.c_str(), visible.c_str()) == 0) return absl::OkStatus();
+  absl::Status status = ErrnoError(errno, "cannot commit checkpoint", visible);
+  if (rename(old.c_str(), visible.c_str()) != 0) {
+    status.Update(ErrnoError(errno, "cannot put back checkpoint", visible));
+  }
+  return status;
 }
 
 // Renames the complete hidden folder to its name; a folder that has it gives way.
@@ -79,12 +91,12 @@ absl::Status Publish(const std::string& folder, int64_t step) {
   if (errno != ENOTEMPTY && errno != EEXIST) {
     return ErrnoError(errno, "cannot commit checkpoint", visible);
   }
-  absl::Status status = RemoveTree(old);
+  absl::Status status = RemoveCheckpoint(old);
   if (status.ok()) status = Exchange(hidden, visible, old);
   if (status.ok()) status = FsyncFolder(folder);
   if (!status.ok()) return status;
   TRAINYARD_FAULT_POINT("checkpoint.after_exchange");
-  RemoveTree(old).IgnoreError();  // costs room, no more
+  RemoveCheckpoint(old).IgnoreError();  // costs room, no more
   return absl::OkStatus();
 }
 
@@ -101,7 +113,7 @@ absl::Status RemoveOthers(const std::string& hidden, const std::vector<ShardEntr
   for (const std::string& name : *names) {
     const bool named = std::any_of(shards.begin(), shards.end(),
                                    [&name](const ShardEntry& shard) { return shard.file == name; });
-    if (named) continue;
+    if (named || name == kManifest) continue;
     if (absl::Status status = RemoveTree(JoinPath(hidden, name)); !status.ok()) return status;
   }
   return absl::OkStatus();
@@ -206,6 +218,21 @@ absl::StatusOr<Checkpoint> ReadFolder(const std::string& path) {
   return checkpoint;
 }
 
+// Whether nothing of what this folder holds of a step is missing: its manifest comes last and goes
+// first. Shards of other nodes lie elsewhere; bytes are verified when they are loaded.
+bool IsComplete(const std::string& path, int64_t step) {
+  const auto manifest = ReadManifest(path);
+  if (!manifest.ok() || manifest->step != step) return false;
+  bool any = false;
+  for (const ShardEntry& shard : manifest->shards) {
+    struct stat info {};
+    if (lstat(JoinPath(path, shard.file).c_str(), &info) != 0) continue;
+    if (static_cast<uint64_t>(info.st_size) != shard.bytes) return false;
+    any = true;
+  }
+  return any;
+}
+
 }  // namespace
 
 std::string CheckpointName(int64_t step) { return absl::StrCat("step_", step); }
@@ -236,6 +263,8 @@ absl::StatusOr<ShardEntry> WriteCheckpointShard(const std::string& folder, int64
   const std::string hidden = HiddenFolder(folder, step);
   ShardEntry entry = {ShardName(shard), bytes.size(), Sha256Of(bytes)};
   absl::Status status = MakeFolders(hidden);
+  // A commit that failed may have left one, which would name other bytes.
+  if (status.ok()) status = RemoveTree(JoinPath(hidden, kManifest));
   if (status.ok()) status = WriteFileDurably(JoinPath(hidden, entry.file), bytes);
   if (!status.ok()) return status;
   return entry;
@@ -272,7 +301,9 @@ absl::Status WriteCheckpointBytes(const std::string& folder, int64_t step, int w
 
 absl::Status WriteCheckpoint(const std::string& folder, int64_t step, int world_size,
                              const std::vector<TensorView>& tensors, const CheckpointState& state) {
-  return WriteCheckpointBytes(folder, step, world_size, EncodeSafetensors(tensors, {}), state);
+  const auto bytes = EncodeSafetensors(tensors, {});
+  if (!bytes.ok()) return bytes.status();
+  return WriteCheckpointBytes(folder, step, world_size, *bytes, state);
 }
 
 absl::Status SweepCheckpoints(const std::string& folder) {
@@ -280,9 +311,19 @@ absl::Status SweepCheckpoints(const std::string& folder) {
   auto names = ListFolder(folder);
   if (!names.ok()) return names.status();
   absl::Status status;
-  for (const std::string& name : *names) {
-    if (IsRest(name)) status.Update(RemoveTree(JoinPath(folder, name)));
+  // What was to be published is newer than what made way for it.
+  for (const absl::string_view kind : {kPartial, kOld}) {
+    for (const std::string& name : *names) {
+      int64_t step = 0;
+      if (!IsRest(name, kind, &step)) continue;
+      const std::string path = JoinPath(folder, name);
+      const std::string visible = JoinPath(folder, CheckpointName(step));
+      const bool named = Exists(visible) || !IsComplete(path, step);
+      if (!named && rename(path.c_str(), visible.c_str()) == 0) continue;
+      status.Update(RemoveCheckpoint(path));
+    }
   }
+  if (status.ok()) status = FsyncFolder(folder);
   return status;
 }
 
@@ -292,15 +333,20 @@ absl::Status PruneCheckpoints(const std::string& folder, int64_t newest, size_t 
   size_t kept = 0;
   absl::Status status;
   for (const int64_t step : *steps) {
-    if (step > newest || kept++ < keep) continue;
+    if (step > newest) continue;
+    if (kept < keep) {
+      // One that cannot be read is none to go back to.
+      if (ReadCheckpointManifest(folder, step).ok()) ++kept;
+      continue;
+    }
     // Under another name first: nobody finds half a checkpoint.
     const std::string hidden = OldFolder(folder, step);
-    status.Update(RemoveTree(hidden));
+    status.Update(RemoveCheckpoint(hidden));
     if (rename(JoinPath(folder, CheckpointName(step)).c_str(), hidden.c_str()) != 0) {
       status.Update(ErrnoError(errno, "cannot remove checkpoint", CheckpointName(step)));
       continue;
     }
-    status.Update(RemoveTree(hidden));
+    status.Update(RemoveCheckpoint(hidden));
   }
   return status;
 }

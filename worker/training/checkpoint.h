@@ -3,9 +3,10 @@
 // everything in it is durable: a reader meets a whole checkpoint or none. What was committed never
 // changes; a step that is committed again, after a resume from an older one, is exchanged whole.
 //  - What is being written or removed lies under names with a dot; what a killed process left there
-//    is removed by SweepCheckpoints().
+//    is removed by SweepCheckpoints(), or given its name where it is complete and has none.
 //  - Ranks with folders of their own, on several nodes, hold the shards that they wrote and one and
-//    the same manifest, which names all of them.
+//    the same manifest, which names all of them. Where several nodes see one folder, one of them
+//    commits (folder_place.h).
 // Thread-safe for different steps, and for different shards of a step.
 #ifndef TRAINYARD_WORKER_TRAINING_CHECKPOINT_H_
 #define TRAINYARD_WORKER_TRAINING_CHECKPOINT_H_
@@ -56,9 +57,11 @@ absl::Status WriteCheckpoint(const std::string& folder, int64_t step, int world_
 // The same, of a shard that is already encoded (EncodeSafetensors).
 absl::Status WriteCheckpointBytes(const std::string& folder, int64_t step, int world_size,
                                   absl::string_view bytes, const CheckpointState& state);
-// Removes what writers that were killed left in `folder`, if it is there. Before anybody writes.
+// Removes what writers that were killed left in `folder`, if it is there; a step whose name nothing
+// has and of which all was written is published. Before anybody writes.
 absl::Status SweepCheckpoints(const std::string& folder);
-// Removes committed checkpoints of steps before `newest` but for the last `keep` up to it.
+// Removes committed checkpoints of steps before `newest` but for the last `keep` up to it whose
+// manifests can be read.
 absl::Status PruneCheckpoints(const std::string& folder, int64_t newest, size_t keep);
 
 // A manifest, and what it names one by one: for ranks that share the reading.

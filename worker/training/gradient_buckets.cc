@@ -63,6 +63,10 @@ absl::Status GradientBuckets::Allocate(size_t extras) {
   if (!memory.ok()) return memory.status();
   data_ = static_cast<float*>(*memory);
   if (!compressed()) return absl::OkStatus();
+  while (options_.wire == DataType::kFloat16 &&
+         share_ * static_cast<float>(communicator_.size()) > 1) {
+    share_ /= 2;
+  }
   auto wire = communicator_.Allocate((count_ + extras) * SizeOf(options_.wire));
   if (!wire.ok()) return wire.status();
   wire_ = static_cast<char*>(*wire);
@@ -87,12 +91,33 @@ void GradientBuckets::MarkReady(size_t parameter) {
   }
 }
 
+void GradientBuckets::Pack(Range range) {
+  if (share_ != 1) {
+    for (size_t i = range.begin; i < range.end; ++i) data_[i] *= share_;
+  }
+  Narrow(data_ + range.begin, wire_ + range.begin * SizeOf(options_.wire), range.size(),
+         options_.wire);
+}
+
+void GradientBuckets::Unpack(Range range) {
+  Widen(wire_ + range.begin * SizeOf(options_.wire), data_ + range.begin, range.size(),
+        options_.wire);
+  if (options_.wire != DataType::kFloat16) return;
+  const float back = 1 / share_;
+  bool finite = true;
+  for (size_t i = range.begin; i < range.end; ++i) {
+    data_[i] *= back;
+    finite = finite && std::isfinite(data_[i]);
+  }
+  finite_ = finite_ && finite;
+}
+
 absl::Status GradientBuckets::StartNext() {
   Bucket& bucket = buckets_[started_++];
   void* data = data_ + bucket.range.begin;
   if (compressed()) {
     data = wire_ + bucket.range.begin * SizeOf(options_.wire);
-    Narrow(data_ + bucket.range.begin, data, bucket.range.size(), options_.wire);
+    Pack(bucket.range);
   }
   auto pending =
       communicator_.StartAllReduce(data, bucket.range.size(), options_.wire, ReduceOp::kSum);
@@ -108,15 +133,16 @@ absl::Status GradientBuckets::ReduceWhole() {
   if (!compressed()) {
     return communicator_.AllReduce(data_, count, DataType::kFloat32, ReduceOp::kSum);
   }
-  Narrow(data_, wire_, count, options_.wire);
+  Pack({0, count});
   absl::Status status = communicator_.AllReduce(wire_, count, options_.wire, ReduceOp::kSum);
-  Widen(wire_, data_, count, options_.wire);
+  Unpack({0, count});
   return status;
 }
 
 absl::Status GradientBuckets::Finish() {
   const auto start = Clock::now();
   absl::Status status = failed_;
+  finite_ = true;
   if (status.ok() && !options_.overlap) status = ReduceWhole();
   while (status.ok() && started_ < buckets_.size()) status = StartNext();
   for (Bucket& bucket : buckets_) {
@@ -124,10 +150,7 @@ absl::Status GradientBuckets::Finish() {
     const absl::Status done = bucket.pending->Wait();
     bucket.pending.reset();
     if (status.ok()) status = done;
-    if (compressed()) {
-      Widen(wire_ + bucket.range.begin * SizeOf(options_.wire), data_ + bucket.range.begin,
-            bucket.range.size(), options_.wire);
-    }
+    if (compressed()) Unpack(bucket.range);
   }
   waited_ = SecondsSince(start);
   if (status.ok() && options_.clip_norm > 0) status = Clip();
@@ -144,7 +167,8 @@ absl::Status GradientBuckets::Clip() {
   absl::Status status = communicator_.AllReduce(&sum, 1, DataType::kFloat64, ReduceOp::kSum);
   if (!status.ok()) return status;
   norm_ = std::sqrt(sum);
-  if (!(norm_ > options_.clip_norm)) return absl::OkStatus();
+  finite_ = finite_ && std::isfinite(norm_);
+  if (!finite_ || norm_ <= options_.clip_norm) return absl::OkStatus();
   const float scale = static_cast<float>(options_.clip_norm / norm_);
   for (size_t i = 0; i < count_; ++i) data_[i] *= scale;
   return absl::OkStatus();

@@ -5,7 +5,9 @@
 //    of their numbers, on every rank, whatever order gradients become ready in.
 //  - Several backward passes may add to the gradients before one reduction (accumulation).
 //  - The result is the sum over ranks, as if one rank had seen all samples: scale the loss by 1 /
-//    (samples of the whole batch). Compressed sums are rounded to the 16-bit type.
+//    (samples of the whole batch). Compressed sums are rounded to the 16-bit type. What travels as
+//    float16 is divided before by a power of two, so that sums of ordinary gradients are held by
+//    it; whether that sufficed is in finite().
 // One thread at a time; MarkReady() may come from the thread that runs the backward pass.
 #ifndef TRAINYARD_WORKER_TRAINING_GRADIENT_BUCKETS_H_
 #define TRAINYARD_WORKER_TRAINING_GRADIENT_BUCKETS_H_
@@ -57,6 +59,9 @@ class GradientBuckets {
   // Of the last Finish(): the norm before clipping (0 without clipping), and the seconds that the
   // caller waited for reductions.
   double norm() const { return norm_; }
+  // Whether all gradients are numbers: looked for when they are clipped, or travel as float16;
+  // else true. The same on all ranks. What is not finite is not clipped, and no step to take.
+  bool finite() const { return finite_; }
   double waited_seconds() const { return waited_; }
 
  private:
@@ -74,6 +79,8 @@ class GradientBuckets {
   absl::Status StartNext();
   absl::Status ReduceWhole();
   absl::Status Clip();
+  void Pack(Range range);
+  void Unpack(Range range);
   bool compressed() const { return options_.wire != DataType::kFloat32; }
 
   Communicator& communicator_;
@@ -88,6 +95,8 @@ class GradientBuckets {
   size_t started_ = 0;  // buckets
   bool last_pass_ = false;
   absl::Status failed_;  // of a start inside MarkReady()
+  float share_ = 1;      // what gradients are multiplied by before they travel: a power of two
+  bool finite_ = true;
   double norm_ = 0;
   double waited_ = 0;
 };

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -20,17 +21,12 @@ using Json = nlohmann::json;
 
 constexpr size_t kRequestBytesMax = 64 << 10;
 constexpr size_t kReplyBytesMax = 64 << 10;
-constexpr int kAnswerSeconds = 10;
+constexpr int kQuietMax = 6;  // times the patience
 
 Json NumberOf(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
   return value;
-}
-
-absl::Status Broken(const std::string& socket, int error) {
-  return absl::UnavailableError(absl::StrCat("the supervisor at ", socket, " does not answer: ",
-                                             error == 0 ? "it closed" : std::strerror(error)));
 }
 
 std::string LineOf(const Json& request) {
@@ -40,7 +36,20 @@ std::string LineOf(const Json& request) {
 
 }  // namespace
 
-Reporter::Reporter(std::string socket, int rank) : socket_(std::move(socket)), rank_(rank) {}
+Reporter::Reporter(std::string socket, int rank, absl::Duration patience)
+    : socket_(std::move(socket)), rank_(rank), patience_(patience), quiet_(patience) {}
+
+// Silence is not broken by asking again: each time would hold the training up as long.
+absl::Status Reporter::Broken(int error) {
+  const bool silent = error == EAGAIN || error == EWOULDBLOCK;
+  if (silent) {
+    quiet_until_ = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(quiet_);
+    quiet_ = std::min(2 * quiet_, kQuietMax * patience_);
+  }
+  const std::string why = error == 0 ? "it closed" : silent ? "it is silent" : std::strerror(error);
+  return absl::UnavailableError(
+      absl::StrCat("the supervisor at ", socket_, " does not answer: ", why));
+}
 
 absl::Status Reporter::Connect() {
   sockaddr_un address = {};
@@ -50,12 +59,12 @@ absl::Status Reporter::Connect() {
   }
   std::memcpy(address.sun_path, socket_.data(), socket_.size());
   FileDescriptor connection(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!connection.valid()) return Broken(socket_, errno);
-  const timeval limit = {kAnswerSeconds, 0};
+  if (!connection.valid()) return Broken(errno);
+  const timeval limit = absl::ToTimeval(patience_);
   setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
   setsockopt(connection.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
   if (connect(connection.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
-    return Broken(socket_, errno);
+    return Broken(errno);
   }
   connection_ = std::move(connection);
   unread_.clear();
@@ -67,20 +76,21 @@ absl::StatusOr<std::string> Reporter::AskOnce(absl::string_view line) {
   while (!line.empty()) {
     const ssize_t sent = send(connection_.get(), line.data(), line.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
-    if (sent <= 0) return Broken(socket_, errno);
+    if (sent <= 0) return Broken(errno);
     line.remove_prefix(static_cast<size_t>(sent));
   }
   while (true) {
     if (const size_t end = unread_.find('\n'); end != std::string::npos) {
       std::string reply = unread_.substr(0, end);
       unread_.erase(0, end + 1);
+      quiet_ = patience_;
       return reply;
     }
-    if (unread_.size() > kReplyBytesMax) return Broken(socket_, EMSGSIZE);
+    if (unread_.size() > kReplyBytesMax) return Broken(EMSGSIZE);
     char bytes[4096];
     const ssize_t received = recv(connection_.get(), bytes, sizeof(bytes), 0);
     if (received < 0 && errno == EINTR) continue;
-    if (received <= 0) return Broken(socket_, received < 0 ? errno : 0);
+    if (received <= 0) return Broken(received < 0 ? errno : 0);
     unread_.append(bytes, static_cast<size_t>(received));
   }
 }
@@ -90,6 +100,7 @@ absl::StatusOr<std::string> Reporter::Ask(absl::string_view line) {
     auto reply = AskOnce(line);
     if (reply.ok()) return reply;
     connection_ = FileDescriptor();
+    if (Quiet()) return reply;
   }
   if (absl::Status status = Connect(); !status.ok()) {
     connection_ = FileDescriptor();
@@ -125,6 +136,7 @@ absl::Status Reporter::Exchange(const std::string& request) {
 
 absl::Status Reporter::Report(int64_t step, const Metrics& metrics) {
   if (!active()) return absl::OkStatus();
+  if (Quiet()) return absl::UnavailableError(absl::StrCat(socket_, ": the supervisor is silent"));
   Json values = Json::object();
   for (const auto& [name, value] : metrics) values[name] = NumberOf(value);
   return Exchange(LineOf({{"report", {{"step", step}, {"metrics", std::move(values)}}}}));
@@ -136,7 +148,7 @@ absl::Status Reporter::Checkpoint(int64_t step, const std::string& path) {
 }
 
 bool Reporter::ShouldStop() {
-  if (active()) Exchange(LineOf({{"should_stop", true}})).IgnoreError();
+  if (active() && !Quiet()) Exchange(LineOf({{"should_stop", true}})).IgnoreError();
   return should_stop_;
 }
 

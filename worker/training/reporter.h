@@ -1,11 +1,15 @@
 // Speaks to the supervisor of this attempt over TRAINYARD_SOCKET: metrics, should_stop,
 // checkpoints. Outside a job (no socket) every call succeeds and does nothing, silently.
 //  - Each call is one line there and one back; a broken connection is opened again once per call.
+//  - A supervisor that is there and silent holds the training up for `patience` once; then reports
+//    fail at once for as long, and for longer each time, up to six times. Checkpoints are declared
+//    all the same.
 //  - A report that fails is no reason to end a training: the caller says it once and goes on.
 // Thread-compatible: one thread at a time.
 #ifndef TRAINYARD_WORKER_TRAINING_REPORTER_H_
 #define TRAINYARD_WORKER_TRAINING_REPORTER_H_
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -14,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "common/file.h"
 
 namespace trainyard::training {
@@ -23,7 +28,7 @@ using Metrics = std::vector<std::pair<std::string, double>>;
 class Reporter {
  public:
   // Connects at the first call. `socket` as in RankContext; empty: outside a job.
-  Reporter(std::string socket, int rank);
+  Reporter(std::string socket, int rank, absl::Duration patience = absl::Seconds(10));
 
   bool active() const { return !socket_.empty(); }
   // Metrics of one step; NaN and infinities are allowed. UNAVAILABLE without a supervisor,
@@ -41,10 +46,15 @@ class Reporter {
   absl::Status Exchange(const std::string& request);
   absl::StatusOr<std::string> Ask(absl::string_view line);
   absl::StatusOr<std::string> AskOnce(absl::string_view line);
+  bool Quiet() const { return std::chrono::steady_clock::now() < quiet_until_; }
+  absl::Status Broken(int error);
   absl::Status Understand(const std::string& reply);
 
   const std::string socket_;
   const int rank_;
+  const absl::Duration patience_;
+  absl::Duration quiet_;  // how long nothing is asked after the next silence
+  std::chrono::steady_clock::time_point quiet_until_;
   FileDescriptor connection_;
   std::string unread_;
   bool should_stop_ = false;

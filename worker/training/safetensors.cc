@@ -11,11 +11,13 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/sha256.h"
+#include "common/utf8.h"
 
 namespace trainyard::training {
 namespace {
@@ -24,6 +26,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr uint64_t kHeaderBytesMax = 100'000'000;
 constexpr uint64_t kLengthBytes = 8;
+constexpr char kMetadata[] = "__metadata__";
 
 struct TypeName {
   DataType type;
@@ -51,10 +54,31 @@ std::optional<DataType> TypeOfName(const std::string& name) {
   return std::nullopt;
 }
 
-uint64_t BytesOf(const TensorView& tensor) {
-  uint64_t count = 1;
-  for (const int64_t extent : tensor.shape) count *= static_cast<uint64_t>(extent);
-  return count * SizeOf(tensor.type);
+absl::Status Unwritable(const TensorView& tensor, absl::string_view why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("tensor ", PrintableText(tensor.name), " cannot be written: ", why));
+}
+
+absl::StatusOr<uint64_t> BytesOf(const TensorView& tensor) {
+  uint64_t bytes = SizeOf(tensor.type);
+  for (const int64_t extent : tensor.shape) {
+    if (extent < 0 || __builtin_mul_overflow(bytes, static_cast<uint64_t>(extent), &bytes)) {
+      return Unwritable(tensor, "its shape is below 0 or too large");
+    }
+  }
+  return bytes;
+}
+
+// A header names each tensor once. Bytes that are no UTF-8 would be replaced there, and could make
+// two names one.
+absl::Status CheckNames(const std::vector<TensorView>& tensors) {
+  std::set<absl::string_view> names;
+  for (const TensorView& tensor : tensors) {
+    if (tensor.name == kMetadata) return Unwritable(tensor, "the name means the metadata");
+    if (!IsUtf8(tensor.name)) return Unwritable(tensor, "the name is not UTF-8");
+    if (!names.insert(tensor.name).second) return Unwritable(tensor, "the name is there twice");
+  }
+  return absl::OkStatus();
 }
 
 // Bytes that `shape` needs, or nothing when it is no shape or too large for any file.
@@ -136,7 +160,7 @@ absl::StatusOr<std::vector<Entry>> DecodeHeader(absl::string_view text, uint64_t
   if (!header.is_object()) return Wrong("the header is no JSON object");
   std::vector<Entry> entries;
   for (const auto& [name, entry] : header.items()) {
-    if (name == "__metadata__") {
+    if (name == kMetadata) {
       if (absl::Status status = DecodeMetadata(entry, file); !status.ok()) return status;
       continue;
     }
@@ -206,20 +230,25 @@ absl::Status TensorFile::CopyFloats(const std::string& name, size_t count, float
   return absl::OkStatus();
 }
 
-std::string EncodeSafetensors(const std::vector<TensorView>& tensors,
-                              const std::map<std::string, std::string>& metadata) {
+absl::StatusOr<std::string> EncodeSafetensors(const std::vector<TensorView>& tensors,
+                                              const std::map<std::string, std::string>& metadata) {
   std::string bytes;
-  EncodeSafetensors(tensors, metadata, &bytes);
+  absl::Status status = EncodeSafetensors(tensors, metadata, &bytes);
+  if (!status.ok()) return status;
   return bytes;
 }
 
-void EncodeSafetensors(const std::vector<TensorView>& tensors,
-                       const std::map<std::string, std::string>& metadata, std::string* bytes) {
+absl::Status EncodeSafetensors(const std::vector<TensorView>& tensors,
+                               const std::map<std::string, std::string>& metadata,
+                               std::string* bytes) {
+  if (absl::Status status = CheckNames(tensors); !status.ok()) return status;
   Json header = Json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  if (!metadata.empty()) header[kMetadata] = metadata;
   uint64_t offset = 0;
   for (const TensorView& tensor : tensors) {
-    const uint64_t end = offset + BytesOf(tensor);
+    const auto size = BytesOf(tensor);
+    if (!size.ok()) return size.status();
+    const uint64_t end = offset + *size;
     header[tensor.name] = {{"dtype", NameOfType(tensor.type)},
                            {"shape", tensor.shape},
                            {"data_offsets", {offset, end}}};
@@ -234,8 +263,9 @@ void EncodeSafetensors(const std::vector<TensorView>& tensors,
   }
   bytes->append(text);
   for (const TensorView& tensor : tensors) {
-    bytes->append(static_cast<const char*>(tensor.data), BytesOf(tensor));
+    bytes->append(static_cast<const char*>(tensor.data), *BytesOf(tensor));
   }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<TensorFile> DecodeSafetensors(absl::string_view bytes) {

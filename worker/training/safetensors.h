@@ -42,11 +42,13 @@ struct TensorFile {
   absl::Status CopyFloats(const std::string& name, size_t count, float* to) const;
 };
 
-std::string EncodeSafetensors(const std::vector<TensorView>& tensors,
-                              const std::map<std::string, std::string>& metadata);
-// The same into `bytes`, whose memory is used again.
-void EncodeSafetensors(const std::vector<TensorView>& tensors,
-                       const std::map<std::string, std::string>& metadata, std::string* bytes);
+// Into `bytes`, whose memory is used again. INVALID_ARGUMENT for what no reader would take: two
+// tensors of one name, a name that is not UTF-8 or "__metadata__", a shape below 0 or too large.
+absl::Status EncodeSafetensors(const std::vector<TensorView>& tensors,
+                               const std::map<std::string, std::string>& metadata,
+                               std::string* bytes);
+absl::StatusOr<std::string> EncodeSafetensors(const std::vector<TensorView>& tensors,
+                                              const std::map<std::string, std::string>& metadata);
 
 // INVALID_ARGUMENT that says what is wrong with the bytes. Types outside DataType are refused.
 absl::StatusOr<TensorFile> DecodeSafetensors(absl::string_view bytes);

@@ -2,8 +2,9 @@
 request.
 
 Invariants: a lost or silent supervisor never ends the training program; it is said once on stderr
-and points are dropped. A mistake of the program (a metric that is no number) raises at once, in a
-job and outside.
+and points are dropped. One that is there and silent holds the program up once; then nothing is sent
+for as long, and for longer each time, but for checkpoints. A mistake of the program (a metric that
+is no number) raises at once, in a job and outside.
 """
 import json
 import math
@@ -12,9 +13,11 @@ import signal
 import socket
 import sys
 import threading
+import time
 
 _REQUEST_BYTES_MAX = 64 * 1024
 _TIMEOUT_SECONDS = 10.0
+_QUIET_SECONDS_MAX = 60.0
 
 
 class _Connection:
@@ -26,6 +29,7 @@ class _Connection:
         self._input = None
         self._pid = None
         self._said = set()
+        self._quiet, self._quiet_until = _TIMEOUT_SECONDS, 0.0
         self.stop = False
 
     def say_once(self, text):
@@ -33,9 +37,9 @@ class _Connection:
             self._said.add(text)
             print("trainyard: " + text, file=sys.stderr, flush=True)
 
-    def ask(self, request):
-        """The reply to `request`, or None when nobody answers. Raises ValueError when it is
-        refused."""
+    def ask(self, request, always=False):
+        """The reply to `request`, or None when nobody answers, or lately nobody did (unless
+        `always`). Raises ValueError when it is refused."""
         line = json.dumps(request, allow_nan=False).encode("utf-8") + b"\n"
         if len(line) > _REQUEST_BYTES_MAX:
             raise ValueError(
@@ -45,14 +49,21 @@ class _Connection:
             self.say_once("not run by Trainyard; reports are not sent")
             return None
         with self._lock:
+            if time.monotonic() < self._quiet_until and not always:
+                return None
             # A connection that broke since the last call is opened again, once.
             for last in (False, True):
                 try:
                     reply = self._exchange(path, line)
+                    self._quiet = _TIMEOUT_SECONDS
                     break
                 except (OSError, ValueError) as error:
                     self._close()
-                    if last:
+                    silent = isinstance(error, socket.timeout)
+                    if silent:
+                        self._quiet_until = time.monotonic() + self._quiet
+                        self._quiet = min(2 * self._quiet, _QUIET_SECONDS_MAX)
+                    if last or silent:
                         self.say_once(
                             f"the supervisor does not answer, reports are dropped: {error}")
                         return None
@@ -222,7 +233,8 @@ def save_checkpoint(step, path):
         raise FileNotFoundError(f"no checkpoint at {full}")
     if full == root or os.path.commonpath([full, root]) != root:
         raise ValueError(f"a checkpoint lies below {root}, not at {full}")
-    _connection.ask({"checkpoint": {"step": _step_of(step), "path": os.path.relpath(full, root)}})
+    _connection.ask({"checkpoint": {"step": _step_of(step), "path": os.path.relpath(full, root)}},
+                    always=True)
 
 
 def resume_step():

@@ -35,7 +35,9 @@ class GradientHook:
 
     def __init__(self, gang, module, bucket_bytes, wire):
         self._gang = gang
-        self._parameters = [p for p in module.parameters() if p.requires_grad][::-1]
+        named = [(n, p) for n, p in module.named_parameters() if p.requires_grad][::-1]
+        self._names = [name for name, _ in named]
+        self._parameters = [parameter for _, parameter in named]
         for parameter in self._parameters:
             if parameter.dtype != torch.float32 or parameter.device.type not in ("cpu", "cuda"):
                 raise ValueError(f"a parameter is {parameter.dtype} on {parameter.device}; "
@@ -51,9 +53,16 @@ class GradientHook:
         self._wire = None
         if wire != "float32":
             self._wire = gang._tensor(count, home, "float16").view(getattr(torch, wire))
+        # The sum of what float16 holds need not be held by it, the mean is: divided before, by a
+        # power of two, which rounds nothing but what is very small.
+        self._share = 1.0
+        if wire == "float16":
+            self._share = 2.0 ** -(gang.size - 1).bit_length()
+        self._size = gang.size
         self._buckets, self._bucket_of, self._places = [], [], []
         self._cut(max(1, bucket_bytes // 4))
         self._started, self._pass, self._off = 0, None, False
+        self._came = set()  # numbers of the parameters whose gradients came in this pass
         self._accumulators = []  # torch holds them weakly
         for number, parameter in enumerate(self._parameters):
             accumulator = parameter.expand_as(parameter).grad_fn.next_functions[0][0]
@@ -94,6 +103,7 @@ class GradientHook:
                 bucket.pending.wait()
                 bucket.pending = None
         self._started = 0
+        self._came.clear()
         this = _Pass(self._finish)
         self._pass = weakref.ref(this)
         # Runs when the pass is through, before backward() returns.
@@ -104,6 +114,13 @@ class GradientHook:
             return
         if not self._running():
             self._begin()
+        if number in self._came:
+            raise training.TrainingError(
+                f"the gradient of {self._names[number]} came twice in one backward pass, as in "
+                "checkpointed activations of a layer that is used twice; it may be travelling by "
+                "now. Checkpoint with use_reentrant=False, or run the pass under no_sync() and "
+                "call average_gradients() behind it")
+        self._came.add(number)
         self._collect(number)
         self._buckets[self._bucket_of[number]].missing -= 1
         while self._started < len(self._buckets) and self._buckets[self._started].missing == 0:
@@ -122,8 +139,10 @@ class GradientHook:
         bucket = self._buckets[self._started]
         data = self._whole[bucket.begin:bucket.end]
         if self._wire is not None:
+            data = data if self._share == 1 else data * self._share
             data = self._wire[bucket.begin:bucket.end].copy_(data)
-        bucket.pending = self._gang.start_all_reduce(data, op="mean")
+        op = "mean" if self._share == 1 else "sum"
+        bucket.pending = self._gang.start_all_reduce(data, op=op)
         self._started += 1
 
     def _finish(self):
@@ -137,4 +156,6 @@ class GradientHook:
             data = bucket.pending.wait()
             bucket.pending = None
             if self._wire is not None:
-                self._whole[bucket.begin:bucket.end].copy_(data)
+                whole = self._whole[bucket.begin:bucket.end].copy_(data)
+                if self._share != 1:
+                    whole.mul_(1 / (self._share * self._size))

@@ -177,6 +177,28 @@ class ReporterTest(unittest.TestCase):
         self.assertEqual(result.stdout.strip(), "False")
         self.assertEqual(len(result.stderr.splitlines()), 1)
 
+    def test_a_silent_supervisor_holds_up_one_report_not_all(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(self.path)
+            listener.listen(100)  # the kernel accepts, as for a process that is stopped
+            result = self.run_ok(
+                "import time, trainyard\n"
+                "from trainyard import _reporter\n"
+                "_reporter._TIMEOUT_SECONDS = 1.0\n"
+                "_reporter._connection._quiet = 1.0\n"
+                "times = [time.monotonic()]\n"
+                "for step in range(1000):\n"
+                "    trainyard.report(step, a=1)\n"
+                "    times.append(time.monotonic())\n"
+                "open(trainyard.checkpoint_dir() + '/x', 'w').close()\n"
+                "trainyard.save_checkpoint(1, 'x')\n"
+                "times.append(time.monotonic())\n"
+                "print(times[1] - times[0], times[1000] - times[1], times[1001] - times[1000])\n",
+                AIP_CHECKPOINT_DIR=self.folder.name)
+        first, rest, checkpoint = map(float, result.stdout.split())
+        self.assertTrue(0.9 < first < 3 and rest < 2 and checkpoint > 0.9, result.stdout)
+        self.assertEqual(result.stderr.count("does not answer"), 1, result.stderr)
+
     def test_forked_processes_have_connections_of_their_own(self):
         server = self.serve()
         self.run_ok("import os, trainyard\ntrainyard.report(1, a=1)\n"

@@ -335,6 +335,31 @@ TEST(QueueTest, MachineThatGoesAwayIsDrainedInTimeAndWelcomedBack) {
   EXPECT_FALSE(scene.state().agents.at("n1")->draining());
 }
 
+// A notice that comes while the agent is connected, and one that is taken back.
+TEST(QueueTest, NoticeThatAMachineGoesAwayPreemptsAtOnceAndMayBeTakenBack) {
+  Scene scene;
+  scene.Node("n1");
+  const uint64_t run = scene.Job(scene.Submit("a")).run_uid();
+  scene.PlaceAndRun(run, "n1");
+  wire::Fact fact;
+  *fact.mutable_inventory_changed() = scene.state().agents.at("n1")->inventory();
+  fact.mutable_inventory_changed()->mutable_available_until()->set_seconds(
+      scene.now_us() / kSecondUs + 30);
+  scene.Tell("n1", fact);
+  scene.Pass(1);
+  EXPECT_EQ(scene.Run(run).attempt().stop_reason(), wire::STOP_PREEMPT);
+  EXPECT_TRUE(scene.state().agents.at("n1")->draining());
+  fact.mutable_inventory_changed()->clear_available_until();
+  scene.Tell("n1", fact);
+  EXPECT_FALSE(scene.state().agents.at("n1")->draining());
+  // Who drained it otherwise is not overruled.
+  DrainNode drain;
+  drain.node_id = "n1";
+  scene.Do(drain);
+  scene.Tell("n1", fact);
+  EXPECT_TRUE(scene.state().agents.at("n1")->draining());
+}
+
 TEST(QueueTest, PlanOfAnEarlierAttemptPreemptsNoLaterOne) {
   Scene scene;
   scene.Node("n1");

@@ -373,6 +373,24 @@ TEST(AgentCoreTest, InventoryChangesAreFacts) {
   EXPECT_EQ(hello.inventory().cores(), 3);
 }
 
+TEST(AgentCoreTest, AMachineThatLeavesStopsWhatTheSchedulerDidNot) {
+  AgentScene scene;
+  scene.Connect();
+  scene.BringUp(kOne);
+  scene.BringUp(kTwo);
+  constexpr MemberId kPrepared{3, 1, 0};
+  scene.Delta({WantPrepared(kPrepared)});
+  scene.Staged(kPrepared);
+  scene.Delta({WantStopped(kTwo)});
+  scene.Disconnect();
+  scene.core().Leave(scene.now());
+  EXPECT_THAT(scene.Effects(), ElementsAre("stop 1-1-0 STOP_PREEMPT",
+                                           "fact exited 3-1-0 PREEMPTED_CAUSE refused on request",
+                                           "fact released 3-1-0"));
+  scene.core().Leave(scene.now());
+  EXPECT_THAT(scene.Effects(), IsEmpty());
+}
+
 TEST(AgentCoreTest, EndOfReadsAnExitReport) {
   ExitReport report;
   report.cause = "OOM_HOST";

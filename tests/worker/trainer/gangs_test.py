@@ -166,6 +166,57 @@ class Gangs(unittest.TestCase):
                 self.assertNotAlmostEqual(one[-1]["train_loss"], history(out)[-1]["train_loss"],
                                           places=6)
 
+    def test_steps_whose_gradients_are_no_numbers_are_left_out(self):
+        """One row of the data is far too large: the model stays usable."""
+        path = self.folder / "data.csv"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        lines[0] = ",".join(["3e38"] * 16 + ["1"])
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for seed in (1, 2, 3, 4):  # the row may be one of those that are not trained on
+            out = self.folder / f"out-{seed}"
+            done = train(2, self.data, "--hidden=64", "--epochs=2", "--normalize=none",
+                         "--clip_norm=1", f"--split_seed={seed}", f"--job-dir={out}")
+            for tensor in checkpoints.load_tensors(out / "model" / "model.safetensors").values():
+                self.assertTrue((tensor == tensor).all(), "not a number")
+            if "are left out" in done.stderr:
+                self.assertEqual(done.stderr.count("are left out"), 1)
+                return
+        self.fail("no step was left out")
+
+    def test_a_slow_rank_is_named_inside_the_epoch(self):
+        data = f"--data={self.write_data(rows=200_000)}"  # minutes of training
+        words = command(2, data, "--model=cnn", "--batch_size=2", "--epochs=1",
+                        "--watch_seconds=0.5")
+        with subprocess.Popen(words, env=environment(), text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as run:
+            over = threading.Event()
+
+            def slow_down():
+                while not over.wait(0.05):
+                    for pid in subprocess.run(["pgrep", "-P", str(run.pid)], text=True, check=False,
+                                              capture_output=True).stdout.split():
+                        seen = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+                        if b"OMPI_COMM_WORLD_RANK=1" in seen:
+                            os.kill(int(pid), signal.SIGSTOP)
+                            over.wait(0.15)
+                            os.kill(int(pid), signal.SIGCONT)
+
+            thread = threading.Thread(target=slow_down)
+            thread.start()
+            timer = threading.Timer(60, run.kill)
+            timer.start()
+            try:
+                named = next((line for line in run.stderr if "slower" in line), "nobody")
+            finally:
+                over.set()
+                thread.join()
+                timer.cancel()
+                run.terminate()
+                said = run.stdout.read()
+        self.assertRegex(named, r"rank 1 on node \S+ was [0-9.]+ times slower than the others in "
+                                r"the last [0-9.]+ s")
+        self.assertNotIn("epoch 1/1", said.split("test accuracy")[0])
+
     def test_resumed_run_goes_on_bit_for_bit(self):
         for optimizer, share in (("sgd", "no"), ("adam", "no"), ("adam", "yes")):
             arguments = [self.data, "--hidden=16", f"--optimizer={optimizer}",
@@ -241,20 +292,54 @@ class Gangs(unittest.TestCase):
         self.assertIn("resumed from step_", done.stdout)
         self.assertEqual(history(part)[-1], history(whole)[-1])
 
-    def members(self, *arguments, expected=0):
-        """Two ranks as nodes with folders of their own, a and b."""
+    def members(self, *arguments, folders="ab", **more):
+        """Two ranks as nodes with folders of their own, a and b, or with one."""
         command = ["mpirun", "--oversubscribe", "--mca", "btl", "self,vader"]
-        for rank, name in enumerate("ab"):
+        for rank, name in enumerate(folders):
             command += [":"] * rank + ["-np", "1"]
             for key, value in (("RANK", rank), ("WORLD_SIZE", 2), ("LOCAL_RANK", 0),
                                ("LOCAL_WORLD_SIZE", 1), ("TRAINYARD_PRETEND_NODES_OF", 1),
                                ("AIP_CHECKPOINT_DIR", f"{self.folder / name}/")):
                 command += ["-x", f"{key}={value}"]
             command += [TRAIN, *arguments]
-        done = subprocess.run(command, env=environment(), capture_output=True, text=True,
+        done = subprocess.run(command, env=environment(**more), capture_output=True, text=True,
                               timeout=120, check=False)
-        self.assertEqual(done.returncode, expected, f"{done.stdout}\n{done.stderr}")
+        self.assertEqual(done.returncode, 0, f"{done.stdout}\n{done.stderr}")
         return done
+
+    def test_nodes_with_one_folder_commit_once(self):
+        arguments = [self.data, "--hidden=16", "--epochs=8", "--batch_size=30",
+                     "--checkpoint_every=1", "--checkpoint_keep=3",
+                     f"--job-dir={self.folder / 'out'}"]
+        left = self.folder / "a" / ".place-0123456789abcdef-1"
+        left.parent.mkdir()
+        left.touch()
+        done = self.members(*arguments, folders="aa")
+        self.assertNotIn("warning", done.stderr)
+        self.assertEqual({p.name for p in (self.folder / "a").iterdir()},
+                         {"step_42", "step_49", "step_56"})
+        for step in (self.folder / "a").iterdir():
+            self.assertEqual({p.name for p in step.iterdir()},
+                             {"manifest.json", "shard-0.safetensors", "shard-1.safetensors"})
+        done = self.members(*arguments, "--epochs=9", folders="aa")
+        self.assertIn("resumed from step_56", done.stdout)
+
+    def test_what_one_node_could_not_commit_takes_nothing_from_the_others(self):
+        """And each failure is told, also after another warning."""
+        arguments = [self.data, "--hidden=16", "--epochs=6", "--batch_size=30",
+                     "--checkpoint_every=2", "--checkpoint_keep=1",
+                     f"--job-dir={self.folder / 'out'}"]
+        (self.folder / "b").mkdir()
+        for step in (28, 42):  # a file has the name
+            (self.folder / "b" / f"step_{step}").touch()
+        done = self.members(*arguments, TRAINYARD_SOCKET=str(self.folder / "absent"))
+        self.assertIn("the supervisor at", done.stderr)
+        for step in (28, 42):
+            self.assertEqual(done.stderr.count(f"step_{step} was not committed"), 1, done.stderr)
+        for step in (28, 42):
+            (self.folder / "b" / f"step_{step}").unlink()
+            shutil.rmtree(self.folder / "b" / f".step_{step}.partial")
+        self.assertIn("resumed from step_14", self.members(*arguments).stdout)
 
     def test_nodes_keep_their_shards_and_commit_as_one(self):
         arguments = [self.data, "--hidden=16", "--epochs=6", "--batch_size=30",

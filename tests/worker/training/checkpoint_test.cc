@@ -89,7 +89,7 @@ TEST_F(CheckpointTest, ShardsOfSeveralRanksAreOneCheckpoint) {
   for (int rank = 0; rank < 3; ++rank) {
     const float value = static_cast<float>(rank);
     auto shard = WriteCheckpointShard(
-        folder_, 4, rank, EncodeSafetensors({{"p", DataType::kFloat32, {1}, &value}}, {}));
+        folder_, 4, rank, *EncodeSafetensors({{"p", DataType::kFloat32, {1}, &value}}, {}));
     ASSERT_TRUE(shard.ok()) << shard.status();
     shards.push_back(*shard);
     EXPECT_TRUE(absl::IsNotFound(ReadNewestCheckpoint(folder_).status())) << "not committed yet";
@@ -112,7 +112,7 @@ TEST_F(CheckpointTest, MembersWithFoldersOfTheirOwnHoldOneManifest) {
   for (int rank = 0; rank < 2; ++rank) {
     const float value = static_cast<float>(rank);
     shards.push_back(*WriteCheckpointShard(
-        folders[rank], 4, rank, EncodeSafetensors({{"p", DataType::kFloat32, {1}, &value}}, {})));
+        folders[rank], 4, rank, *EncodeSafetensors({{"p", DataType::kFloat32, {1}, &value}}, {})));
   }
   std::vector<std::string> manifests;
   for (const std::string& folder : folders) {
@@ -237,6 +237,57 @@ TEST_F(CheckpointTest, WhatKilledWritersLeftIsSwept) {
   EXPECT_THAT(*ListFolder(folder_), testing::ElementsAre(".mine", ".step_6", ".step_x.partial",
                                                          "step_3", "step_5.partial"));
   EXPECT_TRUE(ReadCheckpoint(folder_, 3).ok());
+}
+
+// Where folders cannot be exchanged, a step that is committed again has no name for a moment.
+TEST_F(CheckpointTest, AStepThatWasCompleteGetsItsNameBack) {
+  const auto move = [this](const char* from, const char* to) {
+    ASSERT_EQ(rename(JoinPath(folder_, from).c_str(), JoinPath(folder_, to).c_str()), 0);
+  };
+  const auto value = [this](int64_t step) {
+    return ReadCheckpoint(folder_, step)->shards[0].Floats("p", 100)->front();
+  };
+  // Killed between the two renames: the new one.
+  ASSERT_TRUE(Write(3, 1).ok());
+  move("step_3", ".step_3.old");
+  ASSERT_TRUE(Write(3, 2).ok());
+  move("step_3", ".step_3.partial");
+  // Killed before anything new was complete: the old one.
+  ASSERT_TRUE(Write(4, 4).ok());
+  move("step_4", ".step_4.old");
+  ASSERT_TRUE(WriteCheckpointShard(folder_, 4, 0, "half").ok());
+  // Its name is taken: what has it stays.
+  ASSERT_TRUE(Write(5, 6).ok());
+  move("step_5", ".step_5.partial");
+  ASSERT_TRUE(Write(5, 5).ok());
+  // Half removed, or cut short.
+  ASSERT_TRUE(Write(6, 6).ok());
+  move("step_6", ".step_6.old");
+  ASSERT_TRUE(RemoveTree(folder_ + "/.step_6.old/manifest.json").ok());
+  ASSERT_TRUE(Write(7, 7).ok());
+  ASSERT_EQ(truncate(Shard(7, 0).c_str(), 100), 0);
+  move("step_7", ".step_7.partial");
+  ASSERT_TRUE(SweepCheckpoints(folder_).ok());
+  EXPECT_THAT(*ListFolder(folder_), testing::ElementsAre("step_3", "step_4", "step_5"));
+  EXPECT_EQ(value(3), 2);
+  EXPECT_EQ(value(4), 4);
+  EXPECT_EQ(value(5), 5);
+}
+
+TEST_F(CheckpointTest, AManifestOfOtherShardsDoesNotStay) {
+  ASSERT_TRUE(Write(3, 1).ok());
+  ASSERT_EQ(rename((folder_ + "/step_3").c_str(), (folder_ + "/.step_3.partial").c_str()), 0);
+  ASSERT_TRUE(WriteCheckpointShard(folder_, 3, 0, "new").ok());
+  EXPECT_THAT(*ListFolder(folder_ + "/.step_3.partial"),
+              testing::ElementsAre("shard-0.safetensors"));
+}
+
+TEST_F(CheckpointTest, WhatCannotBeReadIsNotCountedAsKept) {
+  for (int64_t step = 1; step <= 5; ++step) ASSERT_TRUE(Write(step, 1).ok());
+  Damage(folder_ + "/step_5/manifest.json");
+  ASSERT_TRUE(RemoveTree(folder_ + "/step_4/manifest.json").ok());
+  ASSERT_TRUE(PruneCheckpoints(folder_, 5, 2).ok());
+  EXPECT_EQ(*CheckpointSteps(folder_), (std::vector<int64_t>{5, 4, 3, 2}));
 }
 
 }  // namespace

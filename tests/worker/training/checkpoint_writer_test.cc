@@ -86,19 +86,39 @@ TEST_F(CheckpointWriterTest, TheNewestStay) {
   EXPECT_THAT(*ListFolder(folder_), testing::UnorderedElementsAre("step_4", "step_5", "step_99"));
 }
 
-// Another node may have died before it committed the newest step: the one before must be there.
-TEST_F(CheckpointWriterTest, BesideOtherNodesTheOldOnesGoOneCommitLater) {
+// Another node may have died, or failed, before it committed the newest steps.
+TEST_F(CheckpointWriterTest, BesideOtherNodesWhatAllHaveStays) {
   CheckpointWriter writer(folder_, 1, /*alone=*/false);
   const std::vector<float> values(10, 1.0F);
-  for (int64_t step = 1; step <= 4; ++step) {
+  const auto commit = [&](int64_t step, int64_t whole) {
     writer.StartShard(step, 0, View(values));
     writer.Wait();
-    writer.Commit(step, 1, {}, {*writer.shard()});
+    writer.Commit(step, 1, {}, {*writer.shard()}, whole);
     writer.Wait();
-    const auto steps = *CheckpointSteps(folder_);
-    EXPECT_EQ(steps,
-              step == 1 ? std::vector<int64_t>({1}) : std::vector<int64_t>({step, step - 1}));
-  }
+    EXPECT_TRUE(writer.committed());
+    return *CheckpointSteps(folder_);
+  };
+  EXPECT_EQ(commit(1, -1), std::vector<int64_t>({1}));
+  EXPECT_EQ(commit(2, 1), std::vector<int64_t>({2, 1}));
+  EXPECT_EQ(commit(3, 1), std::vector<int64_t>({3, 2, 1})) << "step 2 failed elsewhere";
+  EXPECT_EQ(commit(4, 3), std::vector<int64_t>({4, 3}));
+}
+
+TEST_F(CheckpointWriterTest, TensorsThatNobodyCouldReadAreToldAndNotWritten) {
+  CheckpointWriter writer(folder_, 1);
+  const std::vector<float> values(10, 1.0F);
+  std::vector<TensorView> twice = View(values);
+  twice.push_back(twice[0]);
+  writer.Start(1, 1, twice, {});
+  writer.Wait();
+  const auto written = writer.Take();
+  ASSERT_EQ(written.size(), 1u);
+  EXPECT_TRUE(absl::IsInvalidArgument(written[0].status)) << written[0].status;
+  EXPECT_FALSE(writer.committed());
+  writer.StartShard(2, 0, twice);
+  writer.Wait();
+  EXPECT_TRUE(absl::IsInvalidArgument(writer.shard().status()));
+  EXPECT_TRUE(ListFolder(folder_)->empty());
 }
 
 TEST_F(CheckpointWriterTest, AFailureIsToldAndTheNextOneTried) {
@@ -161,6 +181,80 @@ TEST_F(CheckpointWriterTest, KillsLoseNothingCommitted) {
     committed = checkpoint->step;
   }
   EXPECT_GT(committed, kills / 2);
+}
+
+// The child: two nodes with folders of their own, each with its shard of every step; says a step
+// once both have committed it, which each learns with the next one.
+[[noreturn]] void CommitOnTwoNodes(const std::string& folder, int64_t whole, int pipe) {
+  CheckpointWriter nodes[] = {{folder + "/a", 1, false}, {folder + "/b", 1, false}};
+  Random random(MixSeed(static_cast<uint64_t>(whole), 8));
+  int64_t attempted = -1;
+  for (int64_t step = whole + 1;; ++step) {
+    std::vector<ShardEntry> shards;
+    for (int i = 0; i < 2; ++i) {
+      const std::vector<float> values(3000, static_cast<float>(2 * step + i));
+      nodes[i].StartShard(step, i, {{"p", DataType::kFloat32, {3000}, values.data()}});
+    }
+    for (CheckpointWriter& node : nodes) {
+      node.Wait();
+      if (!node.shard().ok() || !node.committed()) _exit(1);
+      shards.push_back(*node.shard());
+    }
+    if (attempted >= 0) whole = attempted;
+    if (write(pipe, &whole, sizeof(whole)) < 0) _exit(1);
+    attempted = step;
+    const size_t first = random.Below(2);  // nodes do not go in step
+    nodes[first].Commit(step, 2, {}, shards, whole);
+    usleep(static_cast<useconds_t>(random.Below(3000)));
+    nodes[1 - first].Commit(step, 2, {}, shards, whole);
+  }
+}
+
+// The newest step of which both nodes have their part, -1 without any.
+int64_t NewestOfTwoNodes(const std::string& folder) {
+  const std::string folders[] = {folder + "/a", folder + "/b"};
+  const auto steps = CheckpointSteps(folders[0]);
+  for (const int64_t step : steps.ok() ? *steps : std::vector<int64_t>()) {
+    int good = 0;
+    for (size_t i = 0; i < 2; ++i) {
+      const auto manifest = ReadCheckpointManifest(folders[i], step);
+      if (!manifest.ok()) continue;
+      const auto shard = ReadCheckpointShard(folders[i], step, manifest->shards[i]);
+      const auto values = shard.ok() ? shard->Floats("p", 3000) : shard.status();
+      if (values.ok() && (*values)[2999] == static_cast<float>(2 * step) + static_cast<float>(i)) {
+        ++good;
+      }
+    }
+    if (good == 2) return step;
+  }
+  return -1;
+}
+
+TEST_F(CheckpointWriterTest, KillsLoseNothingThatAllNodesCommitted) {
+  Random random(8);
+  int64_t committed = -1, newest = -1;
+  for (int i = 0; i < 200; ++i) {
+    int ends[2];
+    ASSERT_EQ(pipe(ends), 0);
+    const pid_t child = fork();
+    if (child == 0) CommitOnTwoNodes(folder_, newest, ends[1]);
+    close(ends[1]);
+    for (uint64_t n = 1 + random.Below(4); n > 0; --n) {
+      ASSERT_EQ(read(ends[0], &committed, sizeof(committed)), 8);
+    }
+    usleep(static_cast<useconds_t>(random.Below(4000)));
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    while (read(ends[0], &committed, sizeof(committed)) == 8) {
+    }
+    close(ends[0]);
+    for (const char* node : {"/a", "/b"}) ASSERT_TRUE(SweepCheckpoints(folder_ + node).ok());
+    newest = NewestOfTwoNodes(folder_);
+    ASSERT_GE(newest, committed) << "after kill " << i;
+    // Old ones go: what both have, what was about to go, and what one of them had beyond.
+    ASSERT_LE(CheckpointSteps(folder_ + "/a")->size(), 5U);
+  }
+  EXPECT_GT(committed, 100);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@ reads what it wrote.
 
 usage: checkpoints_test.py SAMPLE_PROGRAM
 """
+import hashlib
 import json
 import os
 import pathlib
@@ -105,16 +106,99 @@ class Checkpoints(unittest.TestCase):
             checkpoints.save(folder, 2, {"x": numpy.zeros(3)})
         self.assertEqual(checkpoints.load(folder).step, 1)
 
+    def test_what_killed_writers_left_is_published_or_removed(self):
+        folder = self.folder / "own"
+        for step in (1, 2, 3, 4, 5):
+            checkpoints.save(folder, step, {"x": numpy.full(3, step)})
+        (folder / "step_1").rename(folder / ".step_1.old")  # killed between two renames
+        (folder / "step_2").rename(folder / ".step_2.partial")
+        (folder / "step_3").rename(folder / ".step_3.old")  # half removed
+        (folder / ".step_3.old" / "manifest.json").unlink()
+        (folder / "step_4").rename(folder / ".step_4.partial")  # cut short
+        shard = folder / ".step_4.partial" / "shard-0.safetensors"
+        shard.write_bytes(shard.read_bytes()[:-1])
+        (folder / ".place-0123456789abcdef-1").touch()
+        checkpoints._commits.clear()  # as a process that begins
+        checkpoints.save(folder, 6, {"x": numpy.zeros(3)})
+        self.assertEqual(sorted(p.name for p in folder.iterdir()),
+                         ["step_1", "step_2", "step_5", "step_6"])
+        for step in (1, 2):
+            found = checkpoints.read(folder / f"step_{step}")
+            self.assertEqual(found.tensors["x"].tolist(), [step] * 3)
+
+    def test_what_cannot_be_read_is_not_counted_as_kept(self):
+        folder = self.folder / "own"
+        for step in (1, 2, 3, 4):
+            checkpoints.save(folder, step, {"x": numpy.full(3, step)})
+        (folder / "step_4" / "manifest.json").write_bytes(b"{}")
+        (folder / "step_3" / "manifest.json").unlink()
+        checkpoints.save(folder, 5, {"x": numpy.zeros(3)}, keep=2)
+        self.assertEqual(sorted(p.name for p in folder.iterdir()),
+                         ["step_2", "step_3", "step_4", "step_5"])
+
+    def test_a_folder_that_is_a_checkpoint_counts(self):
+        self.assertEqual(checkpoints.load(self.folder / "step_3").step, 3)
+
+    def test_names_that_nobody_could_read_are_refused(self):
+        with self.assertRaisesRegex(ValueError, "__metadata__"):
+            checkpoints.save(self.folder, 9, {"__metadata__": numpy.zeros(3)})
+        self.assertEqual(checkpoints.load(self.folder).step, 7)
+
+    def test_manifests_that_nobody_wrote_are_passed_over(self):
+        manifest = self.folder / "step_7" / "manifest.json"
+        good = json.loads(manifest.read_text(encoding="utf-8"))
+        del good["sha256"]
+        deep = "[" * 100_000 + "]" * 100_000
+        texts = ["{", "[]", deep, '{"sha256": "", "shards": ' + deep + "}"]
+        for key, value in (("step", float("inf")), ("world_size", float("nan")), ("step", None),
+                           ("shards", 3), ("shards", [{"file": 3, "sha256": ""}]), ("state", 3),
+                           ("format", "another")):
+            forged = dict(good, **{key: value})
+            text = json.dumps(forged, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+            forged["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+            texts.append(json.dumps(forged))
+        for text in texts:
+            manifest.write_text(text, encoding="utf-8")
+            found = checkpoints.load(self.folder)
+            self.assertEqual((found.step, len(found.skipped)), (3, 1), text[:200])
+
+    def test_what_the_runtime_refuses_is_refused(self):
+        def file(header, data=b""):
+            text = header.encode()
+            return len(text).to_bytes(8, "little") + text + data
+
+        def tensor(begin, end, shape="[1]"):
+            return f'{{"dtype":"F32","shape":{shape},"data_offsets":[{begin},{end}]}}'
+
+        good = file(f'{{"a":{tensor(4, 8)},"b":{tensor(0, 4)}}}', bytes(8))
+        self.assertEqual(set(checkpoints.decode(good)), {"a", "b"})
+        for bad in (file(f'{{"a":{tensor(0, 4)},"b":{tensor(0, 4)}}}', bytes(4)),  # overlap
+                    file(f'{{"a":{tensor(4, 8)}}}', bytes(8)),  # hole
+                    file(f'{{"a":{tensor(0, 4)}}}', bytes(8)),  # more than is described
+                    file(f'{{"a":{tensor(0, 4)},"a":{tensor(4, 8)}}}', bytes(8)),  # twice
+                    file(f'{{"a":{tensor(0, "1e999")}}}', bytes(4)),
+                    file(f'{{"a":{tensor(0, 4, "[1e999]")}}}', bytes(4)),
+                    file(f'{{"a":{tensor(0, 4, "[true]")}}}', bytes(4)),
+                    file(f'{{"a":{tensor(0, 0, str([0] + [1 << 40] * 3))}}}'),
+                    file(f'{{"a":{tensor(0, 4, str([1] * 100))}}}', bytes(4)),
+                    file("[" * 100_000 + "]" * 100_000)):
+            with self.assertRaises(checkpoints.CheckpointError, msg=bad[:80]):
+                checkpoints.decode(bad)
+
     def test_any_damage_has_an_answer(self):
-        good, source = self.shard.read_bytes(), random.Random(5)
-        for _ in range(3000):
-            data = bytearray(good)
-            for _ in range(source.randrange(1, 4)):
-                data[source.randrange(len(data))] = source.randrange(256)
-            try:
-                checkpoints.decode(bytes(data[:source.randrange(1, len(data) + 1)]))
-            except checkpoints.CheckpointError:
-                pass
+        corpus = pathlib.Path(__file__).resolve().parents[2] / "fuzz" / "corpus"
+        seeds = [p.read_bytes() for p in sorted((corpus / "safetensors_fuzz").iterdir())]
+        source = random.Random(5)
+        for good in [self.shard.read_bytes(), *seeds]:
+            checkpoints.decode(good)
+            for _ in range(1000):
+                data = bytearray(good)
+                for _ in range(source.randrange(1, 4)):
+                    data[source.randrange(len(data))] = source.randrange(256)
+                try:
+                    checkpoints.decode(bytes(data[:source.randrange(1, len(data) + 1)]))
+                except checkpoints.CheckpointError:
+                    pass
 
 
 if __name__ == "__main__":

@@ -160,6 +160,43 @@ TEST(GradientBucketsTest, SixteenBitsRoundOnce) {
   }
 }
 
+// 3 x 30000 is more than float16 holds.
+TEST(GradientBucketsTest, SumsThatFloat16DoesNotHoldArrive) {
+  for (const bool overlap : {false, true}) {
+    InThreads(3, [overlap](Communicator* c) {
+      auto buckets = GradientBuckets::Create(
+          c, {5, 5}, 1, {.bucket_bytes = 20, .wire = DataType::kFloat16, .overlap = overlap});
+      ASSERT_TRUE(buckets.ok());
+      for (const float value : {30000.0F, 1e6F, 1.0F}) {
+        (*buckets)->Begin();
+        (*buckets)->extras()[0] = 1;
+        std::fill((*buckets)->data(), (*buckets)->data() + 10, c->rank() == 0 ? value : 30000.0F);
+        ASSERT_TRUE((*buckets)->Finish().ok());
+        EXPECT_EQ((*buckets)->finite(), value != 1e6F);
+        EXPECT_EQ((*buckets)->extras()[0], 3);
+        if (!(*buckets)->finite()) continue;
+        const float sum = value + 60000;
+        EXPECT_NEAR((*buckets)->data()[9], sum, sum / 1000);
+      }
+    });
+  }
+}
+
+TEST(GradientBucketsTest, WhatIsNoNumberIsToldAndNotClipped) {
+  InThreads(2, [](Communicator* c) {
+    auto buckets = GradientBuckets::Create(c, {4}, 0, {.clip_norm = 1});
+    ASSERT_TRUE(buckets.ok());
+    for (const float value : {std::nanf(""), HUGE_VALF, 2.0F}) {
+      (*buckets)->Begin();
+      std::fill((*buckets)->data(), (*buckets)->data() + 4, 2.0F);
+      if (c->rank() == 1) (*buckets)->data()[0] = value;
+      ASSERT_TRUE((*buckets)->Finish().ok());
+      EXPECT_EQ((*buckets)->finite(), value == 2.0F);
+      EXPECT_EQ((*buckets)->data()[3], value == 2.0F ? 0.5F : 4.0F);
+    }
+  });
+}
+
 TEST(GradientBucketsTest, IntegersAreNoTransport) {
   InThreads(2, [](Communicator* c) {
     auto buckets = GradientBuckets::Create(c, {3}, 0, {.wire = DataType::kInt32});

@@ -299,6 +299,60 @@ def check_attached(gang):
         raise AssertionError("float64 parameters were taken")
 
 
+def check_ready_twice(gang):
+    """A layer that reentrant checkpoints compute twice in one pass is refused: its gradient would
+    be added to while it travels. What computes it once is not."""
+    try:
+        import torch
+        from torch.utils.checkpoint import checkpoint
+    except ImportError as error:
+        print(f"skipped: checkpointed activations ({error})")
+        return
+    from trainyard import training
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shared, self.last = torch.nn.Linear(3, 3), torch.nn.Linear(3, 1)
+
+        def forward(self, x, reentrant):
+            for _ in range(2):
+                x = checkpoint(self.shared, x, use_reentrant=reentrant)
+            return self.last(x).sum()
+
+    model = Model()
+    hook = gang.attach(model, bucket_bytes=4)  # a bucket for each parameter
+    inputs = torch.full((1, 3), 1.0 + gang.rank, requires_grad=True)
+    said = raises(training.TrainingError, lambda: model(inputs, True).backward())
+    assert "shared." in said and "no_sync()" in said, said
+    model.zero_grad(set_to_none=True)
+    model(inputs, False).backward()
+    mine = model.shared.weight.grad.reshape(-1)
+    everyone = torch.zeros(9 * gang.size)
+    gang.all_gather(mine.clone(), everyone)
+    assert torch.equal(everyone.reshape(gang.size, 9), mine.expand(gang.size, 9))
+    # What the text advises gives the same.
+    averaged = mine.clone()
+    model.zero_grad(set_to_none=True)
+    with hook.no_sync():
+        model(inputs, True).backward()
+    gang.average_gradients(model.parameters())
+    assert torch.allclose(model.shared.weight.grad.reshape(-1), averaged, atol=1e-6)
+
+
+def check_half_precision(gang):
+    """The mean of what float16 holds is what float16 holds, though their sum is not."""
+    try:
+        import torch
+    except ImportError as error:
+        print(f"skipped: gradients as float16 ({error})")
+        return
+    model = torch.nn.Linear(1, 1, bias=False)
+    gang.attach(model, wire="float16")
+    model(torch.full((1, 1), 40000.0)).sum().backward()
+    assert abs(model.weight.grad.item() - 40000) <= 32, model.weight.grad
+
+
 def rank():
     from trainyard import training
 
@@ -313,6 +367,8 @@ def rank():
     check_attached(gang)
     check_broadcast_of_any_type(gang)
     check_after_an_exception(gang)
+    check_ready_twice(gang)
+    check_half_precision(gang)
     check_pending_that_is_dropped(gang)
     check_checkpoints(gang)
     for busy, slow in ((1.0, None), (5.0 if gang.rank == gang.size - 1 else 1.0, gang.size - 1)):

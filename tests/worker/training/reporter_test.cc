@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "common/file.h"
 #include "common/mutex.h"
 #include "gmock/gmock.h"
@@ -140,6 +141,32 @@ TEST(ReporterTest, NobodyThereIsUnavailable) {
   Reporter reporter(testing::TempDir() + "/nobody", 0);
   EXPECT_TRUE(absl::IsUnavailable(reporter.Report(1, {{"a", 1}})));
   EXPECT_FALSE(reporter.ShouldStop());
+}
+
+// As a stopped process: the kernel accepts for it.
+TEST(ReporterTest, ASilentSupervisorHoldsUpOneReportNotAll) {
+  std::string pattern = testing::TempDir() + "/silent.XXXXXX";
+  const std::string folder = mkdtemp(pattern.data()), path = folder + "/s";
+  FileDescriptor listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(listen(listener.get(), 100), 0);
+  const absl::Duration patience = absl::Milliseconds(500);
+  Reporter reporter(path, 0, patience);
+  const absl::Time start = absl::Now();
+  EXPECT_TRUE(absl::IsUnavailable(reporter.Report(1, {{"a", 1}})));
+  EXPECT_GE(absl::Now() - start, patience);
+  for (int i = 0; i < 1000; ++i) {
+    EXPECT_TRUE(absl::IsUnavailable(reporter.Report(2, {{"a", 1}})));
+    EXPECT_FALSE(reporter.ShouldStop());
+  }
+  EXPECT_LT(absl::Now() - start, 4 * patience);
+  const absl::Time again = absl::Now();
+  EXPECT_TRUE(absl::IsUnavailable(reporter.Checkpoint(3, "step_3"))) << "is asked all the same";
+  EXPECT_GE(absl::Now() - again, patience);
+  EXPECT_TRUE(RemoveTree(folder).ok());
 }
 
 TEST(ReporterTest, TooLargeIsRefusedHere) {

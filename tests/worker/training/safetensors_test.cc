@@ -25,14 +25,14 @@ std::string File(const std::string& header, const std::string& data) {
 std::string TwoTensors() {
   static const float kFloats[] = {1, 2, 3, 4, 5, 6};
   static const int64_t kIntegers[] = {7, -8};
-  return EncodeSafetensors(
+  return *EncodeSafetensors(
       {{"a", DataType::kFloat32, {2, 3}, kFloats}, {"b", DataType::kInt64, {2}, kIntegers}},
       {{"who", "test"}});
 }
 
 TEST(SafetensorsTest, WritesTheDocumentedLayout) {
   static const float kFloats[] = {1};
-  const std::string bytes = EncodeSafetensors({{"x", DataType::kFloat32, {1}, kFloats}}, {});
+  const std::string bytes = *EncodeSafetensors({{"x", DataType::kFloat32, {1}, kFloats}}, {});
   const std::string header = R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
   const std::string padded = header + std::string((8 - header.size() % 8) % 8, ' ');
   EXPECT_EQ(bytes, File(padded, std::string("\0\0\x80\x3f", 4)));
@@ -49,6 +49,32 @@ TEST(SafetensorsTest, ReadsWhatItWrote) {
   EXPECT_FALSE(file->Floats("a", 5).ok());
   EXPECT_FALSE(file->Floats("b", 2).ok()) << "of another type";
   EXPECT_TRUE(absl::IsNotFound(file->Floats("c", 1).status()));
+}
+
+// Written all the same, they would be a file that nobody can read again.
+TEST(SafetensorsTest, RefusesToWriteWhatNoReaderTakes) {
+  static const float kFloats[] = {1, 2};
+  const auto encode = [](const std::vector<TensorView>& tensors) {
+    std::string bytes = "before";
+    absl::Status status = EncodeSafetensors(tensors, {}, &bytes);
+    EXPECT_EQ(status.ok(), DecodeSafetensors(bytes).ok());
+    return status;
+  };
+  const auto one = [](const std::string& name, const std::vector<int64_t>& shape) {
+    return TensorView{name, DataType::kFloat32, shape, kFloats};
+  };
+  EXPECT_TRUE(encode({one("a", {2}), one("b", {2}), one("", {1}), one("\xc3\xa9", {})}).ok());
+  const std::pair<std::vector<TensorView>, const char*> rows[] = {
+      {{one("a", {2}), one("b", {2}), one("a", {1})}, "tensor a cannot be written: the name is"},
+      {{one("__metadata__", {2})}, "means the metadata"},
+      {{one("\xff", {2}), one("\xfe", {2})}, "is not UTF-8"},
+      {{one("a", {-1, -2})}, "its shape is below 0"},
+      {{one("a", {int64_t{1} << 40, int64_t{1} << 40})}, "too large"}};
+  for (const auto& [tensors, said] : rows) {
+    const absl::Status status = encode(tensors);
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << said;
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr(said));
+  }
 }
 
 TEST(SafetensorsTest, RefusesWhatDoesNotFit) {
@@ -86,10 +112,10 @@ TEST(SafetensorsTest, RefusesWhatDoesNotFit) {
 TEST(SafetensorsTest, AFileIsReadAndHashedInOnePass) {
   // Larger than what is read at a time, and in another order than that of the names.
   const std::vector<float> values(200'001, 0.5F);
-  const std::string bytes = EncodeSafetensors({{"z", DataType::kFloat32, {200'001}, values.data()},
-                                               {"none", DataType::kInt64, {0}, nullptr},
-                                               {"a", DataType::kFloat64, {7}, values.data()}},
-                                              {{"who", "test"}});
+  const std::string bytes = *EncodeSafetensors({{"z", DataType::kFloat32, {200'001}, values.data()},
+                                                {"none", DataType::kInt64, {0}, nullptr},
+                                                {"a", DataType::kFloat64, {7}, values.data()}},
+                                               {{"who", "test"}});
   const std::string path = absl::StrCat(testing::TempDir(), "/read.safetensors");
   ASSERT_TRUE(WriteFileAtomically(path, bytes).ok());
   std::string sha256;
@@ -132,9 +158,9 @@ TEST(SafetensorsTest, SurvivesDamage) {
 // theirs (under the sanitizers). tests/fuzz goes on without a seed.
 TEST(SafetensorsTest, AnyDamageHasAnAnswer) {
   const std::vector<float> values = {1, 2, 3, 4, 5, 6};
-  const std::string good = EncodeSafetensors({{"a", DataType::kFloat32, {2, 3}, values.data()},
-                                              {"b", DataType::kInt64, {3}, values.data()}},
-                                             {{"format", "x"}});
+  const std::string good = *EncodeSafetensors({{"a", DataType::kFloat32, {2, 3}, values.data()},
+                                               {"b", DataType::kInt64, {3}, values.data()}},
+                                              {{"format", "x"}});
   const std::string words[] = {"-1", "18446744073709551616", "[", "null", "\"F32\"", "{}", "1e9"};
   Random random(11);
   int readable = 0;
