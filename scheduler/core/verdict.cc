@@ -140,6 +140,22 @@ void Charge(const records::RunRow& run, const v1::Scheduling& scheduling, bool r
                            BackOffUs(ended->user_failures() + ended->infrastructure_failures()));
 }
 
+// What a stopped member says it could not store (worker/core/agent_members.cc), "" for nothing: the
+// run goes on from something older than it declared.
+std::string UnstoredOf(const records::AttemptRow& attempt) {
+  for (const records::MemberRow& member : attempt.members()) {
+    const std::string& said = member.exit().record().message();
+    for (const char* const begin :
+         {"Its outputs could not be stored: ", "The checkpoint of step "}) {
+      const size_t at = said.find(begin);
+      if (at != std::string::npos) {
+        return absl::StrCat(" (node ", member.node_id(), ": ", said.substr(at), ")");
+      }
+    }
+  }
+  return "";
+}
+
 // The verdict of an attempt that was stopped before it failed by itself.
 bool JudgeStop(const records::RunRow& run, const records::JobRow* job,
                records::AttemptEnded* ended) {
@@ -296,6 +312,8 @@ records::AttemptEnded Judge(const Rows& rows, const records::RunRow& run, int64_
     ended.set_next(records::R_DONE);
   } else if (failed_first || !JudgeStop(run, job.get(), &ended)) {
     JudgeFailure(rows, run, scheduling, now_us, &ended);
+  } else {
+    ended.mutable_exit()->mutable_message()->append(UnstoredOf(run.attempt()));
   }
   if (ended.next() == records::R_DONE) return ended;
   if (job != nullptr && (job->cancel_requested() || run.cancel_requested())) {

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/fault_point.h"
 #include "common/file.h"
 
 namespace trainyard::worker {
@@ -115,12 +116,17 @@ void Agent::ScheduleTick() {
   });
 }
 
-void Agent::Do(const SendToScheduler& effect) { channels_.send_control(effect.message); }
+void Agent::Do(const SendToScheduler& effect) {
+  if (!effect.message.has_heartbeat()) TRAINYARD_FAULT_POINT("agent.before_send");
+  channels_.send_control(effect.message);
+}
 
 void Agent::Do(const StoreFact& effect) {
   // A fact that cannot be kept must not be sent either: without a disk the agent is of no use.
+  TRAINYARD_FAULT_POINT("agent.before_store_fact");
   const absl::Status stored = facts_->Append(effect.fact);
   LOG_IF(FATAL, !stored.ok()) << "cannot store a fact: " << stored;
+  TRAINYARD_FAULT_POINT("agent.after_store_fact");
   if (!effect.fact.has_exited()) return;
   const MemberId id = IdOf(effect.fact.key());
   const v1::ExitRecord& record = effect.fact.exited().record();
@@ -130,15 +136,18 @@ void Agent::Do(const StoreFact& effect) {
   if (Member* const member = Find(id)) {
     const absl::Status marked = member->folder.MarkReported(effect.fact.sequence());
     LOG_IF(WARNING, !marked.ok()) << "member=" << FolderName(id) << " " << marked;
+    TRAINYARD_FAULT_POINT("agent.after_mark_reported");
   }
 }
 
 void Agent::Do(const DropFacts& effect) {
+  TRAINYARD_FAULT_POINT("agent.before_drop_facts");
   const absl::Status dropped = facts_->Drop(effect.through);
   LOG_IF(WARNING, !dropped.ok()) << "cannot shorten the log of facts: " << dropped;
 }
 
 void Agent::Do(const StoreIncarnation& effect) {
+  TRAINYARD_FAULT_POINT("agent.before_store_incarnation");
   const absl::Status stored = facts_->SetIncarnation(effect.incarnation);
   LOG_IF(FATAL, !stored.ok()) << "cannot store the scheduler's incarnation: " << stored;
 }

@@ -39,6 +39,7 @@ constexpr absl::Duration kLastWordsWait = absl::Minutes(5);
 }  // namespace
 
 void Agent::Do(const StopMember& effect) {
+  TRAINYARD_FAULT_POINT("agent.before_stop");
   Member* const member = Find(effect.id);
   if (member == nullptr) return;
   const nlohmann::json line = {{"stop",
@@ -209,11 +210,15 @@ void Agent::UploadPart(const MemberId& id, Member* member, int64_t step, const s
         } else {
           LOG(WARNING) << "member=" << FolderName(id) << " checkpoint step=" << step
                        << " not stored: " << digest->status();
+          core_->CheckpointLost(id, step, digest->status());
         }
         CheckPublished(id);
         Perform();
       });
   member->uploads += begun ? 1 : 0;
+  if (begun) return;
+  RemoveTree(own).IgnoreError();
+  core_->CheckpointLost(id, step, absl::ResourceExhaustedError("too many wait on this node"));
 }
 
 void Agent::Do(const PublishMember& effect) {
@@ -318,7 +323,9 @@ void Agent::RemoveFolder(const MemberId& id) {
   const bool begun = InBackground(
       Work::kRemove,
       [this, path = member->folder.path(), now = loop_->Now()] {
+        TRAINYARD_FAULT_POINT("agent.before_clean");
         const absl::Status removed = ended_.Remove(path, now);
+        TRAINYARD_FAULT_POINT("agent.after_clean");
         LOG_IF(WARNING, !removed.ok()) << removed;
       },
       [this, id] {

@@ -37,6 +37,7 @@ std::string OneSentence(const absl::Status& status) {
 }  // namespace
 
 void Agent::Do(const StageMember& effect) {
+  TRAINYARD_FAULT_POINT("agent.before_stage");
   const MemberId id = effect.id;
   const agent::v1::Assignment* const assignment = core_->FindAssignment(id);
   if (assignment == nullptr) return;
@@ -99,6 +100,7 @@ void Agent::FinishStaging(const MemberId& id, const absl::Status& status) {
 }
 
 void Agent::Do(const CancelStaging& effect) {
+  TRAINYARD_FAULT_POINT("agent.before_cancel_staging");
   if (Member* const member = Find(effect.id)) *member->cancelled = true;
 }
 

@@ -132,6 +132,9 @@ class AgentCore {
   // What was seen beside the exit record: joins its names and steps. Before Published.
   void MetricsSeen(const MemberId& id, const std::vector<std::string>& names, int64_t last_step);
   void CheckpointDurable(const MemberId& id, int64_t step, const std::string& tree, const Now& now);
+  // A checkpoint that was declared could not be stored. Who goes on from an older one is told why,
+  // unless a newer one is stored.
+  void CheckpointLost(const MemberId& id, int64_t step, const absl::Status& why);
   void Cleaned(const MemberId& id);
   void InventoryChanged(const v1::NodeInventory& inventory, const Now& now);
   // The machine is taken away and the scheduler had its time to say so: what still runs is told to
@@ -167,6 +170,9 @@ class AgentCore {
     Phase phase = Phase::kStaging;
     agent::v1::StopReason stop = agent::v1::STOP_REASON_UNSPECIFIED;
     MemberEnd end;
+    int64_t stored_step = -1;  // of the newest checkpoint
+    int64_t lost_step = -1;    // of the newest that could not be stored
+    std::string lost_why;
     uint64_t exited_fact = 0;
     // Of staging or publishing, and since when its time is counted. Only time with a scheduler
     // counts: without one there may be no store either.

@@ -252,6 +252,14 @@ void AgentCore::Published(const MemberId& id, const absl::Status& status,
     member.end.record.set_message(
         absl::StrCat("The program ended well, but its outputs could not be stored: ",
                      std::string(status.message())));
+  } else if (!status.ok()) {
+    absl::StrAppend(member.end.record.mutable_message(),
+                    " Its outputs could not be stored: ", std::string(status.message()));
+  }
+  if (member.lost_step > member.stored_step &&
+      member.end.record.cause() != v1::EXIT_CAUSE_UNSPECIFIED) {
+    absl::StrAppend(member.end.record.mutable_message(), " The checkpoint of step ",
+                    member.lost_step, " could not be stored: ", member.lost_why);
   }
   SayExited(id, &member, outputs, now);
 }
@@ -278,6 +286,14 @@ void AgentCore::CheckpointDurable(const MemberId& id, int64_t step, const std::s
   fact.mutable_checkpoint_part()->set_step(step);
   fact.mutable_checkpoint_part()->set_tree(tree);
   Say(std::move(fact), id, now);
+  found->second.stored_step = std::max(found->second.stored_step, step);
+}
+
+void AgentCore::CheckpointLost(const MemberId& id, int64_t step, const absl::Status& why) {
+  const auto found = members_.find(id);
+  if (found == members_.end() || step < found->second.lost_step) return;
+  found->second.lost_step = step;
+  found->second.lost_why = std::string(why.message());
 }
 
 void AgentCore::Cleaned(const MemberId& id) {

@@ -212,8 +212,10 @@ absl::StatusOr<v1::ServerInfo> Api::Info() {
 }
 
 absl::StatusOr<v1::Token> Api::CreateToken(const std::string& user, v1::Role role,
-                                           const std::string& project, absl::Duration ttl) {
+                                           const std::string& project, absl::Duration ttl,
+                                           const std::string& request_id) {
   v1::CreateTokenRequest request;
+  request.set_request_id(request_id);
   request.set_user(user);
   request.set_role(role);
   request.set_project(project);
@@ -225,6 +227,13 @@ absl::Status Api::RevokeToken(const std::string& id) {
   v1::RevokeTokenRequest request;
   request.set_id(id);
   return stubs_->Call(stubs_->admin.get(), &Admin::RevokeToken, request).status();
+}
+
+absl::StatusOr<std::vector<v1::Token>> Api::Tokens() {
+  const auto answer =
+      stubs_->Call(stubs_->admin.get(), &Admin::ListTokens, v1::ListTokensRequest());
+  if (!answer.ok()) return answer.status();
+  return std::vector<v1::Token>(answer->tokens().begin(), answer->tokens().end());
 }
 
 absl::StatusOr<v1::JoinToken> Api::CreateJoinToken(const std::string& node_id, absl::Duration ttl) {

@@ -50,8 +50,10 @@ class Api {
   absl::StatusOr<v1::ServerInfo> Info();
   absl::StatusOr<v1::Token> CreateToken(const std::string& user, v1::Role role,
                                         const std::string& project,
-                                        absl::Duration ttl = absl::ZeroDuration());
+                                        absl::Duration ttl = absl::ZeroDuration(),
+                                        const std::string& request_id = "");
   absl::Status RevokeToken(const std::string& id);
+  absl::StatusOr<std::vector<v1::Token>> Tokens();
   absl::StatusOr<v1::JoinToken> CreateJoinToken(const std::string& node_id,
                                                 absl::Duration ttl = absl::ZeroDuration());
 

@@ -1,27 +1,39 @@
-// Preloaded into the scheduler: once the file TRAINYARD_TEST_FAIL_SYNC names is there, every fsync
-// and fdatasync fails with EIO, as a dying disk's do.
+// Preloaded into the scheduler, as a dying disk does: fsync and fdatasync fail with EIO,
+//  - all of them, once the file that TRAINYARD_TEST_FAIL_SYNC names is there;
+//  - the one of number TRAINYARD_TEST_FAIL_NTH of the process, from 1, alone: which file it was is
+//    then said in the file TRAINYARD_TEST_FAILED.
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int fails(void) {
+static int all_fail(void) {
   const char* path = getenv("TRAINYARD_TEST_FAIL_SYNC");
   return path != NULL && access(path, F_OK) == 0;
 }
 
-int fsync(int fd) {
-  if (fails()) {
-    errno = EIO;
-    return -1;
-  }
-  return (int)syscall(SYS_fsync, fd);
+static int one_fails(int fd) {
+  static long passed = 0;
+  const char* nth = getenv("TRAINYARD_TEST_FAIL_NTH");
+  if (nth == NULL || __atomic_add_fetch(&passed, 1, __ATOMIC_RELAXED) != atol(nth)) return 0;
+  char link[64];
+  char name[PATH_MAX];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  const ssize_t size = readlink(link, name, sizeof name);
+  const int said = open(getenv("TRAINYARD_TEST_FAILED"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (said >= 0 && size > 0 && write(said, name, (size_t)size) == size) close(said);
+  return 1;
 }
 
-int fdatasync(int fd) {
-  if (fails()) {
-    errno = EIO;
-    return -1;
-  }
-  return (int)syscall(SYS_fdatasync, fd);
+static int fails(int fd) {
+  if (!all_fail() && !one_fails(fd)) return 0;
+  errno = EIO;
+  return 1;
 }
+
+int fsync(int fd) { return fails(fd) ? -1 : (int)syscall(SYS_fsync, fd); }
+
+int fdatasync(int fd) { return fails(fd) ? -1 : (int)syscall(SYS_fdatasync, fd); }

@@ -2,6 +2,9 @@
 // binary. Ranks are adopted or ended, never doubled; what an attempt that was given up publishes
 // is refused.
 // By itself: build/release/tests/worker_faults_test
+#include <set>
+#include <utility>
+
 #include "tests/integration/faults/faults_fixture.h"
 
 namespace trainyard::testing {
@@ -214,29 +217,120 @@ TEST_F(WorkerFaultsTest, OneReadyOfAGangOfThreeLost) {
   }
 }
 
-// The agent dies at each of its fault points; the job ends well and no epoch starts twice.
-TEST_F(WorkerFaultsTest, AgentKilledAtEveryFaultPoint) {
-  Start({});
-  const char* const points[] = {"agent.before_launch", "agent.after_launch", "agent.before_publish",
-                                "agent.after_publish"};
-  for (int i = 0; i < Times(1) * 4; ++i) {
-    AgentSettings dying;
-    dying.env = {absl::StrCat("TRAINYARD_FAULTS=", points[i % 4], "=exit@1")};
-    ASSERT_TRUE(cluster_.StartAgent("n1", dying).ok());
-    const std::string name = absl::StrCat("job", i);
-    const std::string job = Submit(BeatSpec(cluster_.Beats(name), {"ms=20"}, 1 + i / 4 % 2));
-    EXPECT_EQ(cluster_.agent("n1").Await(), 128 + SIGKILL) << points[i % 4];
-    ASSERT_TRUE(cluster_.StartAgent("n1").ok()) << cluster_.AgentLog("n1");
-    const v1::Job ended = ExpectEnd(job, v1::SUCCEEDED);
-    EXPECT_LE(ended.attempts_size(), 2) << points[i % 4];
-    uint64_t epoch = 0;
+// Where an agent dies: a point, at its pass of that number.
+struct Death {
+  const char* point;
+  int pass;
+};
+
+class DyingAgentTest : public WorkerFaultsTest {
+ protected:
+  // Starts the agent anew, to die there.
+  void LaunchDying(const std::string& node, const Death& death, AgentSettings settings = {}) {
+    settings.env = {absl::StrCat("TRAINYARD_FAULTS=", death.point, "=exit@", death.pass)};
+    cluster_.LaunchAgent(node, settings);
+  }
+  void ExpectDeath(const std::string& node) {
+    EXPECT_EQ(cluster_.agent(node).Await(), 128 + SIGKILL);
+  }
+  // No epoch of the job was started twice.
+  void ExpectEachEpochOnce(const std::string& name) {
+    std::set<std::pair<uint64_t, int>> started;
     for (const Beat& beat : BeatsOf(name)) {
-      if (beat.rank != 0) continue;
-      EXPECT_NE(beat.epoch, epoch) << "started twice at " << points[i % 4];
-      epoch = beat.epoch;
+      EXPECT_TRUE(started.insert({beat.epoch, beat.rank}).second)
+          << "rank " << beat.rank << " of epoch " << beat.epoch << " was started twice";
     }
-    ExpectQuiet();
+  }
+};
+
+TEST_F(DyingAgentTest, KilledAtEveryFaultPointItStartsNothingTwice) {
+  const Death deaths[] = {{"agent.before_store_incarnation", 1},
+                          {"agent.before_send", 1},
+                          {"agent.before_send", 2},
+                          {"agent.before_send", 3},
+                          {"agent.before_send", 4},
+                          {"agent.before_stage", 1},
+                          {"agent.before_launch", 1},
+                          {"agent.after_launch", 1},
+                          {"agent.before_store_fact", 1},
+                          {"agent.before_store_fact", 2},
+                          {"agent.after_store_fact", 1},
+                          {"agent.after_store_fact", 2},
+                          {"agent.before_publish", 1},
+                          {"agent.after_publish", 1},
+                          {"agent.after_mark_reported", 1},
+                          {"agent.before_drop_facts", 1},
+                          {"agent.before_clean", 1},
+                          {"agent.after_clean", 1}};
+  Start({"n1"});
+  for (int i = 0; i < Times(1); ++i) {
+    for (const Death& death : deaths) {
+      SCOPED_TRACE(absl::StrCat(death.point, "@", death.pass));
+      EXPECT_EQ(cluster_.agent("n1").Stop(), 0);
+      // A new incarnation each time, for the agent that is to store it.
+      RestartScheduler();
+      const std::string name = absl::StrCat(death.point, ".", death.pass, ".", i);
+      const int ranks = 1 + i % 2;
+      LaunchDying("n1", death);
+      const std::string job = Submit(BeatSpec(cluster_.Beats(name), {"ms=20"}, ranks));
+      ExpectDeath("n1");
+      ASSERT_TRUE(cluster_.StartAgent("n1").ok()) << cluster_.AgentLog("n1");
+      EXPECT_LE(ExpectEnd(job, v1::SUCCEEDED).attempts_size(), 2);
+      ExpectEachEpochOnce(name);
+      ExpectQuiet();
+    }
+  }
+}
+
+TEST_F(DyingAgentTest, KilledBeforeItPassesAStopOnItStopsAfterwards) {
+  Start({"n1"});
+  for (int i = 0; i < Times(1); ++i) {
     EXPECT_EQ(cluster_.agent("n1").Stop(), 0);
+    const std::string name = absl::StrCat("job", i);
+    LaunchDying("n1", {"agent.before_stop", 1});
+    const std::string job = StartBeating(name, 1 + i % 2);
+    ASSERT_TRUE(api_->Cancel(job).ok());
+    ExpectDeath("n1");
+    ASSERT_TRUE(cluster_.StartAgent("n1").ok()) << cluster_.AgentLog("n1");
+    EXPECT_EQ(ExpectEnd(job, v1::CANCELLED).attempts_size(), 1);
+    ExpectEachEpochOnce(name);
+    ExpectQuiet();
+  }
+}
+
+// The word of one of three that it is ready is lost with its agent: before it is stored, before it
+// is sent, and behind that. It is said again, and the gang starts whole, once.
+TEST_F(DyingAgentTest, ReadyOfOneOfThreeIsLostWithItsAgent) {
+  AgentSettings small;
+  small.cores = 2;
+  Start({"n1", "n2", "n3"}, {}, small);
+  const Death deaths[] = {{"agent.before_store_fact", 1},
+                          {"agent.after_store_fact", 1},
+                          {"agent.before_send", 2},
+                          {"agent.before_send", 3},
+                          {"agent.before_send", 4}};
+  for (int i = 0; i < Times(1); ++i) {
+    for (const Death& death : deaths) {
+      SCOPED_TRACE(absl::StrCat(death.point, "@", death.pass));
+      const std::string name = absl::StrCat(death.point, ".", death.pass, ".", i);
+      EXPECT_EQ(cluster_.agent("n3").Stop(), 0);
+      LaunchDying("n3", death, small);
+      v1::JobSpec spec = BeatSpec(cluster_.Beats(name), {Until(name)}, 3);
+      for (v1::WorkerPool& pool : *spec.mutable_worker_pools()) {
+        pool.mutable_resources()->set_cpu_milli(1500);  // one to a node
+      }
+      spec.mutable_launch()->set_launcher(v1::DIRECT);
+      const std::string job = Submit(spec);
+      ExpectDeath("n3");
+      ASSERT_TRUE(cluster_.StartAgent("n3", small).ok()) << cluster_.AgentLog("n3");
+      ASSERT_TRUE(AwaitBeats(cluster_.Beats(name), 3)) << api_->Get(job)->ShortDebugString();
+      const std::vector<Beat> beats = BeatsOf(name);
+      ASSERT_EQ(beats.size(), 3u) << "more than one gang was started";
+      EXPECT_EQ(beats[0].epoch, beats[2].epoch);
+      LetEnd(name);
+      EXPECT_LE(ExpectEnd(job, v1::SUCCEEDED).attempts_size(), 2);
+      ExpectQuiet();
+    }
   }
 }
 

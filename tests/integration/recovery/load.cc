@@ -126,4 +126,53 @@ std::string Teller::Compare(Api* api) const {
   return faults;
 }
 
+bool Administrator::Once(Api* api) {
+  if (next_ == Wish::kToken) {
+    const std::string user = absl::StrCat("user", number_);
+    const auto token = api->CreateToken(user, v1::VIEWER, "default", absl::ZeroDuration(), user);
+    if (!token.ok()) return false;
+    tokens_[token->id()] = false;
+    to_revoke_ = number_++ % 2 == 0 ? token->id() : "";
+    next_ = to_revoke_.empty() ? Wish::kDrain : Wish::kRevoke;
+  } else if (next_ == Wish::kRevoke) {
+    if (!api->RevokeToken(to_revoke_).ok()) return false;
+    tokens_[to_revoke_] = true;
+    to_revoke_.clear();
+    next_ = Wish::kDrain;
+  } else {
+    drain_in_doubt_ = true;
+    if (!api->Drain(node_, drained_).ok()) return false;
+    drained_ = !drained_;
+    drain_in_doubt_ = false;
+    ++drains_;
+    next_ = Wish::kToken;
+  }
+  return true;
+}
+
+std::string Administrator::Compare(Api* api) const {
+  std::string faults;
+  const auto found = api->Tokens();
+  if (!found.ok()) return found.status().ToString();
+  std::map<std::string, bool> known;
+  for (const v1::Token& token : *found) known[token.id()] = token.revoked();
+  for (const auto& [id, revoked] : tokens_) {
+    const auto at = known.find(id);
+    if (at == known.end() && !revoked) {
+      absl::StrAppend(&faults, "token ", id, " was acknowledged and is lost\n");
+    } else if (at != known.end() && at->second != revoked && id != to_revoke_) {
+      absl::StrAppend(&faults, "token ", id, revoked ? " was" : " was not", " revoked\n");
+    }
+  }
+  const auto drained = [&] {
+    const auto node = api->GetNode(node_);
+    return node.ok() && (node->state() == v1::DRAINING || node->state() == v1::DRAINED);
+  };
+  // Its agent may not be back yet.
+  if (!drain_in_doubt_ && !Eventually([&] { return drained() == drained_; })) {
+    absl::StrAppend(&faults, node_, drained_ ? " was drained\n" : " was not drained\n");
+  }
+  return faults;
+}
+
 }  // namespace trainyard::testing

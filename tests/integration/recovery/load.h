@@ -69,6 +69,26 @@ class Teller {
   std::map<std::string, double> values_;  // acknowledged
 };
 
+// Makes tokens and revokes every second one, and by turns drains a node and lets it work again.
+class Administrator {
+ public:
+  explicit Administrator(std::string node) : node_(std::move(node)) {}
+  bool Once(Api* api);
+  size_t acknowledged() const { return tokens_.size() + drains_; }
+  std::string Compare(Api* api) const;
+
+ private:
+  enum class Wish { kToken, kRevoke, kDrain };
+  const std::string node_;
+  Wish next_ = Wish::kToken;
+  int number_ = 0;
+  size_t drains_ = 0;
+  bool drained_ = false;
+  bool drain_in_doubt_ = false;         // asked, not answered
+  std::string to_revoke_;               // id
+  std::map<std::string, bool> tokens_;  // acknowledged, by id: revoked
+};
+
 }  // namespace trainyard::testing
 
 #endif  // TRAINYARD_TESTS_INTEGRATION_RECOVERY_LOAD_H_

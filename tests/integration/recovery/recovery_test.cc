@@ -1,9 +1,8 @@
 // The real scheduler is killed (SIGKILL) at random moments, also while it starts, while clients
-// submit, cancel and tune, and a real agent runs real ranks. Nothing that was acknowledged may be
-// lost or doubled, and no running rank may notice: same process, same epoch, a counter that never
-// stands still, one attempt each at the end. Programs that end or begin while no scheduler is there
-// are accounted for.
-// By itself: build/release/tests/recovery_test
+// submit, cancel, tune and administer, and a real agent runs real ranks. Nothing that was
+// acknowledged may be lost or doubled, and no running rank may notice: same process, same epoch, a
+// counter that never stands still, one attempt each at the end. Programs that end or begin while no
+// scheduler is there are accounted for. By itself: build/release/tests/recovery_test
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -93,6 +92,7 @@ class RecoveryTest : public ::testing::Test {
       ASSERT_EQ(submitter.Compare(by_request), "");
     }
     ASSERT_EQ(teller_.Compare(api), "");
+    ASSERT_EQ(administrator_.Compare(api), "");
   }
 
   // Clients, each until its first unanswered wish; the server is killed `after` it serves.
@@ -111,6 +111,10 @@ class RecoveryTest : public ::testing::Test {
       clients.emplace_back([this] {
         const auto api = cluster_.Connect();
         while (teller_.Once(api.get())) absl::SleepFor(absl::Milliseconds(5));
+      });
+      clients.emplace_back([this] {
+        const auto api = cluster_.Connect();
+        while (administrator_.Once(api.get())) absl::SleepFor(absl::Milliseconds(20));
       });
       const int64_t millis = static_cast<int64_t>(random_.Below(300));
       clients.emplace_back([this, millis] { runner_.Once(cluster_.Connect().get(), millis); });
@@ -160,6 +164,7 @@ class RecoveryTest : public ::testing::Test {
   Cluster cluster_;
   std::vector<Submitter> submitters_;
   Teller teller_;
+  Administrator administrator_{"nodes/n2"};
   Runner runner_{cluster_.Beats("quick")};
   std::set<std::string> run_;  // records of those that have ended
   std::vector<Resident> residents_;
@@ -173,6 +178,8 @@ TEST_F(RecoveryTest, KillsUnderLoadLoseNothingAndDisturbNobody) {
     ASSERT_TRUE(agent.ok()) << agent;
     ASSERT_TRUE(teller_.Start(api.get()).ok());
     StartResidents(api.get());
+    const absl::Status second = cluster_.StartAgent("n2");
+    ASSERT_TRUE(second.ok()) << second;
   }
   if (HasFatalFailure()) return;
   cluster_.scheduler().Kill();
@@ -212,8 +219,11 @@ TEST_F(RecoveryTest, KillsUnderLoadLoseNothingAndDisturbNobody) {
   EXPECT_GT(repeated, 0u) << "no answer was ever lost";
   EXPECT_GT(teller_.acknowledged(), static_cast<size_t>(kills) / 8);
   EXPECT_GT(runner_.jobs().size(), static_cast<size_t>(kills) / 8);
-  std::printf("%d kills; acknowledged: %zu jobs, %zu programs run, %zu trials; 0 lost\n", kills,
-              jobs, runner_.jobs().size(), teller_.acknowledged());
+  EXPECT_GT(administrator_.acknowledged(), static_cast<size_t>(kills) / 2);
+  std::printf(
+      "%d kills; acknowledged: %zu jobs, %zu programs run, %zu trials, %zu tokens and drains; "
+      "0 lost\n",
+      kills, jobs, runner_.jobs().size(), teller_.acknowledged(), administrator_.acknowledged());
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // ledger.
 #include <gtest/gtest.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/errors.h"
 #include "scheduler/core/ledger.h"
@@ -358,6 +359,27 @@ TEST(QueueTest, NoticeThatAMachineGoesAwayPreemptsAtOnceAndMayBeTakenBack) {
   scene.Do(drain);
   scene.Tell("n1", fact);
   EXPECT_TRUE(scene.state().agents.at("n1")->draining());
+}
+
+// A run that goes on from less than it declared says so.
+TEST(QueueTest, PreemptedRunTellsWhatItsNodeCouldNotStore) {
+  Scene scene;
+  scene.Node("n1");
+  const uint64_t run = scene.Job(scene.Submit("a")).run_uid();
+  scene.PlaceAndRun(run, "n1");
+  scene.Preempt(run);
+  wire::Exited exited;
+  exited.mutable_record()->set_cause(v1::PREEMPTED_CAUSE);
+  exited.mutable_record()->set_message(
+      "Stopped to make room. The checkpoint of step 20 could not be stored: no store");
+  exited.set_stopped_on_request(true);
+  scene.ExitWith(run, 0, exited);
+  scene.Release(run);
+  EXPECT_EQ(scene.Run(run).preemptions(), 1);
+  EXPECT_TRUE(
+      absl::EndsWith(scene.Run(run).attempt().exit().message(),
+                     " (node n1: The checkpoint of step 20 could not be stored: no store)"))
+      << scene.Run(run).attempt().exit().message();
 }
 
 TEST(QueueTest, PlanOfAnEarlierAttemptPreemptsNoLaterOne) {

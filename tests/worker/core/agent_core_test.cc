@@ -358,6 +358,35 @@ TEST(AgentCoreTest, UnstoredOutputsTurnSuccessIntoAnInternalFaultOnly) {
               Contains("fact exited 2-1-0 USER_ERROR"));
 }
 
+// What goes on from an older checkpoint than it declared says why.
+TEST(AgentCoreTest, AStoppedMemberTellsWhatCouldNotBeStored) {
+  AgentScene scene;
+  scene.Connect();
+  scene.BringUp(kOne);
+  scene.BringUp(kTwo);
+  for (const MemberId& id : {kOne, kTwo}) {
+    scene.core().CheckpointDurable(id, 10, "tree", scene.now());
+    scene.core().CheckpointLost(id, 20, absl::UnavailableError("no store"));
+  }
+  scene.core().CheckpointDurable(kTwo, 30, "tree", scene.now());
+  scene.Effects();
+  std::map<MemberId, std::string> messages;
+  for (const MemberId& id : {kOne, kTwo}) {
+    scene.Delta({WantStopped(id, agent::v1::STOP_PREEMPT)});
+    scene.Ended(id, v1::PREEMPTED_CAUSE);
+    scene.Published(id, absl::UnavailableError("disk full"));
+    for (const Effect& effect : scene.raw()) {
+      const auto* const stored = std::get_if<StoreFact>(&effect);
+      if (stored != nullptr && stored->fact.has_exited()) {
+        messages[id] = stored->fact.exited().record().message();
+      }
+    }
+  }
+  EXPECT_THAT(messages[kOne], HasSubstr("Its outputs could not be stored: disk full"));
+  EXPECT_THAT(messages[kOne], HasSubstr("checkpoint of step 20 could not be stored: no store"));
+  EXPECT_THAT(messages[kTwo], Not(HasSubstr("checkpoint of step")));
+}
+
 TEST(AgentCoreTest, InventoryChangesAreFacts) {
   AgentScene scene;
   scene.Connect();
