@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Asks a cloud's metadata service whether this machine is about to be taken away, and says so in the
-file that the agent looks at (trainyard-agent --notice_file). Runs on each spot machine, beside the
-agent, until it is ended; needs nothing but Python.
+"""Asks a cloud's metadata service whether this machine will be taken away, and tells the agent.
+
+It does so by the file that the agent looks at (trainyard-agent --notice_file). Runs on each spot
+machine, beside the agent, until it is ended; needs nothing but Python.
 
     deploy/spot-notice.py --cloud aws|gcp|azure --file FILE [--metadata URL] [--every SECONDS]
 
@@ -90,8 +91,8 @@ def main():
     ask, address = CLOUDS[arguments.cloud]
     address = (arguments.metadata or address).rstrip("/")
     if not arguments.file.parent.is_dir():
-        sys.exit(f"error: {arguments.file.parent} is no folder; give --file the path that the agent "
-                 "looks at, by default leaving in its --work_dir")
+        sys.exit(f"error: {arguments.file.parent} is no folder; give --file the path that the "
+                 "agent looks at, by default leaving in its --work_dir")
     told, silent = None, False
     while True:
         try:

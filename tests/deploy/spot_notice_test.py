@@ -117,8 +117,9 @@ class SpotNoticeTest(unittest.TestCase):
         self.await_text(None)
 
     def test_a_folder_that_is_not_there_is_said_at_once(self):
-        done = subprocess.run([sys.executable, str(SCRIPT), "--cloud", "aws", "--file", "/no/such/x"],
-                              capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+        command = [sys.executable, str(SCRIPT), "--cloud", "aws", "--file", "/no/such/x"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS,
+                              check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("/no/such is no folder", done.stderr)
 
