@@ -1,7 +1,9 @@
 // Decisions of the real scheduler on a busy cluster with a long queue: what one event costs the
 // owner thread, how long a job that fits at once takes from its submit until it is placed, and how
-// long devices that are given back stay idle. The engine is stepped as its threads step it, with a
-// journal in memory: times are of one core, of the owner's part and the planner's. Prints JSON.
+// long devices that are given back stay idle. The engine is stepped as its threads step it, one
+// after the other, with a journal in memory: times are of one core, of the owner's part and the
+// planner's. As in the scheduler, owner, committer and planner each have a thread, and with it
+// memory of their own. Prints JSON.
 //   scheduler_load [--nodes=1000] [--waiting=100000] [--events=300]
 #include <time.h>
 
@@ -11,12 +13,14 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/strings/str_cat.h"
+#include "common/mutex.h"
 #include "common/random.h"
 #include "glog/logging.h"
 #include "scheduler/runtime/engine.h"
@@ -34,6 +38,42 @@ double NowMs() {
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
+
+// A thread that does what it is told, while whoever tells it waits.
+class Aside {
+ public:
+  Aside() : thread_([this] { Run(); }) {}
+  ~Aside() {
+    Do(nullptr);
+    thread_.join();
+  }
+  void Do(std::function<void()> work) {
+    MutexLock lock(&mutex_);
+    const bool ends = work == nullptr;
+    work_ = std::move(work);
+    told_ = true;
+    changed_.NotifyAll();
+    while (told_ && !ends) changed_.Wait(&mutex_);
+  }
+
+ private:
+  void Run() {
+    MutexLock lock(&mutex_);
+    while (true) {
+      while (!told_) changed_.Wait(&mutex_);
+      if (work_ == nullptr) return;
+      work_();
+      work_ = nullptr;
+      told_ = false;
+      changed_.NotifyAll();
+    }
+  }
+  Mutex mutex_;
+  CondVar changed_;
+  std::function<void()> work_ ABSL_GUARDED_BY(mutex_);
+  bool told_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
 
 class SetClock : public Clock {
  public:
@@ -137,15 +177,23 @@ class Load {
     if (!batch.records.empty()) {
       CHECK(journal_->Append(engine_->incarnation(), batch.before, batch.records).ok());
     }
-    engine_->Deliver(&batch, &link_);
+    committer_.Do([&] {
+      engine_->Deliver(&batch, &link_);
+      batch = Batch();
+    });
   }
   // The planner's turn, if it has one, and the owner's with its answer; false: nothing to plan.
   bool Plan(double* spent) {
     if (!has_job_) return false;
-    const double begin = NowMs();
-    PlanAnswer answer = ThinkOver(std::move(job_));
+    PlanAnswer answer;
+    double took = 0;
+    planning_.Do([&] {
+      const double begin = NowMs();
+      answer = ThinkOver(std::move(job_));
+      job_ = PlanJob();
+      took = NowMs() - begin;
+    });
     has_job_ = false;
-    const double took = NowMs() - begin;
     planner_.push_back(took);
     *spent += took;
     clock_.Pass(absl::Milliseconds(1));
@@ -274,6 +322,8 @@ class Load {
   bool has_job_ = false;
   std::map<std::string, uint64_t> facts_;
   int submitted_ = 0;
+  Aside planning_;
+  Aside committer_;
   std::vector<double> owner_;
   std::vector<double> planner_;
 };

@@ -155,6 +155,7 @@ class Engine {
   core::Touched touched_;   // since the last TakeBatch
   core::Touched unbooked_;  // since the book and the desk last looked
   std::vector<ExplanationPtr> explanations_;
+  size_t foretell_ = 0;  // the explanation of which history was told last
   std::vector<std::pair<std::string, std::function<void(absl::StatusOr<agent::v1::Welcome>)>>>
       connecting_;
   std::vector<StudyJob> study_jobs_;

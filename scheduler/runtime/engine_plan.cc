@@ -16,6 +16,7 @@ constexpr size_t kQuickRuns = 64;
 constexpr size_t kQuickNodes = 128;
 constexpr size_t kQuickWhole = 512;  // where the order is not that of queueing
 constexpr int kQuickRounds = 8;
+constexpr size_t kForetellMost = 1024;  // of one plan's explanations
 constexpr size_t kUntoldMax = 100'000;  // runs: beyond it the desk is filled anew
 constexpr absl::Duration kPlanGap = absl::Milliseconds(100);
 constexpr absl::Duration kRetryGap = absl::Seconds(1);
@@ -121,11 +122,18 @@ bool Engine::CarryOut(const placement::Plan& plan, const ClusterBook::Epochs& ep
 
 void Engine::Explain(PlanAnswer* answer) {
   const int64_t now_us = NowUs();
-  for (const ExplanationPtr& explanation : answer->explanations) {
-    if (!history_.Foretold(*explanation, now_us)) break;
+  // Of a long queue some, each time others.
+  const size_t told = answer->explanations.size();
+  for (size_t i = 0; i < std::min(told, kForetellMost); ++i) {
+    if (++foretell_ >= told) foretell_ = 0;
+    if (!history_.Foretold(*answer->explanations[foretell_], now_us)) break;
   }
-  explanations_.insert(explanations_.end(), std::make_move_iterator(answer->explanations.begin()),
-                       std::make_move_iterator(answer->explanations.end()));
+  if (explanations_.empty()) {
+    explanations_ = std::move(answer->explanations);
+  } else {
+    explanations_.insert(explanations_.end(), std::make_move_iterator(answer->explanations.begin()),
+                         std::make_move_iterator(answer->explanations.end()));
+  }
   book_.Park(answer->hopeless, answer->version);
 }
 
