@@ -1,5 +1,6 @@
 // Ask and tell: trials handed to clients instead of runs. See trial_machine.h.
 #include <algorithm>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,7 +49,15 @@ absl::StatusOr<TrialPtr> FindTrial(absl::string_view project, absl::string_view 
   return trial;
 }
 
+// At least one of the study's metrics, and none twice; what else was measured is left out.
 absl::Status CheckMeasurement(const records::StudyRow& study, const v1::Measurement& measurement) {
+  std::set<std::string> seen;
+  for (const v1::MetricValue& metric : measurement.metrics()) {
+    if (seen.insert(metric.metric_id()).second) continue;
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_VALUE",
+                     absl::StrCat("metric \"", metric.metric_id(), "\" is told twice"),
+                     "tell it once", "measurement.metrics");
+  }
   if (OnlyStudyMetrics(study.spec(), measurement).has_value()) return absl::OkStatus();
   std::string named;
   for (const v1::StudySpec::Metric& metric : study.spec().metrics()) {
@@ -174,6 +183,8 @@ absl::StatusOr<Reply> TellCompletion(const CompleteTrial& command, Draft* draft)
   } else {
     records::TrialRow judged = **trial;
     if (command.has_measurement) {
+      status = CheckMeasurement(*study, command.measurement);
+      if (!status.ok()) return status;
       judged.clear_measurements();
       judged.clear_best_measurement();
       *judged.add_measurements() = command.measurement;

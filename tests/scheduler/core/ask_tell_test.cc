@@ -108,6 +108,12 @@ TEST(AskTellTest, RefusesWhatMakesNoSense) {
   };
   EXPECT_EQ(reason(CompleteTrial{"default", "s", 1, false, {}, false, ""}), "METRIC_MISSING");
   EXPECT_EQ(reason(AddMeasurement{"default", "s", 1, Point(1, 1, "loss")}), "METRIC_MISSING");
+  v1::Measurement twice = Point(1, 1);
+  *twice.add_metrics() = twice.metrics(0);
+  EXPECT_EQ(reason(AddMeasurement{"default", "s", 1, twice}), "BAD_VALUE");
+  EXPECT_EQ(reason(CompleteTrial{"default", "s", 1, true, twice, false, ""}), "BAD_VALUE");
+  EXPECT_EQ(reason(CompleteTrial{"default", "s", 1, true, Point(1, 1, "loss"), false, ""}),
+            "METRIC_MISSING");
   EXPECT_EQ(reason(AddMeasurement{"default", "s", 9, Point(1, 1)}), "NOT_FOUND");
   EXPECT_EQ(reason(AskTrials{"default", "s", 0, "c"}), "OUT_OF_RANGE");
   EXPECT_EQ(reason(AskTrials{"default", "x", 1, "c"}), "NOT_FOUND");
