@@ -14,6 +14,7 @@ import benchlib
 
 PYTHON = "/usr/bin/python3"
 LIBRARY = benchlib.BIN.parent / "lib/libtrainyard_training.so"
+NODE = "local"
 PER_ROUND = 25  # jobs that one event on their node hits together
 # Says its pid and that of its parent, then stays.
 STAYS = ("import os, sys, time\n"
@@ -42,26 +43,26 @@ OVERFLOWS = ("import os, sys\n"
 # Programs that end by themselves: fault -> command, cause, what the message must hold, settings.
 PROGRAMS = {
     "exit code 3": (["sh", "-c", "echo the sum is wrong >&2; exit 3"], "USER_ERROR",
-                    "the sum is wrong", {}),
+                    "the sum is wrong", {"said": "the sum is wrong"}),
     "exception": ([PYTHON, "-c", "raise ValueError('no such column')"], "USER_ERROR",
-                  "no such column", {}),
+                  "no such column", {"said": "ValueError: no such column"}),
     "segmentation fault": (["sh", "-c", "kill -SEGV $$"], "USER_ERROR", "SIGSEGV", {}),
     "killed from outside": (["sh", "-c", "kill -KILL $$"], "USER_ERROR", "SIGKILL", {}),
     "memory refused": ([PYTHON, "-c", "import resource\n"
                         "resource.setrlimit(resource.RLIMIT_AS, (1 << 28, 1 << 28))\n"
-                        "bytearray(1 << 30)"], "OOM_HOST", "memory", {}),
+                        "bytearray(1 << 30)"], "OOM_HOST", "memory", {"said": "MemoryError"}),
     "module missing": ([PYTHON, "-c", "import no_such_module"], "USER_ERROR", "no_such_module",
-                       {}),
+                       {"said": "ModuleNotFoundError"}),
     "argument refused": ([PYTHON, "-c", "import argparse\n"
                           "argparse.ArgumentParser().parse_args(['--job-dir=x'])"], "USER_ERROR",
-                         "--job-dir", {}),
+                         "--job-dir", {"said": "unrecognized arguments: --job-dir"}),
     "interpreter missing": (["FOLDER/program"], "LAUNCH", "program", {}),
     "time limit": (["sleep", "600"], "TIMED_OUT", "time limit",
                    {"timeout": "1s", "grace": "1s"}),
     "device memory": (["sh", "-c", "echo RuntimeError: CUDA out of memory >&2; exit 1"],
-                      "OOM_DEVICE", "memory", {}),
+                      "OOM_DEVICE", "memory", {"said": "CUDA out of memory"}),
     "device broken": (["sh", "-c", "echo 'CUDA error: uncorrectable ECC error' >&2; exit 1"],
-                      "DEVICE_FAULT", "GPU failed", {}),
+                      "DEVICE_FAULT", "GPU failed", {"said": "uncorrectable ECC error"}),
 }
 
 
@@ -99,11 +100,14 @@ class Injector:
         self.cluster.run("jobs", "wait", name, "-q", "--timeout", "120s")
         return benchlib.describe(self.cluster, name)
 
-    def is_right(self, name, cause, words):
+    def is_right(self, name, cause, words, said=""):
+        """The cause, `words` of its message, the node, and what the rank `said` last."""
         error = self.ended(name).get("error", {})
         right = error.get("cause") == cause and words in error.get("message", "")
+        right = right and (error.get("node") == NODE or cause == "CANCELLED_CAUSE")
+        right = right and said in error.get("stderrTail", "")
         if not right:
-            print(f"    {name}: expected {cause} with '{words}', got {error}")
+            print(f"    {name}: expected {cause} with '{words}' and '{said}', got {error}")
         return right
 
     def each(self, one):
@@ -131,11 +135,13 @@ class Injector:
 
     def program(self, number, fault):
         command, cause, words, settings = PROGRAMS[fault]
+        settings = dict(settings)
+        said = settings.pop("said", "")
 
         def one(i):
             name = f"program{number}x{i}"
             self.submit(name, command, **settings)
-            return self.is_right(name, cause, words)
+            return self.is_right(name, cause, words, said)
 
         return self.each(one)
 

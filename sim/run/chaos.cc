@@ -78,7 +78,7 @@ void Chaos::StartNodes() {
        [this](int, Machine* machine) { machine->PowerOff(Time(2 * kSecond, 120 * kSecond)); });
   Node(Fault::kSpot, 10 * kMinute, [this](int node, Machine* machine) {
     context_->Note("spot notice", node);
-    machine->GiveNotice();
+    random_.Below(2) == 0 ? machine->GiveNotice() : machine->ShutDown();
     Later(Time(5 * kSecond, 30 * kSecond),
           [this, machine] { machine->PowerOff(Time(60 * kSecond, 300 * kSecond)); });
   });

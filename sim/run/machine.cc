@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kDevices = 4;
 constexpr int64_t kReconnectMaxUs = 5 * kSecond;
+constexpr int64_t kLeavePatience = 5 * kSecond;
 
 }  // namespace
 
@@ -40,6 +41,7 @@ Machine::Machine(Context* context, Network* network, Checker* checker, Scheduler
 void Machine::PowerOn() {
   on_ = true;
   inventory_.set_boot_id(absl::StrCat("boot-", ++boots_));
+  inventory_.clear_available_until();
   StartAgent();
 }
 
@@ -112,7 +114,26 @@ void Machine::KillASupervisor() {
   live[context_->random().Below(live.size())]->Die();
 }
 
+// As worker/agent/agent_end.cc, OnLeave.
 void Machine::GiveNotice() {
+  inventory_.mutable_available_until()->set_seconds(
+      absl::ToUnixSeconds(clock_.Now() + absl::Minutes(2)));
+  Run(life_, [this] {
+    core_->InventoryChanged(inventory_, Time());
+    Perform();
+    LeaveSoon();
+  });
+}
+
+void Machine::LeaveSoon() {
+  After(kLeavePatience, Kind::kTimer, [this] {
+    if (!inventory_.has_available_until()) return;
+    core_->Leave(Time());
+    Perform();
+  });
+}
+
+void Machine::ShutDown() {
   std::vector<std::shared_ptr<Supervisor>> told;
   for (auto& [id, folder] : disk_.folders) {
     if (folder.supervisor != nullptr && !folder.supervisor->ended()) {
@@ -156,6 +177,7 @@ void Machine::StartAgent() {
   }
   Perform();
   Connect();
+  if (inventory_.has_available_until()) LeaveSoon();
 }
 
 // As worker/agent/agent_launch.cc.

@@ -35,8 +35,11 @@ class Machine {
   void HangAgent(int64_t for_us);
   // The supervisor of one of its members dies with its ranks, if there is one.
   void KillASupervisor();
-  // The node will be taken away: its ranks are told to save and end, as `preempt` does.
+  // The node will be taken away: its agent tells the scheduler, and after a while its ranks to save
+  // and end, as `preempt` does.
   void GiveNotice();
+  // The machine shuts down in good order: its supervisors are told, the agent is not.
+  void ShutDown();
   void SetSlow(bool slow);
   void SetStoreAway(bool away) { store_away_ = away; }
 
@@ -64,6 +67,7 @@ class Machine {
   };
 
   void StartAgent();
+  void LeaveSoon();
   void Adopt(const worker::MemberId& id, Folder* folder);
   worker::MemberEnd EndOf(const Folder& folder) const;
   void Run(uint64_t life, const std::function<void()>& work);
