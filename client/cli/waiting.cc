@@ -85,24 +85,32 @@ absl::Status WaitingTeller::Look(const v1::Job& job) {
   }
   if (job.state() != v1::QUEUED) {
     told_.clear();
+    last_ = {};
     hopeless_since_ = absl::InfiniteFuture();
     return absl::OkStatus();
   }
-  v1::ExplainJobRequest request;
-  request.set_name(job.name());
-  const absl::StatusOr<v1::ExplainJobResponse> why = client_->ExplainJob(request);
-  if (!why.ok() || why->reason().empty()) return absl::OkStatus();  // it may run by now
-  std::string line = absl::StrCat("waiting: ", why->message());
-  if (why->queue_position() > 1) absl::StrAppend(&line, " (place ", why->queue_position(), ")");
+  // The whole answer is a search for what would start the job: it is asked for when the sentence,
+  // which every look brings, is another one.
+  if (last_.reason.empty() || last_.reason == "NODE_UNREACHABLE" ||
+      job.waiting_reason() != sentence_) {
+    v1::ExplainJobRequest request;
+    request.set_name(job.name());
+    const absl::StatusOr<v1::ExplainJobResponse> why = client_->ExplainJob(request);
+    if (!why.ok() || why->reason().empty()) return absl::OkStatus();  // it may run by now
+    last_ = {why->reason(), why->message()};
+    sentence_ = job.waiting_reason();
+  }
+  std::string line = absl::StrCat("waiting: ", last_.why);
+  if (job.queue_position() > 1) absl::StrAppend(&line, " (place ", job.queue_position(), ")");
   if (line != told_) say_(told_ = line);
-  if (!IsNever(why->reason())) {
+  if (!IsNever(last_.reason)) {
     hopeless_since_ = absl::InfiniteFuture();
     return absl::OkStatus();
   }
   hopeless_since_ = std::min(hopeless_since_, absl::Now());
   const bool give_up =
       !patient_ && (absl::Now() - hopeless_since_ >= kHopelessAfter || NodesAreSteady(client_));
-  return give_up ? NeverError(id, {why->reason(), why->message()}) : absl::OkStatus();
+  return give_up ? NeverError(id, last_) : absl::OkStatus();
 }
 
 absl::StatusOr<v1::Job> WaitTelling(Context* context, client::Client* client,

@@ -29,7 +29,7 @@ bool NodesAreSteady(client::Client* client);
 // Whether a reason for waiting does not pass by itself: NO_CAPACITY, QUOTA_BELOW_NEED.
 bool IsNever(absl::string_view reason);
 
-// Such a reason, with its sentence; empty when there is none.
+// A reason, with its sentence; empty when there is none.
 struct Never {
   std::string reason;
   std::string why;
@@ -58,6 +58,8 @@ class WaitingTeller {
   bool patient_;
   absl::FunctionRef<void(absl::string_view)> say_;
   std::string told_;
+  Never last_;            // the reason and sentence of the last whole answer
+  std::string sentence_;  // the job's own then
   absl::Time hopeless_since_ = absl::InfiniteFuture();
 };
 
