@@ -37,7 +37,11 @@ std::string MetricLines(client::Client* client, const v1::Job& job) {
   request.set_name(job.name());
   const absl::StatusOr<v1::ListMetricsResponse> metrics = client->ListMetrics(request);
   if (!metrics.ok() || metrics->points().empty()) return "";
-  std::string out = "metrics:\n";
+  std::string out;
+  if (const std::string slow = SlowRank(*metrics); !slow.empty()) {
+    absl::StrAppend(&out, "slow rank:   ", slow, "\n");
+  }
+  absl::StrAppend(&out, "metrics:\n");
   const std::string table = FormatTable(MetricTable(*metrics), 0, /*color=*/false);
   for (absl::string_view line : absl::StrSplit(table, '\n', absl::SkipEmpty())) {
     absl::StrAppend(&out, "  ", line, "\n");

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -79,6 +81,39 @@ Table MetricTable(const v1::ListMetricsResponse& response) {
     table.names.push_back(std::get<0>(key));
   }
   return table;
+}
+
+std::string SlowRank(const v1::ListMetricsResponse& response) {
+  const v1::MetricPoint* named = nullptr;
+  for (const v1::MetricPoint& point : response.points()) {
+    if (point.name() != "straggler") continue;
+    if (named == nullptr ||
+        std::pair(point.trial(), point.step()) >= std::pair(named->trial(), named->step())) {
+      named = &point;
+    }
+  }
+  if (named == nullptr) return "";
+  double slow = 0;
+  int64_t last = 0;
+  std::map<int32_t, double> others;  // by rank
+  for (const v1::MetricPoint& point : response.points()) {
+    if (point.name() != "step_seconds" || point.trial() != named->trial()) continue;
+    last = std::max(last, point.step());
+    if (point.step() != named->step()) continue;
+    if (point.rank() == static_cast<int32_t>(named->value())) {
+      slow = point.value();
+    } else {
+      others[point.rank()] = point.value();
+    }
+  }
+  if (last > named->step() || others.empty()) return "";
+  std::vector<double> sorted;
+  for (const auto& [rank, seconds] : others) sorted.push_back(seconds);
+  std::sort(sorted.begin(), sorted.end());
+  const double median = sorted[(sorted.size() - 1) / 2];
+  return absl::StrFormat("rank %d, %.3g s a step, %.1f times as long as the others (step %d)",
+                         static_cast<int>(named->value()), slow, slow / std::max(median, 1e-9),
+                         named->step());
 }
 
 Table CurveTable(const v1::ListMetricsResponse& response) {

@@ -15,6 +15,11 @@ Table MetricTable(const v1::ListMetricsResponse& response);
 // A row a point: metric, trial, rank, step, value with all digits, time.
 Table CurveTable(const v1::ListMetricsResponse& response);
 
+// Who holds a gang up, by the metrics `straggler` and `step_seconds` of our runtime: "rank 2, 0.3 s
+// a step, 2.1 times as long as the others (step 12)". "" when nobody did when the ranks were
+// compared last. Of several trials the last point counts.
+std::string SlowRank(const v1::ListMetricsResponse& response);
+
 }  // namespace trainyard::cli
 
 #endif  // TRAINYARD_CLIENT_CLI_METRIC_VIEW_H_

@@ -13,6 +13,7 @@
 #include "common/python.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/run_as.h"
+#include "worker/core/training_library.h"
 
 namespace trainyard::worker {
 namespace {
@@ -112,6 +113,7 @@ absl::StatusOr<LaunchSpec> Agent::SpecFor(const MemberId& id, const Member& memb
   context.folder = member.folder.path();
   context.bin_folder = options_.bin_folder;
   context.python_path = options_.python_path;
+  context.training_library = TrainingLibrary(options_.bin_folder);
   context.package_paths = Stager::PackagePaths(assignment, context.folder);
   context.base_env = options_.base_env;
   context.node_id = options_.inventory.node_id();

@@ -72,6 +72,9 @@ Environment CommonEnvironment(const Assignment& assignment, const LaunchContext&
   env["TRAINYARD_EPOCH"] = absl::StrCat(assignment.key().epoch());
   env["TRAINYARD_JOB_DIR"] = In(context, layout::kJobDir);
   env["TRAINYARD_SOCKET"] = In(context, layout::kReporterSocket);
+  if (!context.training_library.empty()) {
+    env["TRAINYARD_TRAINING_LIBRARY"] = context.training_library;
+  }
   if (!assignment.checkpoint_tree().empty()) {
     env["TRAINYARD_RESUME_STEP"] = absl::StrCat(assignment.checkpoint_step());
   }

@@ -19,6 +19,7 @@ struct LaunchContext {
   std::string folder;                      // attempt folder, absolute
   std::string bin_folder;                  // where trainyard-rank lies
   std::string python_path;                 // folder that holds the module `trainyard`; "" : none
+  std::string training_library;            // that the module loads; "": it looks for it
   std::vector<std::string> package_paths;  // unpacked packages, in order, absolute
   Environment base_env;                    // see AllowedEnvironment
   std::string node_id;
