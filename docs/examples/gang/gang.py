@@ -1,4 +1,4 @@
-"""Two ranks that average an array and are compared: trainyard.training in a job, nothing compiled."""
+"""Ranks average an array and are compared: trainyard.training in a job, with nothing compiled."""
 import time
 
 import numpy
