@@ -15,6 +15,7 @@
 #include "client/cli/context.h"
 #include "client/sdk/client.h"
 #include "common/errors.h"
+#include "common/json_line.h"
 #include "common/json_number.h"
 
 namespace trainyard::cli {
@@ -285,10 +286,14 @@ StudyStream::StudyStream(client::Client* client, std::string study, std::string 
     : client_(client), study_(std::move(study)), client_id_(std::move(client_id)) {}
 
 std::string StudyStream::Reply(const std::string& line) {
-  const Json request = Json::parse(line, nullptr, false);
-  absl::StatusOr<Json> answer = request.is_discarded()
-                                    ? absl::StatusOr<Json>(Wrong("the line is not valid JSON"))
-                                    : Desk{client_, study_, client_id_, &given_}.Answer(request);
+  std::string twice;
+  const Json request = ParseJsonLine(line, &twice);
+  absl::StatusOr<Json> answer = Wrong("the line is not valid JSON");
+  if (!twice.empty()) {
+    answer = Wrong(absl::StrCat(twice, " stands twice in one object"));
+  } else if (!request.is_discarded()) {
+    answer = Desk{client_, study_, client_id_, &given_}.Answer(request);
+  }
   const Json reply = answer.ok() ? *std::move(answer) : ErrorOf(answer.status());
   return reply.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/errors.h"
+#include "common/json_line.h"
 #include "common/json_number.h"
 
 namespace trainyard::tuning {
@@ -139,8 +140,11 @@ absl::StatusOr<std::unique_ptr<TuneSession>> TuneSession::Make(
 
 std::string TuneSession::Handle(absl::string_view line, double elapsed_seconds) {
   Request request;
-  request.body = Json::parse(line.begin(), line.end(), nullptr, /*allow_exceptions=*/false);
-  Reply reply = Answer(request, elapsed_seconds);
+  std::string twice;
+  request.body = ParseJsonLine(line, &twice);
+  Reply reply = twice.empty() ? Answer(request, elapsed_seconds)
+                              : Reply(Wrong(absl::StrCat(twice, " stands twice in one object"),
+                                            "name each thing once"));
   if (reply.ok()) return *std::move(reply);
   const v1::Faults faults = FaultsOf(reply.status());
   Json error;

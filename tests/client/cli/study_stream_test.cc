@@ -44,15 +44,28 @@ TEST_F(StudyStreamTest, WholeLifeOfATrial) {
 }
 
 TEST_F(StudyStreamTest, MistakesAreAnsweredAndTheStreamGoesOn) {
-  for (const char* line :
-       {"", "nonsense", "[]", "{}", R"({"ask": 0})", R"({"ask": "2"})", R"({"ask": 1.5})",
-        R"({"ask": 99999999999})", R"({"tell": 1})", R"({"tell": 1, "metrics": {"loss": "x"}})",
-        R"({"tell": 1, "step": "a", "metrics": {"loss": 1}})",
-        R"({"tell": 1, "step": -1, "metrics": {"loss": 1}})",
-        R"({"tell": 1, "elapsed": "1 s", "metrics": {"loss": 1}})", R"({"ask": 1, "best": 1})",
-        R"({"complete": 1, "metrics": {"loss": 1}, "infeasible": "x"})",
-        R"({"complete": 1, "infeasible": 3})", R"({"tell": 77, "metrics": {"loss": 1}})",
-        R"({"best": -1})", "{\"ask\": \xff}"}) {
+  for (const char* line : {"",
+                           "nonsense",
+                           "[]",
+                           "{}",
+                           R"({"ask": 0})",
+                           R"({"ask": "2"})",
+                           R"({"ask": 1.5})",
+                           R"({"ask": 99999999999})",
+                           R"({"tell": 1})",
+                           R"({"tell": 1, "metrics": {"loss": "x"}})",
+                           R"({"tell": 1, "step": "a", "metrics": {"loss": 1}})",
+                           R"({"tell": 1, "step": -1, "metrics": {"loss": 1}})",
+                           R"({"tell": 1, "elapsed": "1 s", "metrics": {"loss": 1}})",
+                           R"({"ask": 1, "best": 1})",
+                           R"({"complete": 1, "metrics": {"loss": 1}, "infeasible": "x"})",
+                           R"({"complete": 1, "infeasible": 3})",
+                           R"({"tell": 77, "metrics": {"loss": 1}})",
+                           R"({"best": -1})",
+                           "{\"ask\": \xff}",
+                           R"({"ask": 1, "ask": 2})",
+                           R"({"tell": 1, "metrics": {"loss": 1, "loss": 2}})",
+                           R"({"complete": 1, "metrics": {"loss": 1, "loss": 2}})"}) {
     const nlohmann::json reply = Ask(line);
     ASSERT_TRUE(reply.contains("error")) << line;
     EXPECT_FALSE(reply["error"]["reason"].get<std::string>().empty()) << line;

@@ -37,6 +37,17 @@ class TuneSessionTest : public testing::Test {
   std::unique_ptr<TuneSession> session_;
 };
 
+TEST_F(TuneSessionTest, NothingIsToldTwiceInOneLine) {
+  Start(Small());
+  Send(R"({"ask": 1})");
+  EXPECT_EQ(Reason(R"({"ask": 1, "ask": 2})"), "INVALID_ARGUMENT");
+  EXPECT_EQ(Reason(R"({"tell": 1, "metrics": {"loss": 1, "loss": 2}})"), "INVALID_ARGUMENT");
+  EXPECT_EQ(Reason(R"({"complete": 1, "metrics": {"loss": 1, "loss": 2}})"), "INVALID_ARGUMENT");
+  // One name in two objects is not twice.
+  EXPECT_EQ(Send(R"({"complete": 1, "step": 1, "metrics": {"loss": 1, "step": 2}})").dump(),
+            R"({"ok":true})");
+}
+
 TEST_F(TuneSessionTest, AskTellCompleteBest) {
   Start(Small());
   const Json asked = Send(R"({"ask": 2})");
