@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 
+#include "absl/container/inlined_vector.h"
 #include "scheduler/placement/planner.h"
 
 namespace trainyard::placement {
@@ -86,6 +87,8 @@ struct Part {
   int64_t cpu = 0;
   int64_t memory = 0;
   int32_t run = 0;
+  const Slices* slices = nullptr;
+  std::vector<Part> together;  // it is these, which give a device only together
 };
 struct Sum {
   int64_t devices = 0, cpu = 0, memory = 0;
@@ -127,10 +130,115 @@ Part PartOf(const Node& node, int32_t index, const Slices& slices, const Needs& 
   return part;
 }
 
+// Thousandths of each device of a node.
+using Milli = absl::InlinedVector<int64_t, 16>;
+
+void AddMilli(int32_t index, const Slices& slices, Milli* milli) {
+  for (const Slice& slice : slices) {
+    if (slice.node != index) continue;
+    for (const int16_t position : slice.devices) {
+      (*milli)[static_cast<size_t>(position)] += slice.gpu_milli;
+    }
+  }
+}
+
+int64_t PlacesIn(const Node& node, const Needs& needs, const Milli& milli) {
+  int64_t places = 0;
+  for (size_t i = 0; i < node.devices.size(); ++i) {
+    if (Accepts(needs, node.devices[i])) places += Places(needs, milli[i]);
+  }
+  return places;
+}
+
+// Whether a run holds a share of a device there.
+bool Shares(int32_t index, const Slices& slices) {
+  return std::any_of(slices.begin(), slices.end(), [&](const Slice& slice) {
+    return slice.node == index && slice.gpu_milli < 1000 && !slice.devices.empty();
+  });
+}
+
+// Where devices are shared, what each gives alone does not add up: those that give a device only
+// together become one part. `milli`: what is free without any of them.
+void Join(const Node& node, int32_t index, const Needs& needs, const Milli& milli,
+          std::vector<Part>* parts) {
+  const int64_t free = PlacesIn(node, needs, milli);
+  std::vector<Milli> with(parts->size(), milli);
+  std::vector<size_t> group(parts->size());
+  for (size_t i = 0; i < parts->size(); ++i) {
+    AddMilli(index, *(*parts)[i].slices, &with[i]);
+    (*parts)[i].devices = PlacesIn(node, needs, with[i]) - free;
+    group[i] = i;
+  }
+  for (size_t at = 0; at < milli.size(); ++at) {
+    if (!Accepts(needs, node.devices[at])) continue;
+    std::vector<size_t> sharers;
+    int64_t joint = milli[at];
+    int64_t alone = 0;
+    for (size_t i = 0; i < with.size(); ++i) {
+      if (with[i][at] == milli[at]) continue;
+      sharers.push_back(i);
+      joint += with[i][at] - milli[at];
+      alone += Places(needs, with[i][at]) - Places(needs, milli[at]);
+    }
+    if (Places(needs, joint) - Places(needs, milli[at]) <= alone) continue;
+    for (const size_t i : sharers) {
+      std::replace(group.begin(), group.end(), size_t{group[i]}, size_t{group[sharers[0]]});
+    }
+  }
+  std::map<size_t, std::vector<Part>> groups;
+  for (size_t i = 0; i < parts->size(); ++i) groups[group[i]].push_back((*parts)[i]);
+  parts->clear();
+  for (auto& [first, members] : groups) {
+    if (members.size() == 1) {
+      parts->push_back(std::move(members[0]));
+      continue;
+    }
+    Part& joint = parts->emplace_back();
+    Milli all = milli;
+    for (const Part& member : members) {
+      AddMilli(index, *member.slices, &all);
+      joint.cost += member.cost;
+      joint.cpu += member.cpu;
+      joint.memory += member.memory;
+    }
+    joint.devices = PlacesIn(node, needs, all) - free;
+    joint.together = std::move(members);
+  }
+}
+
+// Of parts that were chosen, each run by itself, without those that are not needed, dearest first.
+std::vector<Part> Sifted(const Node& node, int32_t index, const Needs& needs, const Milli& milli,
+                         const Sum& free, int64_t ranks, const std::vector<Part>& chosen) {
+  std::vector<Part> runs;
+  for (const Part& part : chosen) {
+    if (part.together.empty()) runs.push_back(part);
+    runs.insert(runs.end(), part.together.begin(), part.together.end());
+  }
+  std::stable_sort(runs.begin(), runs.end(),
+                   [](const Part& a, const Part& b) { return a.cost > b.cost; });
+  for (size_t i = 0; i < runs.size();) {
+    Sum sum = free;
+    Milli left = milli;
+    for (size_t k = 0; k < runs.size(); ++k) {
+      if (k == i) continue;
+      AddMilli(index, *runs[k].slices, &left);
+      sum.cpu += runs[k].cpu;
+      sum.memory += runs[k].memory;
+    }
+    sum.devices = PlacesIn(node, needs, left);
+    if (sum.Holds(needs, ranks)) {
+      runs.erase(runs.begin() + static_cast<ptrdiff_t>(i));
+    } else {
+      ++i;
+    }
+  }
+  return runs;
+}
+
 // The cheapest parts that make `sum` hold what is needed: by cost for what they give, then without
 // those that turn out not to be needed; or one alone, if that is cheaper.
-bool Cheapest(std::vector<Part> parts, Sum sum, const Needs& needs, int64_t ranks, double* cost,
-              std::vector<int32_t>* victims) {
+bool Cheapest(std::vector<Part> parts, Sum sum, const Needs& needs, int64_t ranks,
+              std::vector<Part>* cheapest) {
   const auto worth = [](const Part& part) {
     return part.cost / static_cast<double>(std::max<int64_t>(1, part.devices));
   };
@@ -159,13 +267,10 @@ bool Cheapest(std::vector<Part> parts, Sum sum, const Needs& needs, int64_t rank
     sum = without;
     chosen.erase(chosen.begin() + static_cast<ptrdiff_t>(i));
   }
-  *cost = 0;
-  for (const Part* part : chosen) *cost += part->cost;
-  if (alone != nullptr && alone->cost <= *cost) {
-    chosen = {alone};
-    *cost = alone->cost;
-  }
-  for (const Part* part : chosen) victims->push_back(part->run);
+  double cost = 0;
+  for (const Part* part : chosen) cost += part->cost;
+  if (alone != nullptr && alone->cost <= cost) chosen = {alone};
+  for (const Part* part : chosen) cheapest->push_back(*part);
   return true;
 }
 
@@ -213,29 +318,46 @@ Planner::Offer Planner::OfferOf(int32_t index, const Needs& needs, int want, int
   for (const Device& device : node.devices) {
     if (Accepts(needs, device)) free.devices += Places(needs, device.milli_free);
   }
-  Sum most = free;
+  Milli milli;  // by device, once those that were chosen already are gone
+  for (const Device& device : node.devices) milli.push_back(device.milli_free);
+  bool shared = false;
   std::vector<Part> parts;
   for (const int32_t holder : node.holders) {
     const Run& victim = run(holder);
     const bool taken = chosen.contains(holder);
     if (!taken && !Evictable(victim, power, by)) continue;
-    Part part = PartOf(node, index, victim.held->slices, needs);
-    part.run = holder;
+    const Slices& slices = victim.held->slices;
+    Part part = PartOf(node, index, slices, needs);
+    shared |= Shares(index, slices);
     if (taken) {
-      most.Add(part, +1);
       free.Add(part, +1);
+      AddMilli(index, slices, &milli);
       continue;
     }
+    part.run = holder;
+    part.slices = &slices;
     part.cost = CostOf(victim, power);
-    parts.push_back(part);
+    parts.push_back(std::move(part));
   }
   if (power == kReclaimPower) KeepBorrowers(&parts, quota);
   const bool shares = policy_.order == OrderBy::kFair && power == 0;
   if (shares) KeepAboveShare(&parts, chosen);
+  if (shared) {
+    free.devices = PlacesIn(node, needs, milli);
+    Join(node, index, needs, milli, &parts);
+  }
+  Sum most = free;
   for (const Part& part : parts) most.Add(part, +1);
   for (offer.ranks = want; offer.ranks > 0 && !most.Holds(needs, offer.ranks);) --offer.ranks;
   if (offer.ranks == 0) return offer;
-  offer.good = Cheapest(std::move(parts), free, needs, offer.ranks, &offer.cost, &offer.victims);
+  std::vector<Part> cheapest;
+  offer.good = Cheapest(std::move(parts), free, needs, offer.ranks, &cheapest);
+  if (!offer.good) return offer;
+  if (shared) cheapest = Sifted(node, index, needs, milli, free, offer.ranks, cheapest);
+  for (const Part& part : cheapest) {
+    offer.cost += part.cost;
+    offer.victims.push_back(part.run);
+  }
   return offer;
 }
 

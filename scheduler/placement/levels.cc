@@ -128,8 +128,8 @@ void Planner::CountRipe(int32_t index) {
   const auto count = [&](int32_t level, int sign) {
     if (level == kNone) return;
     const auto at = static_cast<size_t>(level);
-    for (const Slice& slice : held.slices) {
-      const auto devices = static_cast<int>(slice.gpu_milli == 1000 ? slice.devices.size() : 0);
+    for (const Slice& slice : held.slices) {  // who shares a device may be the last of them
+      const auto devices = static_cast<int>(slice.devices.size());
       ripe_[at][static_cast<size_t>(slice.node)] += static_cast<uint16_t>(sign * devices);
       ripe_runs_[at][static_cast<size_t>(slice.node)] += static_cast<uint16_t>(sign);
     }

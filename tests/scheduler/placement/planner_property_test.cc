@@ -53,6 +53,7 @@ class World {
  public:
   World(uint64_t seed, const std::string& policy, bool quotas, bool twin)
       : easy_(policy == "easy" && !quotas),
+        shares_(policy != "easy" && !quotas),
         starves_(policy == "skip" || policy == "las"),
         random_(seed),
         planner_(*PolicyNamed(policy)),
@@ -131,6 +132,8 @@ class World {
       run.ranks.assign(1 + random_.Below(static_cast<uint64_t>(nodes_)), MakeNeeds(1000, 8));
     } else if (kind < 8) {
       run.ranks.assign(1 + random_.Below(6), MakeNeeds(500, 2));
+    } else if (kind < 9 && shares_) {
+      run.ranks[0] = MakeNeeds(500, 0, 200 + 100 * static_cast<int>(random_.Below(7)));
     }
     run.queued_us = now_;
     run.preemptible = random_.Below(4) != 0;
@@ -160,12 +163,17 @@ class World {
   }
   static double Gpus(const WaitingRun& run) {
     double gpus = 0;
-    for (const RankNeeds& needs : run.ranks) gpus += needs.gpu_count;
+    for (const RankNeeds& needs : run.ranks) gpus += needs.gpu_count + needs.gpu_milli / 1000.0;
     return gpus;
   }
 
+  // Of each of its devices.
+  static int64_t Milli(const WaitingRun& run) {
+    return run.ranks[0].gpu_milli > 0 ? run.ranks[0].gpu_milli : 1000;
+  }
+
   void FreeDevices(LiveRun* run) {
-    for (const std::string& device : run->devices) holders_.erase(device);
+    for (const std::string& device : run->devices) held_[device] -= Milli(run->view);
     run->devices.clear();
   }
 
@@ -292,7 +300,7 @@ class World {
       ASSERT_TRUE(reclaimed || now_ - run.began >= 300 * kSecond) << "its minimum";
       ASSERT_LE(run.view.priority, runs_.at(preemption.for_run_uid).view.priority);
       run.work_left = std::max<int64_t>(1, run.work_left - (now_ - run.began));
-      run.attained += static_cast<int64_t>(Gpus(run.view)) * (now_ - run.began);
+      run.attained += static_cast<int64_t>(Gpus(run.view) * static_cast<double>(now_ - run.began));
       run.began = -1;
       run.stop_by = now_ + static_cast<int64_t>(random_.Below(kGrace));
     }
@@ -306,10 +314,12 @@ class World {
         for (size_t i = 0; i < member.ranks.size(); ++i) {
           const auto rank = static_cast<size_t>(member.ranks[i]);
           ASSERT_EQ(member.rank_devices[i].size(),
-                    static_cast<size_t>(run.view.ranks.at(rank).gpu_count));
+                    run.view.ranks.at(rank).gpu_milli > 0
+                        ? size_t{1}
+                        : static_cast<size_t>(run.view.ranks.at(rank).gpu_count));
           for (const std::string& device : member.rank_devices[i]) {
-            ASSERT_TRUE(holders_.emplace(device, placement.run_uid).second)
-                << device << " is held by " << holders_[device];
+            held_[device] += Milli(run.view);
+            ASSERT_LE(held_[device], 1000) << device << " for " << placement.run_uid;
             run.devices.push_back(device);
           }
         }
@@ -344,6 +354,7 @@ class World {
   }
 
   const bool easy_;
+  const bool shares_;   // some runs ask for a part of a GPU
   const bool starves_;  // gangs may wait while others arrive
   Random random_;
   Planner planner_;
@@ -356,7 +367,7 @@ class World {
   bool draining_ = false;
   uint64_t next_uid_ = 1;
   std::map<uint64_t, LiveRun> runs_;
-  std::map<std::string, uint64_t> holders_;
+  std::map<std::string, int64_t> held_;  // thousandths of each device
   std::set<uint64_t> claims_;
   std::map<std::pair<uint64_t, uint64_t>, int> evictions_;  // (for whom, who)
   uint64_t head_ = 0;                                       // easy: first in the queue, waiting
