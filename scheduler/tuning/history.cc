@@ -30,7 +30,7 @@ std::optional<double> History::ValueIn(const v1::Measurement& measurement,
   return std::nullopt;
 }
 
-Objectives History::FinalObjectives(const TrialRecord& record) const {
+void History::ReadObjectives(const TrialRecord& record, Objectives* objectives) const {
   const v1::Measurement* chosen = nullptr;
   if (record.final_measurement.has_value()) {
     chosen = &*record.final_measurement;
@@ -45,17 +45,19 @@ Objectives History::FinalObjectives(const TrialRecord& record) const {
       }
     }
   }
-  Objectives objectives;
-  if (chosen == nullptr) return objectives;
+  objectives->clear();
+  if (chosen == nullptr) return;
   for (const Metric& metric : metrics_) {
     const auto value = ValueIn(*chosen, metric);
-    if (!value.has_value()) return {};
-    objectives.push_back(*value);
+    if (!value.has_value()) {
+      objectives->clear();
+      return;
+    }
+    objectives->push_back(*value);
   }
-  return objectives;
 }
 
-void History::Forget(int32_t id) {
+void History::Discount(int32_t id) {
   const auto it = entries_.find(id);
   if (it == entries_.end()) return;
   const auto key = keys_.find(it->second.key);
@@ -63,11 +65,10 @@ void History::Forget(int32_t id) {
   if (it->second.status == Entry::kSucceeded) ranking_.erase({it->second.objectives[0], id});
   if (it->second.status == Entry::kInfeasible) --infeasible_;
   if (it->second.held) --held_;
-  entries_.erase(it);
 }
 
 void History::Observe(const TrialRecord& record) {
-  Forget(record.id);
+  Discount(record.id);
   Entry entry;
   entry.id = record.id;
   entry.point = space_.FromParameters(record.parameters);
@@ -90,12 +91,12 @@ void History::Observe(const TrialRecord& record) {
   std::stable_sort(entry.curve.begin(), entry.curve.end(),
                    [](const CurvePoint& a, const CurvePoint& b) { return a.step < b.step; });
   if (record.state == v1::TRIAL_SUCCEEDED) {
-    entry.objectives = FinalObjectives(record);
+    ReadObjectives(record, &entry.objectives);
     entry.status = entry.objectives.empty() ? Entry::kInfeasible : Entry::kSucceeded;
   } else if (record.state == v1::INFEASIBLE) {
     entry.status = Entry::kInfeasible;
   } else if (record.held) {
-    entry.objectives = FinalObjectives(record);
+    ReadObjectives(record, &entry.objectives);
     entry.held = !entry.objectives.empty();
     entry.stopped_early = entry.held;
     if (entry.held) entry.status = Entry::kSucceeded;
@@ -104,7 +105,7 @@ void History::Observe(const TrialRecord& record) {
   if (entry.status == Entry::kSucceeded) ranking_.insert({entry.objectives[0], record.id});
   if (entry.status == Entry::kInfeasible) ++infeasible_;
   ++keys_[entry.key];
-  entries_.insert_or_assign(record.id, std::move(entry));
+  entries_.Put(std::move(entry));
 }
 
 }  // namespace trainyard::tuning
