@@ -13,6 +13,7 @@
 #include "worker/agent/copy_folder.h"
 #include "worker/agent/leave_notice.h"
 #include "worker/agent/publisher.h"
+#include "worker/agent/scratch_folders.h"
 
 namespace trainyard::worker {
 namespace {
@@ -324,6 +325,7 @@ void Agent::RemoveFolder(const MemberId& id) {
       Work::kRemove,
       [this, path = member->folder.path(), now = loop_->Now()] {
         TRAINYARD_FAULT_POINT("agent.before_clean");
+        RemoveScratch(path);
         const absl::Status removed = ended_.Remove(path, now);
         TRAINYARD_FAULT_POINT("agent.after_clean");
         LOG_IF(WARNING, !removed.ok()) << removed;

@@ -82,6 +82,10 @@ struct ExitReport {
 std::string ExitReportToJson(const ExitReport& report);
 bool ExitReportFromJson(const std::string& text, ExitReport* report, std::string* error);
 
+// Prefixes of the folders in layout::kScratch, before six letters and digits.
+inline constexpr const char* kScratchPrefixes[] = {"/tmp/trainyard-mpi-",
+                                                   "/dev/shm/trainyard-mpi-"};
+
 // Names inside an attempt folder; the one place that knows them.
 namespace layout {
 inline constexpr char kLaunch[] = "launch.json";
@@ -102,6 +106,9 @@ inline constexpr char kReporterSocket[] = "reporter.sock";
 inline constexpr char kExit[] = "exit.json";
 inline constexpr char kNewSuffix[] = ".new";  // of exit.json until its renaming is durable too
 inline constexpr char kLock[] = "lock";       // "BOOT_ID PID START_TIME\n", under flock for life
+// Folders outside that were made for the attempt, a line each: for who cleans up behind a
+// supervisor that was killed.
+inline constexpr char kScratch[] = "scratch";
 std::string RankLog(int32_t rank, bool is_stderr);      // "log/rank-R.out"
 std::string RankTable(int32_t rank);                    // "ranks/rank-R.env"
 inline constexpr char kRankArguments[] = "ranks/argv";  // of the program, each ended by a zero byte

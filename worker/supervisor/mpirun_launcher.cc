@@ -58,12 +58,13 @@ class MpirunLauncher : public Launcher {
 
   // Open MPI puts sockets there: the path has to be short.
   bool MakeSession(const LaunchSpec& spec, LaunchFailure* failure) {
-    char name[] = "/tmp/trainyard-mpi-XXXXXX";
-    if (mkdtemp(name) == nullptr || !Own(name, spec)) {
+    std::string name = std::string(kScratchPrefixes[0]) + "XXXXXX";
+    if (mkdtemp(name.data()) == nullptr || !Own(name, spec)) {
       *failure = {-1, "open", name, errno};
       return false;
     }
     session_ = name;
+    NoteScratch(name);
     return true;
   }
 
@@ -71,8 +72,17 @@ class MpirunLauncher : public Launcher {
   // share a host's name and memory would take each other's. What killed ranks left goes with the
   // folder.
   void MakeMemory(const LaunchSpec& spec) {
-    char name[] = "/dev/shm/trainyard-mpi-XXXXXX";
-    if (!spec.gang.empty() && mkdtemp(name) != nullptr && Own(name, spec)) memory_ = name;
+    std::string name = std::string(kScratchPrefixes[1]) + "XXXXXX";
+    if (spec.gang.empty() || mkdtemp(name.data()) == nullptr) return;
+    NoteScratch(name);
+    if (Own(name, spec)) memory_ = name;
+  }
+
+  static void NoteScratch(const std::string& path) {
+    const int fd = open(layout::kScratch, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0) return;  // then a kill leaves it behind
+    WriteFully(fd, path + "\n");
+    close(fd);
   }
 
   static ProcessSpec ProcessFor(const LaunchSpec& spec, const std::string& folder) {

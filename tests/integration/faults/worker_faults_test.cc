@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/str_split.h"
 #include "tests/integration/faults/faults_fixture.h"
 
 namespace trainyard::testing {
@@ -14,6 +15,20 @@ constexpr char kSupervisor[] = "trainyard-supervisor";
 
 class WorkerFaultsTest : public FaultsTest {
  protected:
+  // Folders outside, of what runs on the node.
+  std::vector<std::string> ScratchOf(const std::string& node) {
+    std::vector<std::string> all;
+    const std::string attempts = cluster_.WorkDir(node) + "/attempts";
+    const auto names = ListFolder(attempts);
+    for (const std::string& name : names.ok() ? *names : std::vector<std::string>()) {
+      const auto text = ReadFile(absl::StrCat(attempts, "/", name, "/scratch"));
+      if (!text.ok()) continue;
+      for (absl::string_view line : absl::StrSplit(*text, '\n', absl::SkipEmpty())) {
+        all.emplace_back(line);
+      }
+    }
+    return all;
+  }
   // New files in place of those that may be running, as a package manager does it.
   void InstallPrograms(const std::string& folder) {
     const std::string from = std::string(AGENT_PATH).substr(0, std::string(AGENT_PATH).rfind('/'));
@@ -111,6 +126,9 @@ TEST_F(WorkerFaultsTest, SupervisorKilledItsRanksGoAndTheJobIsRepeated) {
       supervisors = PidsOf(cluster_.folder(), kSupervisor);
       return supervisors.size() == 1;
     }));
+    const std::vector<std::string> scratch = ScratchOf("n1");
+    EXPECT_EQ(scratch.empty(), ranks == 1) << "mpirun's sockets lie in a folder";
+    for (const std::string& path : scratch) EXPECT_TRUE(Exists(path)) << path;
     kill(supervisors[0], SIGKILL);
     for (const Beat& beat : before) {
       EXPECT_TRUE(Eventually([&] { return !IsAlive(beat.pid); })) << "rank " << beat.rank;
@@ -122,6 +140,9 @@ TEST_F(WorkerFaultsTest, SupervisorKilledItsRanksGoAndTheJobIsRepeated) {
     EXPECT_EQ(ended.attempts(0).exit().cause(), v1::INTERNAL);
     EXPECT_EQ(ended.attempts(0).exit().node(), "n1");
     ExpectQuiet();
+    for (const std::string& path : scratch) {
+      EXPECT_TRUE(Eventually([&] { return !Exists(path); })) << path << " was left behind";
+    }
   }
 }
 
