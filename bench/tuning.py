@@ -142,6 +142,24 @@ def more_seeds(report, args):
         report.rows.append({"name": f"{row}, more seeds", "ours": scores})
 
 
+OTHERS = ("michalewicz5", "styblinski8", "rotated6", "rosenbrock10", "service12")
+
+
+def other_rows(report, args):
+    """Problems that nothing was chosen on: no worse than random search of the same run."""
+    names = f"--problems={','.join(OTHERS)}"
+    mine = ours(args.seeds, names)
+    random = ours(args.seeds, names, "--algorithm=RANDOM")
+    report.bar("other problems played", len(mine), at_least=len(OTHERS))
+    for row, scores in mine.items():
+        print(f"  {row:<15} ours {quartiles(scores)} worst {max(scores):.5g}"
+              f"  random {quartiles(random[row])}")
+        report.rows.append({"name": row, "ours": scores, "random": random[row]})
+        bound = statistics.median(random[row])
+        report.bar(f"{row}: median, against random's", statistics.median(scores), at_most=bound)
+        report.bar(f"{row}: worst seed, against random's median", max(scores), at_most=bound)
+
+
 def batches(report, args):
     bars = {"hartmann6@100": -3.321, "mixed7@100": 0.0805}
     mine = ours(args.seeds, "--problems=hartmann6,mixed7", "--trials=100", "--batch=10")
@@ -222,6 +240,7 @@ def main():
     report = benchlib.Report("tuning", args.json)
     regret(report, args)
     more_seeds(report, args)
+    other_rows(report, args)
     batches(report, args)
     fronts(report, args)
     stopping(report, args)
