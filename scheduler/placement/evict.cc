@@ -46,6 +46,11 @@ int Planner::LevelNow(const Run& waiting) const {
   return waiting.line < 0 ? waiting.level : lines_[static_cast<size_t>(waiting.line)].level;
 }
 
+// Up to which of ripe_ a run of this power looks.
+size_t Planner::RipeEnd(int power) const {
+  return power == kFrontPower ? ripe_.size() : ripe_.size() - 1;
+}
+
 // Whether somebody on the node may be evicted, as far as it is to be seen of each alone.
 bool Planner::HasVictim(const Node& node, int power, const Run& by) const {
   return std::any_of(node.holders.begin(), node.holders.end(), [&](int32_t holder) {
@@ -382,7 +387,7 @@ std::vector<int32_t> Planner::Candidates(const Run& by, const Shape& of, const N
     if (power != kReclaimPower) {
       int devices = node.whole_free;
       int runs = 0;
-      for (size_t level = from; level < ripe_.size(); ++level) {
+      for (size_t level = from; level < RipeEnd(power); ++level) {
         devices += ripe_[level][static_cast<size_t>(i)];
         runs += ripe_runs_[level][static_cast<size_t>(i)];
       }

@@ -112,13 +112,13 @@ void Planner::CountRipe(int32_t index) {
   Run& of = run(index);
   Held& held = *of.held;
   int32_t wanted = kNone;
-  if (of.state == State::kRunning && of.preemptible && !of.front) {
+  if (of.state == State::kRunning && of.preemptible) {
     const int64_t ripe_us = held.started_us + std::max<int64_t>(1, MinRunUs(of));
     if (ripe_us <= now_us_) {
       // What an elastic run has beyond its minimum is there for everybody. Of fair every run may
       // be: it depends on its user.
       const bool any = Spare(of) || policy_.order == OrderBy::kFair;
-      wanted = any ? policy_.levels : of.level + (of.fresh ? 1 : 0);
+      wanted = of.front ? policy_.levels + 1 : any ? policy_.levels : of.level + (of.fresh ? 1 : 0);
     } else if (!held.ripening) {
       held.ripening = true;
       events_.push({ripe_us, kRipen, index, of.version});

@@ -27,7 +27,8 @@ int64_t Planner::MostRanks(int32_t index, const Shape& of, int power) const {
   auto devices = static_cast<int64_t>(node.devices.size());
   if (power != kReclaimPower) {
     devices = node.whole_free;
-    for (auto level = static_cast<size_t>(std::max(0, power + 1)); level < ripe_.size(); ++level) {
+    for (auto level = static_cast<size_t>(std::max(0, power + 1)); level < RipeEnd(power);
+         ++level) {
       devices += ripe_[level][static_cast<size_t>(index)];
     }
   }
@@ -104,7 +105,7 @@ bool Planner::MakeRoom(int32_t index, int power, const std::vector<int32_t>& mod
   const Shape& of = shapes_.at(shape_id);
   if (power != kReclaimPower) {
     int64_t runs = 0;  // also without devices: cores may be what is short
-    for (auto level = static_cast<size_t>(std::max(0, power + 1)); level < ripe_all_.size();
+    for (auto level = static_cast<size_t>(std::max(0, power + 1)); level < RipeEnd(power);
          ++level) {
       runs += ripe_all_[level];
     }

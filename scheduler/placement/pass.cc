@@ -27,8 +27,7 @@ Terms Planner::TermsOf(const Run& of) const {
 // Rises when a run of this power could find victims that were not there before.
 uint64_t Planner::RipeVersion(int power) const {
   uint64_t version = 0;
-  for (size_t level = static_cast<size_t>(std::max(0, power + 1)); level < ripe_version_.size();
-       ++level) {
+  for (auto level = static_cast<size_t>(std::max(0, power + 1)); level < RipeEnd(power); ++level) {
     version += ripe_version_[level];
   }
   return version;
@@ -104,7 +103,8 @@ void Planner::Pass(Plan* plan) {
   if (quota_.any_guarantee()) Cover();
   if (policy_.order == OrderBy::kFair) {
     KnowCapacity();
-    ++ripe_version_.back();  // who is above its share may have changed
+    ++ripe_version_[static_cast<size_t>(
+        policy_.levels)];  // who is above its share may have changed
   }
   if (!kept_.empty()) StartKept(HighestPriority(), plan);  // first among its equals
   std::vector<std::pair<Key, int32_t>> queue = Heads();

@@ -22,7 +22,7 @@ Planner::Planner(const Policy& policy)
     : policy_(policy),
       shapes_(policy),
       cluster_(&shapes_.names()),
-      ripe_(static_cast<size_t>(policy.levels) + 1),
+      ripe_(static_cast<size_t>(policy.levels) + 2),
       ripe_runs_(ripe_.size()),
       ripe_all_(ripe_.size(), 0),
       ripe_version_(ripe_.size(), 0) {}

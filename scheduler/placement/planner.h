@@ -342,6 +342,7 @@ class Planner {
   void Preempt(int32_t victim, int power, uint64_t for_run, Plan* plan);  // make_room.cc
   bool Evictable(const Run& victim, int power, const Run& by) const;
   int LevelNow(const Run& waiting) const;
+  size_t RipeEnd(int power) const;
   bool HasVictim(const Node& node, int power, const Run& by) const;
   double CostOf(const Run& victim, int power) const;
   Offer OfferOf(int32_t node, const Needs& needs, int want, int power, const Run& by,
@@ -402,8 +403,10 @@ class Planner {
   int32_t firm_ = 0;           // running runs that may not be preempted
   std::set<int32_t> elastic_;  // running
   std::vector<int32_t> fresh_;
-  PlanMemory handed_on_;                     // of runs and studies that are not known here
-  std::vector<std::vector<uint16_t>> ripe_;  // by level, by node: whole devices of ripe runs
+  PlanMemory handed_on_;  // of runs and studies that are not known here
+  // By level, by node: devices of ripe runs. Behind the levels: those that are there for everybody,
+  // and promised ones, which yield to a higher priority alone.
+  std::vector<std::vector<uint16_t>> ripe_;
   std::vector<std::vector<uint16_t>> ripe_runs_;
   std::vector<int64_t> ripe_all_;               // by level: ripe runs, with devices or without
   std::map<int32_t, int32_t> ripe_priorities_;  // how many ripe runs have it

@@ -96,6 +96,23 @@ TEST(PlannerTest, HigherPriorityGoesFirstAndMayPreempt) {
   EXPECT_THAT(Stopped(planner.Decide(400 * kSecond)), ElementsAre(1));
 }
 
+// The promise is kept against its peers.
+TEST(PlannerTest, PromisedRunsYieldToAHigherPriorityAlone) {
+  Planner planner(*PolicyNamed("las-r"));
+  planner.SetNode(GpuNode("a"));
+  planner.AddWaiting(GpuRun(1, 8), 1000 * kHour);  // since the first second
+  EXPECT_THAT(Placed(planner.Decide(1000 * kHour)), ElementsAre(1));
+  planner.AddWaiting(GpuRun(2, 8), 1001 * kHour);
+  WaitingRun newcomer = GpuRun(3, 8);
+  newcomer.queued_us = 1001 * kHour;
+  planner.AddWaiting(newcomer, 1001 * kHour);
+  EXPECT_THAT(planner.Decide(1001 * kHour).preemptions, IsEmpty());
+  WaitingRun urgent = GpuRun(4, 8);
+  urgent.priority = 1;
+  planner.AddWaiting(urgent, 1001 * kHour);
+  EXPECT_THAT(Stopped(planner.Decide(1001 * kHour)), ElementsAre(1));
+}
+
 // A run that waited out its promise goes before newcomers, and is not preempted for them.
 TEST(PlannerTest, PromiseComesTrue) {
   Policy policy = *PolicyNamed("las-r");
