@@ -91,8 +91,9 @@ absl::Status WaitingTeller::Look(const v1::Job& job) {
   }
   // The whole answer is a search for what would start the job: it is asked for when the sentence,
   // which every look brings, is another one.
-  if (last_.reason.empty() || last_.reason == "NODE_UNREACHABLE" ||
-      job.waiting_reason() != sentence_) {
+  // One that has its place, and is in no queue, waits for nodes: those may cease to answer.
+  const bool placed = job.queue_position() == 0 && last_.reason != "HELD";
+  if (last_.reason.empty() || placed || job.waiting_reason() != sentence_) {
     v1::ExplainJobRequest request;
     request.set_name(job.name());
     const absl::StatusOr<v1::ExplainJobResponse> why = client_->ExplainJob(request);

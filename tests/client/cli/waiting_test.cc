@@ -33,6 +33,11 @@ TEST(WaitingTellerTest, AsksForTheWholeAnswerWhenTheSentenceIsNew) {
   job.set_waiting_reason("needs 4 cores on one node, largest free is 2");
   ASSERT_TRUE(teller.Look(job).ok());
   EXPECT_EQ(server.calls("ExplainJob"), 2);
+  // With a place it waits for nodes, which may cease to answer while the sentence stays.
+  job.set_queue_position(0);
+  ASSERT_TRUE(teller.Look(job).ok());
+  ASSERT_TRUE(teller.Look(job).ok());
+  EXPECT_EQ(server.calls("ExplainJob"), 4);
 }
 
 }  // namespace
