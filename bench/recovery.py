@@ -135,7 +135,7 @@ def lost_hosts(report, count, lease, folder):
     """A gang over two nodes, the link of the one goes down: the rank on the other must end."""
     why_not = multinode.why_not()
     if why_not:
-        report.skip(f"a host of two lost, lease {lease}", why_not)
+        report.skip(f"a host of two lost, lease {lease}", why_not, promised=True)
         return
     gone, told, right = [], [], 0
     with multinode.Network() as network, multinode.Nodes(network, f"--lease={lease}") as nodes:

@@ -93,7 +93,8 @@ def main():
     if not arguments.file.parent.is_dir():
         sys.exit(f"error: {arguments.file.parent} is no folder; give --file the path that the "
                  "agent looks at, by default leaving in its --work_dir")
-    told, silent = None, False
+    # What an earlier one told counts: it may be over by now.
+    told, silent = arguments.file.read_text().strip() if arguments.file.exists() else None, False
     while True:
         try:
             text = ask(address)

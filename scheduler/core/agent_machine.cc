@@ -10,6 +10,7 @@
 #include "common/names.h"
 #include "scheduler/core/attempt_machine.h"
 #include "scheduler/core/core.h"
+#include "scheduler/core/settings.h"
 #include "scheduler/core/state_rows.h"
 
 namespace trainyard::core {
@@ -157,11 +158,18 @@ absl::StatusOr<Reply> Drain(const DrainNode& command, Draft* draft) {
   if (agent == nullptr) return UnknownNode(command.node_id, draft->state());
   const bool new_deadline =
       !command.undo && agent->draining() && command.deadline_us != agent->drain_deadline_us();
-  if (agent->draining() == command.undo || new_deadline) {
+  // Who drains a node that drains only because its machine leaves wants it drained in any case.
+  const bool takes_over =
+      !command.undo && agent->leaving() && agent->draining() && agent->reason() == kGoesAway;
+  if (agent->draining() == command.undo || new_deadline || takes_over) {
     records::Event event;
     event.mutable_node_drain_set()->set_node_id(command.node_id);
     event.mutable_node_drain_set()->set_draining(!command.undo);
-    event.mutable_node_drain_set()->set_reason(command.undo ? "" : command.reason);
+    const bool silent = takes_over && command.reason.empty();
+    event.mutable_node_drain_set()->set_reason(command.undo ? ""
+                                               : silent     ? "drained while its machine goes away"
+                                                            : command.reason);
+    event.mutable_node_drain_set()->set_leaving(takes_over);
     if (!command.undo) event.mutable_node_drain_set()->set_deadline_us(command.deadline_us);
     draft->Emit(std::move(event));
   }

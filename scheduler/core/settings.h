@@ -34,6 +34,8 @@ const v1::Reservation* ReservationInTheWay(const State& state, const std::string
 inline constexpr int64_t kLeaveAheadUs = 2 * kMinuteUs;
 // When the node's machine goes away; 0: it stays.
 int64_t LeavesAtUs(const records::AgentRow& agent);
+// The reason of a drain that nobody asked for: its machine leaves.
+inline constexpr char kGoesAway[] = "its machine goes away";
 // Takes the inventory that the node told. A node that drained because its machine was about to
 // leave takes work again when that is off, or later.
 void TakeInventory(const v1::NodeInventory& inventory, records::AgentRow* agent);

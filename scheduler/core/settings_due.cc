@@ -15,6 +15,8 @@
 namespace trainyard::core {
 namespace {
 
+constexpr char kDrained[] = "drained before its machine was to go away";
+
 void PreemptAll(const std::string& node_id, absl::string_view why, Draft* draft) {
   for (const uint64_t uid : draft->RunsOn(node_id)) {
     PreemptRun(uid, wire::STOP_PREEMPT, absl::StrCat("node ", node_id, " ", why), draft);
@@ -28,9 +30,9 @@ void DrainIsDue(const records::AgentRow& agent, Draft* draft) {
   records::NodeDrainSet* drain = event.mutable_node_drain_set();
   drain->set_node_id(agent.node_id());
   drain->set_draining(true);
-  drain->set_reason(agent.draining() && !agent.reason().empty() ? agent.reason()
-                    : leaves                                    ? "its machine goes away"
-                                                                : "");
+  // What somebody drained stays drained when the machine stays after all: see TakeInventory.
+  const std::string asked = agent.reason().empty() && leaves ? kDrained : agent.reason();
+  drain->set_reason(agent.draining() ? asked : leaves ? kGoesAway : "");
   drain->set_leaving(leaves);
   draft->Emit(std::move(event));
   PreemptAll(agent.node_id(), leaves ? "goes away" : "is drained, and its deadline is over", draft);
@@ -75,9 +77,11 @@ void TakeInventory(const v1::NodeInventory& inventory, records::AgentRow* agent)
       !inventory.has_available_until() ||
       inventory.available_until().seconds() > agent->inventory().available_until().seconds();
   if (agent->leaving() && later) {
-    agent->set_draining(false);
     agent->set_leaving(false);
-    agent->clear_reason();
+    if (agent->reason() == kGoesAway) {
+      agent->set_draining(false);
+      agent->clear_reason();
+    }
   }
   *agent->mutable_inventory() = inventory;
 }

@@ -196,7 +196,7 @@ void Machine::Adopt(const worker::MemberId& id, Folder* folder) {
     return;
   }
   if (folder->reported.has_value()) {
-    core_->Adopt(assignment, Phase::kExited, worker::MemberEnd(), *folder->reported, Time());
+    core_->Adopt(assignment, Phase::kExited, EndOf(*folder), *folder->reported, Time());
     return;
   }
   core_->Adopt(assignment, Phase::kStarting, worker::MemberEnd(), 0, Time());

@@ -116,6 +116,16 @@ class SpotNoticeTest(unittest.TestCase):
         Metadata.answers[path] = json.dumps({"Events": []})
         self.await_text(None)
 
+    def test_a_notice_of_an_earlier_one_is_kept_while_it_holds(self):
+        path = "/computeMetadata/v1/instance/preempted"
+        self.file.write_text("30s\n")
+        told = self.file.stat().st_mtime_ns
+        self.watch("gcp", {path: "TRUE"}, {"Metadata-Flavor": "Google"})
+        time.sleep(0.5)
+        self.assertEqual(self.file.stat().st_mtime_ns, told, "the 30 seconds began anew")
+        Metadata.answers[path] = "FALSE"
+        self.await_text(None)
+
     def test_a_folder_that_is_not_there_is_said_at_once(self):
         command = [sys.executable, str(SCRIPT), "--cloud", "aws", "--file", "/no/such/x"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS,

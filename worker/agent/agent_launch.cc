@@ -178,8 +178,9 @@ void Agent::Adopt(const FoundAttempt& found) {
   if (!assignment.ok() || !folder.Launched()) {
     // Nothing of it ever ran: the scheduler asks again if it still wants it.
     LOG(INFO) << "member=" << FolderName(found.id) << " was never launched; removed";
-    InBackground(
-        Work::kRemove, [path = found.path] { RemoveTree(path).IgnoreError(); }, [] {});
+    // Its place is free before that.
+    const absl::Status away = ended_.PutAside(found.path);
+    LOG_IF(WARNING, !away.ok()) << away;
     return;
   }
   const pid_t pid = folder.Supervisor();
@@ -200,7 +201,9 @@ void Agent::Adopt(const FoundAttempt& found) {
 void Agent::AdoptEnded(const FoundAttempt& found, const agent::v1::Assignment& assignment) {
   Member& member = members_.try_emplace(found.id, found.path).first->second;
   if (const std::optional<uint64_t> reported = member.folder.Reported()) {
-    core_->Adopt(assignment, AgentCore::Phase::kExited, MemberEnd(), *reported, Time());
+    // Should its fact be lost, the end is told again.
+    core_->Adopt(assignment, AgentCore::Phase::kExited, ReadEnd(found.id, member), *reported,
+                 Time());
     return;
   }
   member.seized = member.folder.Seize();

@@ -58,6 +58,16 @@ absl::Status EndedFolders::Remove(const std::string& path, absl::Duration now) {
   return absl::OkStatus();
 }
 
+absl::Status EndedFolders::PutAside(const std::string& path) {
+  std::string away;
+  {
+    MutexLock lock(&mutex_);
+    away = JoinPath(aside_, absl::StrCat(getpid(), "-", next_++));
+  }
+  const bool moved = MakeFolders(aside_).ok() && rename(path.c_str(), away.c_str()) == 0;
+  return moved ? absl::OkStatus() : RemoveTree(path);
+}
+
 void EndedFolders::Sweep(absl::Duration now) {
   std::vector<std::string> overdue;
   {

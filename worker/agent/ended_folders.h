@@ -30,6 +30,9 @@ class EndedFolders {
 
   // `path` does not exist any more when this returns OK. Blocks on the disk. `now` is monotonic.
   absl::Status Remove(const std::string& path, absl::Duration now);
+  // Moves `path` aside at once, however large it is, for RemoveAll; where that cannot be, removes
+  // it. `path` does not exist any more when this returns OK.
+  absl::Status PutAside(const std::string& path);
   // Removes what was put aside kKept ago or earlier. Blocks.
   void Sweep(absl::Duration now);
   // Removes everything that lies aside, also what an earlier process left there. Blocks.

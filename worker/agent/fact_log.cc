@@ -25,7 +25,7 @@ constexpr uint32_t kPayloadMax = 64 << 20;
 constexpr int64_t kRewriteBytes = 1 << 20;
 constexpr char kReserveName[] = "reserve";
 constexpr int64_t kReserveBytes = 1 << 20;
-constexpr uint64_t kSkip = 1 << 20;                 // after a restart of the machine
+constexpr uint64_t kSkip = 1 << 20;                 // after a restart of the machine, or damage
 constexpr uint64_t kNumberMax = uint64_t{1} << 62;  // never reached: above it is damage
 
 uint32_t Crc(const std::string& payload) {
@@ -85,6 +85,14 @@ Scan ScanAll(const std::string& bytes) {
   return scan;
 }
 
+// Numbers that may have been given out and are not in the log any more are not given again. What
+// is left of facts gets new ones, so that there is no gap among those that are told; the scheduler
+// may meet one of them twice.
+void SkipAhead(FactLog::Contents* contents) {
+  contents->next_sequence += kSkip;
+  for (agent::v1::Fact& fact : contents->facts) fact.set_sequence(contents->next_sequence++);
+}
+
 std::string LogPath(const std::string& folder) { return JoinPath(folder, "facts.log"); }
 
 }  // namespace
@@ -93,15 +101,16 @@ absl::StatusOr<FactLog> FactLog::Open(const std::string& folder, const std::stri
                                       Contents* contents) {
   if (absl::Status made = MakeFolders(folder, 0700); !made.ok()) return made;
   Scan scan;
+  bool damaged = false;
   if (Exists(LogPath(folder))) {
     absl::StatusOr<std::string> bytes = ReadFile(LogPath(folder));
     if (!bytes.ok()) return bytes.status();
     scan = ScanAll(*bytes);
-    LOG_IF(ERROR, scan.valid < bytes->size())
-        << LogPath(folder) << " is damaged from byte " << scan.valid << ": "
-        << bytes->size() - scan.valid
-        << " bytes are lost; what members did is told again from their "
-        << "folders";
+    damaged = scan.valid < bytes->size();
+    LOG_IF(ERROR, damaged) << LogPath(folder) << " is damaged from byte " << scan.valid << ": "
+                           << bytes->size() - scan.valid
+                           << " bytes are lost; what members did is told again from their "
+                           << "folders";
   }
   FactLog log(folder, FileDescriptor());
   if (absl::StatusOr<std::string> text = ReadFile(JoinPath(folder, "incarnation")); text.ok()) {
@@ -109,20 +118,22 @@ absl::StatusOr<FactLog> FactLog::Open(const std::string& folder, const std::stri
   }
   const std::string boot_path = JoinPath(folder, "boot");
   const absl::StatusOr<std::string> last_boot = ReadFile(boot_path);
-  if (last_boot.ok() && *last_boot != boot_id) scan.contents.next_sequence += kSkip;
-  if (!last_boot.ok() || *last_boot != boot_id) {
-    absl::Status written = WriteFileDurably(boot_path, boot_id, 0600);
-    if (!written.ok() && log.UseReserve(written)) {
-      written = WriteFileDurably(boot_path, boot_id, 0600);
-    }
-    if (!written.ok()) return written;
-  }
+  const bool restarted = last_boot.ok() && *last_boot != boot_id;
+  if (restarted || damaged) SkipAhead(&scan.contents);
   log.Reserve();
   log.last_ = scan.contents.next_sequence - 1;
   log.dropped_ = scan.dropped;
   if (absl::Status written = log.Rewrite(scan.contents.next_sequence, scan.contents.facts);
       !written.ok()) {
     return written;
+  }
+  // Behind the skip: an agent that dies in between skips once more.
+  if (!last_boot.ok() || restarted) {
+    absl::Status written = WriteFileDurably(boot_path, boot_id, 0600);
+    if (!written.ok() && log.UseReserve(written)) {
+      written = WriteFileDurably(boot_path, boot_id, 0600);
+    }
+    if (!written.ok()) return written;
   }
   *contents = std::move(scan.contents);
   return log;

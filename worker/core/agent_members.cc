@@ -85,9 +85,12 @@ void AgentCore::Adopt(const agent::v1::Assignment& assignment, Phase phase, cons
   member.assignment = assignment;
   member.end = end;
   const auto& facts = outbox_.facts();
-  const bool kept = std::any_of(facts.begin(), facts.end(), [exited_fact](const auto& fact) {
-    return fact.sequence() == exited_fact;
+  // By its member: a damaged log or a restart of the machine gave what is left new numbers.
+  const auto ended = std::find_if(facts.begin(), facts.end(), [&id](const auto& fact) {
+    return fact.has_exited() && IdOf(fact.key()) == id;
   });
+  const bool kept = ended != facts.end();
+  if (kept) exited_fact = ended->sequence();
   // Told, as its folder says, but the fact is gone and nobody had it: the machine lost its power.
   if (phase == Phase::kExited && !outbox_.Told(exited_fact) && !kept) {
     phase = Phase::kPublishing;

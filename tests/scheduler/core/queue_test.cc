@@ -361,6 +361,37 @@ TEST(QueueTest, NoticeThatAMachineGoesAwayPreemptsAtOnceAndMayBeTakenBack) {
   EXPECT_TRUE(scene.state().agents.at("n1")->draining());
 }
 
+// Nor who drained it before the notice, or while the machine leaves.
+TEST(QueueTest, NoticeThatIsTakenBackUndoesNobodysDrain) {
+  for (const bool before : {true, false}) {
+    for (const std::string reason : {"", "disks"}) {
+      SCOPED_TRACE(absl::StrCat(before, reason));
+      Scene scene;
+      scene.Node("n1");
+      DrainNode drain;
+      drain.node_id = "n1";
+      drain.reason = reason;
+      if (before) scene.Do(drain);
+      wire::Fact fact;
+      *fact.mutable_inventory_changed() = scene.state().agents.at("n1")->inventory();
+      fact.mutable_inventory_changed()->mutable_available_until()->set_seconds(
+          scene.now_us() / kSecondUs + 30);
+      scene.Tell("n1", fact);
+      scene.Pass(1);
+      EXPECT_TRUE(scene.state().agents.at("n1")->leaving());
+      if (!before) scene.Do(drain);
+      EXPECT_TRUE(scene.state().agents.at("n1")->leaving());
+      fact.mutable_inventory_changed()->clear_available_until();
+      scene.Tell("n1", fact);
+      EXPECT_TRUE(scene.state().agents.at("n1")->draining());
+      EXPECT_FALSE(scene.state().agents.at("n1")->leaving());
+      drain.undo = true;
+      scene.Do(drain);
+      EXPECT_FALSE(scene.state().agents.at("n1")->draining());
+    }
+  }
+}
+
 // A run that goes on from less than it declared says so.
 TEST(QueueTest, PreemptedRunTellsWhatItsNodeCouldNotStore) {
   Scene scene;
@@ -376,9 +407,8 @@ TEST(QueueTest, PreemptedRunTellsWhatItsNodeCouldNotStore) {
   scene.ExitWith(run, 0, exited);
   scene.Release(run);
   EXPECT_EQ(scene.Run(run).preemptions(), 1);
-  EXPECT_TRUE(
-      absl::EndsWith(scene.Run(run).attempt().exit().message(),
-                     " (node n1: The checkpoint of step 20 could not be stored: no store)"))
+  EXPECT_TRUE(absl::EndsWith(scene.Run(run).attempt().exit().message(),
+                             " (node n1: The checkpoint of step 20 could not be stored: no store)"))
       << scene.Run(run).attempt().exit().message();
 }
 

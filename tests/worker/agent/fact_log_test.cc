@@ -14,6 +14,7 @@
 #include <fstream>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
 #include "common/file.h"
 
 namespace trainyard::worker {
@@ -44,6 +45,12 @@ std::vector<uint64_t> Numbers(const FactLog::Contents& contents) {
   std::vector<uint64_t> numbers;
   for (const agent::v1::Fact& fact : contents.facts) numbers.push_back(fact.sequence());
   return numbers;
+}
+
+std::vector<int64_t> Pids(const FactLog::Contents& contents) {
+  std::vector<int64_t> pids;
+  for (const agent::v1::Fact& fact : contents.facts) pids.push_back(fact.running().pid());
+  return pids;
 }
 
 FactLog OpenLog(const std::string& folder, FactLog::Contents* contents,
@@ -87,19 +94,20 @@ TEST_F(FactLogTest, ANumberThatIsAcknowledgedIsNotGivenAgain) {
 }
 
 TEST_F(FactLogTest, ATornTailLosesOnlyItself) {
-  FactLog::Contents contents;
-  {
-    FactLog log = OpenLog(folder_, &contents);
-    for (uint64_t i = 1; i <= 3; ++i) ASSERT_TRUE(log.Append(FactOf(i)).ok());
-  }
-  const std::string path = folder_ + "/facts.log";
-  const auto size = std::filesystem::file_size(path);
-  for (uintmax_t cut = 1; cut <= 12; ++cut) {
-    std::filesystem::resize_file(path, size - cut);
-    OpenLog(folder_, &contents);
-    ASSERT_THAT(Numbers(contents), ElementsAre(1, 2)) << cut;
-    FactLog log = OpenLog(folder_, &contents);
-    ASSERT_TRUE(log.Append(FactOf(3)).ok());
+  for (int cut = 1; cut <= 12; ++cut) {
+    const std::string folder = absl::StrCat(folder_, "/", cut);
+    FactLog::Contents contents;
+    {
+      FactLog log = OpenLog(folder, &contents);
+      for (uint64_t i = 1; i <= 3; ++i) ASSERT_TRUE(log.Append(FactOf(i)).ok());
+    }
+    const std::string path = folder + "/facts.log";
+    std::filesystem::resize_file(path, std::filesystem::file_size(path) - cut);
+    FactLog log = OpenLog(folder, &contents);
+    ASSERT_THAT(Pids(contents), ElementsAre(10, 20)) << cut;
+    ASSERT_TRUE(log.Append(FactOf(contents.next_sequence)).ok());
+    OpenLog(folder, &contents);
+    ASSERT_THAT(contents.facts, testing::SizeIs(3)) << cut;
   }
 }
 
@@ -114,7 +122,7 @@ TEST_F(FactLogTest, ADamagedRecordEndsTheLogThere) {
   ASSERT_EQ(pwrite(fd, "\xff", 1, static_cast<off_t>(std::filesystem::file_size(path)) - 1), 1);
   close(fd);
   OpenLog(folder_, &contents);
-  EXPECT_THAT(Numbers(contents), ElementsAre(1, 2));
+  EXPECT_THAT(Pids(contents), ElementsAre(10, 20));
 }
 
 // The agent's own reserve: what members did is told although jobs have filled the disk.
@@ -177,6 +185,30 @@ TEST_F(FactLogTest, AfterARestartOfTheMachineNumbersSkipAhead) {
   const uint64_t next = contents.next_sequence;
   OpenLog(folder_, &contents, "boot-2");
   EXPECT_EQ(contents.next_sequence, next) << "once a boot";
+}
+
+// What the scheduler acknowledged may be what is lost: its numbers are not given again, and what is
+// left has no gap before what comes.
+TEST_F(FactLogTest, AfterDamageNumbersSkipAheadAndWhatIsLeftFollows) {
+  FactLog::Contents contents;
+  {
+    FactLog log = OpenLog(folder_, &contents);
+    for (uint64_t i = 1; i <= 6; ++i) ASSERT_TRUE(log.Append(FactOf(i)).ok());
+    ASSERT_TRUE(log.Drop(2).ok());
+  }
+  const std::string path = folder_ + "/facts.log";
+  std::string bytes = *ReadFile(path);
+  bytes[bytes.size() * 3 / 4] = static_cast<char>(bytes[bytes.size() * 3 / 4] ^ 1);
+  std::ofstream(path, std::ios::binary) << bytes;
+  OpenLog(folder_, &contents);
+  EXPECT_GT(contents.next_sequence, 1000u);
+  ASSERT_FALSE(contents.facts.empty());
+  EXPECT_EQ(contents.facts.back().sequence() + 1, contents.next_sequence);
+  EXPECT_EQ(contents.facts.front().sequence() + contents.facts.size(), contents.next_sequence);
+  EXPECT_EQ(contents.facts.front().running().pid(), 10) << "the first that was not dropped here";
+  const uint64_t next = contents.next_sequence;
+  OpenLog(folder_, &contents);
+  EXPECT_EQ(contents.next_sequence, next) << "once";
 }
 
 TEST_F(FactLogTest, ALongLogIsRewrittenAndTheIncarnationKept) {

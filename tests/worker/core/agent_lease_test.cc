@@ -387,13 +387,23 @@ TEST(AgentAdoptionTest, AnEndWhoseFactIsLostIsToldAgain) {
   AgentScene scene;
   AgentCore restarted({}, 1);
   restarted.RestoreFacts({}, 1000, 1);
-  restarted.Adopt(AssignmentOf(kOne), AgentCore::Phase::kExited, MemberEnd(), 2, scene.now());
+  MemberEnd failed;
+  failed.record.set_cause(v1::USER_ERROR);
+  restarted.Adopt(AssignmentOf(kOne), AgentCore::Phase::kExited, failed, 2, scene.now());
   bool published = false;
   for (const Effect& effect : restarted.TakeEffects()) {
     EXPECT_FALSE(std::holds_alternative<CleanMember>(effect)) << "its results are thrown away";
     published |= std::holds_alternative<PublishMember>(effect);
   }
   EXPECT_TRUE(published);
+  restarted.Published(kOne, absl::OkStatus(), {}, scene.now());
+  bool told = false;
+  for (const agent::v1::Fact& fact : restarted.outbox().facts()) {
+    if (!fact.has_exited()) continue;
+    told = true;
+    EXPECT_EQ(fact.exited().record().cause(), v1::USER_ERROR) << "a failure became a success";
+  }
+  EXPECT_TRUE(told);
 }
 
 TEST(AgentAdoptionTest, AnAcknowledgedEndLeavesOnlyAFolderToRemove) {
