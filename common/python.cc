@@ -16,4 +16,9 @@ std::string PreferredPython() {
   return access(kSystemPython, X_OK) == 0 ? kSystemPython : "python3";
 }
 
+std::string TrainingLibrary(const std::string& bin_folder) {
+  std::string path = bin_folder + "/../lib/libtrainyard_training.so";
+  return access(path.c_str(), R_OK) == 0 ? path : "";
+}
+
 }  // namespace trainyard

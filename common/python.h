@@ -1,4 +1,5 @@
-// Which Python runs a job's module or script when the spec names none. Thread-safe.
+// Which Python runs a job's module or script when the spec names none, and what our module loads
+// there. Thread-safe.
 #ifndef TRAINYARD_COMMON_PYTHON_H_
 #define TRAINYARD_COMMON_PYTHON_H_
 
@@ -10,6 +11,10 @@ namespace trainyard {
 // the system's /usr/bin/python3, so that a job does not depend on whose shell started the agent;
 // "python3" where there is none.
 std::string PreferredPython();
+// The library that the module trainyard.training loads, beside the programs in `bin_folder`
+// (../lib);
+// "" where there is none.
+std::string TrainingLibrary(const std::string& bin_folder);
 
 }  // namespace trainyard
 

@@ -27,7 +27,6 @@
 #include "common/python.h"
 #include "worker/core/launch_build.h"
 #include "worker/core/launch_spec.h"
-#include "worker/core/training_library.h"
 
 extern char** environ;  // NOLINT: POSIX's own name
 
@@ -126,7 +125,7 @@ absl::StatusOr<worker::LaunchSpec> SpecOf(Context* context, const std::string& f
   launch.folder = folder;
   launch.bin_folder = context->binary_folder;
   launch.python_path = PythonPath(context->binary_folder);
-  launch.training_library = worker::TrainingLibrary(context->binary_folder);
+  launch.training_library = TrainingLibrary(context->binary_folder);
   launch.package_paths = run.package_roots;
   std::vector<std::string> variables;
   for (char** variable = environ; *variable != nullptr; ++variable) variables.push_back(*variable);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/unstored.h"
 #include "scheduler/core/deadline.h"
 #include "scheduler/core/elastic.h"
 
@@ -140,13 +141,12 @@ void Charge(const records::RunRow& run, const v1::Scheduling& scheduling, bool r
                            BackOffUs(ended->user_failures() + ended->infrastructure_failures()));
 }
 
-// What a stopped member says it could not store (worker/core/agent_members.cc), "" for nothing: the
+// What a stopped member says it could not store (common/unstored.h), "" for nothing: the
 // run goes on from something older than it declared.
 std::string UnstoredOf(const records::AttemptRow& attempt) {
   for (const records::MemberRow& member : attempt.members()) {
     const std::string& said = member.exit().record().message();
-    for (const char* const begin :
-         {"Its outputs could not be stored: ", "The checkpoint of step "}) {
+    for (const char* const begin : {kOutputsUnstored, kCheckpointUnstored}) {
       const size_t at = said.find(begin);
       if (at != std::string::npos) {
         return absl::StrCat(" (node ", member.node_id(), ": ", said.substr(at), ")");

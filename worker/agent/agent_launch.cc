@@ -13,7 +13,6 @@
 #include "common/python.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/run_as.h"
-#include "worker/core/training_library.h"
 
 namespace trainyard::worker {
 namespace {

@@ -33,13 +33,17 @@ bool IsSmall(const std::string& path) {
 
 }  // namespace
 
+std::string EndedFolders::NextAside() {
+  return JoinPath(aside_, absl::StrCat(getpid(), "-", next_++));
+}
+
 absl::Status EndedFolders::Remove(const std::string& path, absl::Duration now) {
   if (!IsSmall(path)) return RemoveTree(path);
   std::vector<std::string> overdue;
   std::string away;
   {
     MutexLock lock(&mutex_);
-    away = JoinPath(aside_, absl::StrCat(getpid(), "-", next_++));
+    away = NextAside();
     if (folders_.size() >= kFoldersMax) {
       for (size_t i = 0; i < kFoldersMax / 2; ++i) {
         overdue.push_back(std::move(folders_.front().path));
@@ -62,7 +66,7 @@ absl::Status EndedFolders::PutAside(const std::string& path) {
   std::string away;
   {
     MutexLock lock(&mutex_);
-    away = JoinPath(aside_, absl::StrCat(getpid(), "-", next_++));
+    away = NextAside();
   }
   const bool moved = MakeFolders(aside_).ok() && rename(path.c_str(), away.c_str()) == 0;
   return moved ? absl::OkStatus() : RemoveTree(path);

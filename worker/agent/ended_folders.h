@@ -40,6 +40,7 @@ class EndedFolders {
   size_t size() const;
 
  private:
+  std::string NextAside() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   struct Folder {
     std::string path;
     absl::Duration since;

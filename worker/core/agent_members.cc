@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/unstored.h"
 #include "worker/core/agent_core.h"
 
 namespace trainyard::worker {
@@ -256,13 +257,13 @@ void AgentCore::Published(const MemberId& id, const absl::Status& status,
         absl::StrCat("The program ended well, but its outputs could not be stored: ",
                      std::string(status.message())));
   } else if (!status.ok()) {
-    absl::StrAppend(member.end.record.mutable_message(),
-                    " Its outputs could not be stored: ", std::string(status.message()));
+    absl::StrAppend(member.end.record.mutable_message(), " ", kOutputsUnstored,
+                    std::string(status.message()));
   }
   if (member.lost_step > member.stored_step &&
       member.end.record.cause() != v1::EXIT_CAUSE_UNSPECIFIED) {
-    absl::StrAppend(member.end.record.mutable_message(), " The checkpoint of step ",
-                    member.lost_step, " could not be stored: ", member.lost_why);
+    absl::StrAppend(member.end.record.mutable_message(), " ", kCheckpointUnstored, member.lost_step,
+                    " could not be stored: ", member.lost_why);
   }
   SayExited(id, &member, outputs, now);
 }

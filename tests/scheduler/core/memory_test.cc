@@ -8,16 +8,11 @@
 #include "absl/strings/str_cat.h"
 #include "common/sha256.h"
 #include "scheduler/core/state_rows.h"
+#include "tests/sanitized.h"
 #include "tests/scheduler/core/scene.h"
 
 namespace trainyard::core {
 namespace {
-
-#ifdef TRAINYARD_SANITIZED
-constexpr bool kOwnAllocator = true;
-#else
-constexpr bool kOwnAllocator = false;
-#endif
 
 constexpr int kJobs = 100'000;
 
@@ -37,7 +32,7 @@ v1::JobSpec UsualSpec() {
 }
 
 TEST(MemoryTest, HundredThousandWaitingJobsFitIntoAHundredMegabytes) {
-  if (kOwnAllocator) GTEST_SKIP() << "a sanitizer's allocator does not count like the usual one";
+  if (kSanitized) GTEST_SKIP() << "a sanitizer's allocator does not count like the usual one";
   State state;
   Touched touched;
   const auto apply = [&](const Command& command) {
@@ -96,7 +91,7 @@ records::TrialRow EndedTrial(int32_t id) {
 }
 
 TEST(MemoryTest, TwentyThousandEndedTrialsFitIntoTenMegabytes) {
-  if (kOwnAllocator) GTEST_SKIP() << "a sanitizer's allocator does not count like the usual one";
+  if (kSanitized) GTEST_SKIP() << "a sanitizer's allocator does not count like the usual one";
   constexpr int kTrials = 20'000;
   State state;
   Touched touched;

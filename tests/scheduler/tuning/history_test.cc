@@ -10,16 +10,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/random.h"
+#include "tests/sanitized.h"
 #include "tests/scheduler/tuning/builders.h"
 
 namespace trainyard::tuning {
 namespace {
-
-#ifdef TRAINYARD_SANITIZED
-constexpr bool kOwnAllocator = true;
-#else
-constexpr bool kOwnAllocator = false;
-#endif
 
 std::vector<v1::ParameterValue> Values(int count, Random* random) {
   std::vector<v1::ParameterValue> values(static_cast<size_t>(count));
@@ -73,7 +68,7 @@ TEST(HistoryTest, EntriesLieByIdWhateverOrderTheyCameIn) {
 }
 
 TEST(HistoryTest, AHundredThousandTrialsOfTenParametersTakeTwentyFiveMegabytes) {
-  if (kOwnAllocator) GTEST_SKIP() << "a sanitizer's allocator does not count like the usual one";
+  if (kSanitized) GTEST_SKIP() << "a sanitizer's allocator does not count like the usual one";
   constexpr int kTrials = 100'000;
   SpecBuilder builder;
   for (int i = 0; i < 10; ++i) builder.Double(absl::StrCat("x", i), 0, 1);

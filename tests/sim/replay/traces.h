@@ -11,6 +11,7 @@
 
 #include "common/file.h"
 #include "sim/replay/trace.h"
+#include "tests/sanitized.h"
 
 namespace trainyard::replay {
 
@@ -19,12 +20,6 @@ inline std::string TracePath(const std::string& name) {
   return JoinPath(given != nullptr ? given : JoinPath(TRAINYARD_SOURCE_DIR, "../shared/traces"),
                   name);
 }
-
-#ifdef TRAINYARD_SANITIZED
-inline constexpr bool kSanitized = true;
-#else
-inline constexpr bool kSanitized = false;
-#endif
 
 }  // namespace trainyard::replay
 
